@@ -1,0 +1,26 @@
+//! The wire types of BuildKit's protocols, generated from the `.proto` files beside this crate.
+//!
+//! They are facts of the protocol (names and field numbers) and nothing else: no behaviour lives
+//! here. Rooms above wrap what they use; only LLB operations are used as they are, because their
+//! serialised bytes *are* the identity of a vertex (see `slipway_model::llb`).
+#![allow(clippy::all, missing_docs, unreachable_pub)]
+
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/all.rs"));
+}
+
+pub use generated::containerd::services::content::v1 as content;
+pub use generated::errdefs;
+pub use generated::fsutil::types as fsutil;
+pub use generated::google::rpc;
+pub use generated::grpc::health::v1 as health;
+pub use generated::moby::buildkit::secrets::v1 as secrets;
+pub use generated::moby::buildkit::v1 as control;
+pub use generated::moby::filesync::v1 as filesync;
+pub use generated::moby::sshforward::v1 as ssh;
+pub use generated::moby::upload::v1 as upload;
+pub use generated::pb;
+pub use generated::stack;
+
+/// What a frontend may ask of the builder (`LLBBridge`).
+pub use generated::moby::buildkit::v1::frontend as gateway;
