@@ -1,0 +1,14 @@
+//! The daemon's side: sessions that are connected, and what can be asked through them.
+
+mod auth;
+mod connection;
+mod files;
+mod output;
+mod secrets;
+mod sessions;
+
+pub use auth::{Credential, Token, TokenRequest};
+pub use connection::{Introduction, Session};
+pub use files::SyncRequest;
+pub use output::FileWriter;
+pub use sessions::Sessions;

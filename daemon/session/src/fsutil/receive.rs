@@ -1,0 +1,305 @@
+//! The receiving end: compare, ask for what differs, write it.
+//!
+//! What is already here is known from an index (the stats of the last transfer), not by looking: a
+//! receiver that owns its directory needs no stat per file. A changed file is always written as a
+//! new inode and a changed directory's files are never touched in place, because other trees may
+//! hold hard links to them.
+//!
+//! Requests in flight are bounded, and a file is opened when its first bytes arrive, so a tree of any
+//! size needs few descriptors.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use rustix::fs::FileType;
+use slipway_proto::fsutil::packet::PacketType;
+use slipway_proto::fsutil::{Packet, Stat};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::index::{compare_paths, is_unchanged};
+use super::mode;
+use super::write::Tree;
+use crate::{Error, Result};
+
+/// Files asked for and not yet whole.
+const MOST_REQUESTS: usize = 1024;
+/// Packets between the connection and the disk.
+const QUEUE: usize = 256;
+/// More entries than this in one transfer are refused.
+const MOST_ENTRIES: usize = 20_000_000;
+
+/// How a tree is received.
+#[derive(Default)]
+pub struct ReceiveOptions {
+    /// What the directory holds, as the last transfer left it, in transfer order.
+    pub index: Vec<Stat>,
+    /// Keep what the sender does not have; look at what is there instead of at `index`.
+    pub merge: bool,
+    /// Everything belongs to this user and group, whatever the sender says.
+    pub owner: Option<(u32, u32)>,
+    /// Told the bytes received so far.
+    pub progress: Option<Arc<dyn Fn(u64) + Send + Sync>>,
+}
+
+/// What a transfer left behind.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// All that the directory now holds, in transfer order: the next transfer's index.
+    pub index: Vec<Stat>,
+    /// Paths that were written or removed.
+    pub changed: Vec<String>,
+    pub bytes: u64,
+}
+
+/// Makes the directory `root` equal to what the sender has.
+pub async fn receive(
+    root: OwnedFd,
+    options: ReceiveOptions,
+    mut incoming: impl Stream<Item = std::result::Result<Packet, Status>> + Unpin,
+    outgoing: mpsc::Sender<Packet>,
+) -> Result<Received> {
+    let (queue, packets) = mpsc::channel::<Packet>(QUEUE);
+    let answers = outgoing.clone();
+    let writing = tokio::task::spawn_blocking(move || Receiver::new(root, options, answers).run(packets));
+    let mut failed = None;
+    while let Some(packet) = incoming.next().await {
+        let packet = match packet {
+            Ok(packet) => packet,
+            Err(status) => {
+                failed = Some(Error::call("the file transfer", status));
+                break;
+            }
+        };
+        if packet.r#type == i32::from(PacketType::PacketFin) {
+            break;
+        }
+        if queue.send(packet).await.is_err() {
+            break;
+        }
+    }
+    drop(queue);
+    let received = writing.await.unwrap_or_else(|error| Err(Error::Connection(error.to_string())));
+    match (&received, failed) {
+        (Err(Error::Connection(_)), Some(failed)) => return Err(failed),
+        (Err(error), _) => {
+            let data = error.to_string().into();
+            let packet = Packet { r#type: PacketType::PacketErr.into(), data, ..Packet::default() };
+            let _ = outgoing.send(packet).await;
+        }
+        _ => {}
+    }
+    received
+}
+
+struct Receiver {
+    tree: Tree,
+    options: ReceiveOptions,
+    old: std::iter::Peekable<std::vec::IntoIter<Stat>>,
+    answers: mpsc::Sender<Packet>,
+    received: Received,
+    /// Asked for, by id.
+    wanted: HashMap<u32, Stat>,
+    /// To be asked for when there is room.
+    waiting: VecDeque<(u32, Stat)>,
+    /// Links are made at the end, when what they name is whole.
+    links: Vec<Stat>,
+    directories: Vec<Stat>,
+    next_id: u32,
+    announced: bool,
+}
+
+impl Receiver {
+    fn new(root: OwnedFd, mut options: ReceiveOptions, answers: mpsc::Sender<Packet>) -> Self {
+        let old = std::mem::take(&mut options.index).into_iter().peekable();
+        Self {
+            tree: Tree::new(root),
+            options,
+            old,
+            answers,
+            received: Received::default(),
+            wanted: HashMap::new(),
+            waiting: VecDeque::new(),
+            links: Vec::new(),
+            directories: Vec::new(),
+            next_id: 0,
+            announced: false,
+        }
+    }
+
+    fn run(mut self, mut packets: mpsc::Receiver<Packet>) -> Result<Received> {
+        while !self.is_complete() {
+            let Some(packet) = packets.blocking_recv() else {
+                return Err(Error::Connection("the sender left before it sent everything".into()));
+            };
+            match PacketType::try_from(packet.r#type) {
+                Ok(PacketType::PacketStat) => match packet.stat {
+                    Some(stat) => self.announced_file(stat)?,
+                    None => self.announced_all()?,
+                },
+                Ok(PacketType::PacketData) => self.data(packet)?,
+                Ok(PacketType::PacketErr) => {
+                    return Err(Error::Sender(String::from_utf8_lossy(&packet.data).into_owned()));
+                }
+                _ => return Err(Error::Protocol("unexpected packet from the sender".into())),
+            }
+            self.request()?;
+        }
+        self.finish()?;
+        // Tell the sender before the stream is let go.
+        let fin = Packet { r#type: PacketType::PacketFin.into(), ..Packet::default() };
+        let _ = self.answers.blocking_send(fin);
+        while packets.blocking_recv().is_some() {}
+        Ok(self.received)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.announced && self.wanted.is_empty() && self.waiting.is_empty()
+    }
+
+    fn announced_file(&mut self, mut stat: Stat) -> Result<()> {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.check(&stat)?;
+        if let Some((uid, gid)) = self.options.owner {
+            (stat.uid, stat.gid) = (uid, gid);
+        }
+        let unchanged = self.catch_up(&stat)?;
+        if !unchanged {
+            self.received.changed.push(stat.path.clone());
+            self.write(id, &stat)?;
+        }
+        if mode::is_directory(stat.mode) {
+            self.directories.push(stat.clone());
+        }
+        self.received.index.push(stat);
+        Ok(())
+    }
+
+    /// Paths must be clean, sorted, and below a directory that was announced.
+    fn check(&self, stat: &Stat) -> Result<()> {
+        let path = &stat.path;
+        let protocol = |reason: &str| Err(Error::Protocol(format!("{reason}: {path:?}")));
+        if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains('\0') {
+            return protocol("invalid path");
+        }
+        if self.received.index.len() >= MOST_ENTRIES {
+            return protocol("too many files");
+        }
+        match self.received.index.last() {
+            Some(last) if compare_paths(&last.path, path).is_ge() => protocol("path is out of order"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what the sender no longer has before `stat`; tells whether `stat` is here unchanged.
+    fn catch_up(&mut self, stat: &Stat) -> Result<bool> {
+        while let Some(old) = self.old.peek() {
+            match compare_paths(&old.path, &stat.path) {
+                std::cmp::Ordering::Less => self.remove_next_old()?,
+                std::cmp::Ordering::Greater => return Ok(false),
+                std::cmp::Ordering::Equal => {
+                    let Some(old) = self.old.next() else { return Ok(false) };
+                    if is_unchanged(&old, stat) && !self.is_broken_link(stat) {
+                        return Ok(true);
+                    }
+                    if mode::is_directory(old.mode) && !mode::is_directory(stat.mode) {
+                        self.skip_old_below(&old.path);
+                    }
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// A hard link whose first name was written anew must be made again.
+    fn is_broken_link(&self, stat: &Stat) -> bool {
+        mode::has_data(stat.mode)
+            && !stat.linkname.is_empty()
+            && self.received.changed.binary_search_by(|path| compare_paths(path, &stat.linkname)).is_ok()
+    }
+
+    fn remove_next_old(&mut self) -> Result<()> {
+        if let Some(old) = self.old.next() {
+            self.tree.remove(&old.path)?;
+            if mode::is_directory(old.mode) {
+                self.skip_old_below(&old.path);
+            }
+            self.received.changed.push(old.path);
+        }
+        Ok(())
+    }
+
+    fn skip_old_below(&mut self, directory: &str) {
+        let below = |old: &Stat| old.path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+        while self.old.next_if(below).is_some() {}
+    }
+
+    fn write(&mut self, id: u32, stat: &Stat) -> Result<()> {
+        match mode::file_type(stat.mode) {
+            FileType::RegularFile if !stat.linkname.is_empty() => {
+                self.links.push(stat.clone());
+                Ok(())
+            }
+            FileType::RegularFile => {
+                self.waiting.push_back((id, stat.clone()));
+                Ok(())
+            }
+            FileType::Directory => self.tree.directory(stat),
+            FileType::Symlink => self.tree.symlink(stat),
+            _ => self.tree.special(stat),
+        }
+    }
+
+    fn announced_all(&mut self) -> Result<()> {
+        self.announced = true;
+        if !self.options.merge {
+            while self.old.peek().is_some() {
+                self.remove_next_old()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self) -> Result<()> {
+        while self.wanted.len() < MOST_REQUESTS {
+            let Some((id, stat)) = self.waiting.pop_front() else { break };
+            self.wanted.insert(id, stat);
+            let packet = Packet { r#type: PacketType::PacketReq.into(), id, ..Packet::default() };
+            if self.answers.blocking_send(packet).is_err() {
+                return Err(Error::Connection("the sender is gone".into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, packet: Packet) -> Result<()> {
+        let Some(stat) = self.wanted.get(&packet.id) else {
+            return Err(Error::Protocol(format!("invalid file request {}", packet.id)));
+        };
+        if !packet.data.is_empty() {
+            self.received.bytes += packet.data.len() as u64;
+            if let Some(progress) = &self.options.progress {
+                progress(self.received.bytes);
+            }
+            return self.tree.append(packet.id, stat, &packet.data);
+        }
+        self.tree.complete(packet.id, stat)?;
+        self.wanted.remove(&packet.id);
+        Ok(())
+    }
+
+    /// Links, then the times of directories, which everything above has changed.
+    fn finish(&mut self) -> Result<()> {
+        for link in &self.links {
+            self.tree.link(link)?;
+        }
+        for directory in self.directories.iter().rev() {
+            self.tree.set_directory_times(directory)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! The sending end: say what is there, then send what is asked for.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use slipway_proto::fsutil::packet::PacketType;
+use slipway_proto::fsutil::{Packet, Stat};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::{Filter, mode, walk};
+use crate::{Error, Result};
+
+/// Bytes of one DATA packet.
+const CHUNK: usize = 256 << 10;
+/// Requests that wait to be read from disk.
+const QUEUE: usize = 1024;
+
+/// Changes a description before it is sent; `false` leaves the file out.
+pub type MapStat = Box<dyn Fn(&mut Stat) -> bool + Send>;
+
+/// Sends the tree below `root` as packets into `outgoing`, serving the requests in `incoming`.
+pub async fn send(
+    root: OwnedFd,
+    filter: Filter,
+    map: Option<MapStat>,
+    mut incoming: impl Stream<Item = std::result::Result<Packet, Status>> + Unpin,
+    outgoing: mpsc::Sender<Packet>,
+) -> Result<()> {
+    let root = Arc::new(root);
+    let files = Arc::new(Mutex::new(HashMap::new()));
+    let walking = tokio::task::spawn_blocking({
+        let (root, files, outgoing) = (root.clone(), files.clone(), outgoing.clone());
+        move || announce(&root, &filter, map, &files, &outgoing)
+    });
+    let (queue, requests) = mpsc::channel(QUEUE);
+    let reading = tokio::task::spawn_blocking({
+        let outgoing = outgoing.clone();
+        move || serve(&root, requests, &outgoing)
+    });
+    let asked = answer(&mut incoming, &files, queue).await;
+    drop(incoming);
+    if asked.is_ok() {
+        let _ = outgoing.send(packet(PacketType::PacketFin)).await;
+    }
+    drop(outgoing);
+    let (walked, read) = (ended(walking.await), ended(reading.await));
+    walked.and(read).and(asked)
+}
+
+fn ended(outcome: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    outcome.unwrap_or_else(|error| Err(Error::Connection(error.to_string())))
+}
+
+fn packet(kind: PacketType) -> Packet {
+    Packet { r#type: kind.into(), ..Packet::default() }
+}
+
+/// Says what is there; the id of a file is how many were named before it.
+fn announce(
+    root: &OwnedFd,
+    filter: &Filter,
+    map: Option<MapStat>,
+    files: &Mutex<HashMap<u32, String>>,
+    outgoing: &mpsc::Sender<Packet>,
+) -> Result<()> {
+    let mut id = 0u32;
+    let walked = walk::walk(std::os::fd::AsFd::as_fd(root), filter, &mut |mut stat| {
+        if map.as_ref().is_some_and(|map| !map(&mut stat)) {
+            return Ok(());
+        }
+        if mode::has_data(stat.mode) {
+            files.lock().insert(id, stat.path.clone());
+        }
+        id += 1;
+        send_packet(outgoing, Packet { stat: Some(stat), ..packet(PacketType::PacketStat) })
+    });
+    match walked {
+        Ok(()) => send_packet(outgoing, packet(PacketType::PacketStat)),
+        Err(error) => {
+            let _ = send_packet(
+                outgoing,
+                Packet { data: error.to_string().into(), ..packet(PacketType::PacketErr) },
+            );
+            Err(error)
+        }
+    }
+}
+
+fn send_packet(outgoing: &mpsc::Sender<Packet>, packet: Packet) -> Result<()> {
+    outgoing.blocking_send(packet).map_err(|_| Error::Connection("the receiver is gone".into()))
+}
+
+/// Hands requests on until the receiver has all.
+async fn answer(
+    incoming: &mut (impl Stream<Item = std::result::Result<Packet, Status>> + Unpin),
+    files: &Mutex<HashMap<u32, String>>,
+    queue: mpsc::Sender<(u32, String)>,
+) -> Result<()> {
+    while let Some(packet) = incoming.next().await {
+        let packet = packet.map_err(|status| Error::call("the file transfer", status))?;
+        match PacketType::try_from(packet.r#type) {
+            Ok(PacketType::PacketReq) => {
+                let path = files.lock().remove(&packet.id);
+                let path = path.ok_or_else(|| Error::Protocol(format!("invalid file id {}", packet.id)))?;
+                if queue.send((packet.id, path)).await.is_err() {
+                    return Err(Error::Connection("reading stopped".into()));
+                }
+            }
+            Ok(PacketType::PacketFin) => return Ok(()),
+            Ok(PacketType::PacketErr) => {
+                return Err(Error::Receiver(String::from_utf8_lossy(&packet.data).into_owned()));
+            }
+            _ => return Err(Error::Protocol("unexpected packet from the receiver".into())),
+        }
+    }
+    Err(Error::Connection("the receiver left before it had everything".into()))
+}
+
+fn serve(
+    root: &OwnedFd,
+    mut requests: mpsc::Receiver<(u32, String)>,
+    outgoing: &mpsc::Sender<Packet>,
+) -> Result<()> {
+    while let Some((id, path)) = requests.blocking_recv() {
+        send_file(root, id, &path, outgoing)?;
+        send_packet(outgoing, Packet { id, ..packet(PacketType::PacketData) })?;
+    }
+    Ok(())
+}
+
+/// A file that vanished since it was named is sent as empty, as the reference does.
+fn send_file(root: &OwnedFd, id: u32, path: &str, outgoing: &mpsc::Sender<Packet>) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let Ok(file) = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) else { return Ok(()) };
+    loop {
+        let mut chunk = vec![0; CHUNK];
+        let length = rustix::io::read(&file, &mut chunk).map_err(|error| Error::file("read", path, error))?;
+        if length == 0 {
+            return Ok(());
+        }
+        chunk.truncate(length);
+        send_packet(outgoing, Packet { id, data: Bytes::from(chunk), ..packet(PacketType::PacketData) })?;
+    }
+}

@@ -1,0 +1,117 @@
+//! The client's side: what a build client offers to the daemon.
+//!
+//! Nothing is offered unless it was added: a daemon can read only the directories, secrets and
+//! outputs named here, each under its own name.
+
+mod auth;
+mod files;
+mod health;
+mod output;
+mod secrets;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use slipway_model::Redacted;
+use slipway_proto::control::control_client::ControlClient;
+use slipway_proto::filesync::auth_server::AuthServer;
+use slipway_proto::filesync::file_sync_server::FileSyncServer;
+use slipway_proto::health::health_server::HealthServer;
+use slipway_proto::secrets::secrets_server::SecretsServer;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::transport::{Channel, Server};
+
+use crate::caller::Credential;
+use crate::{Error, LARGEST_MESSAGE, Result, SessionStream};
+
+/// What the daemon may call, as told when the session is opened.
+const METHODS: [&str; 5] = [
+    "/moby.filesync.v1.FileSync/DiffCopy",
+    "/moby.filesync.v1.FileSend/DiffCopy",
+    "/moby.filesync.v1.Auth/Credentials",
+    "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+    "/grpc.health.v1.Health/Check",
+];
+
+/// Where registry credentials come from.
+#[async_trait]
+pub trait CredentialSource: Send + Sync {
+    async fn credential(&self, host: &str) -> Result<Option<Credential>>;
+}
+
+/// Opens the file of an exporter; it is given what the exporter says about it.
+pub type OpenFile =
+    Box<dyn Fn(&BTreeMap<String, String>) -> std::io::Result<Box<dyn Write + Send>> + Send + Sync>;
+
+/// Where an exporter's result goes.
+pub enum Output {
+    File(OpenFile),
+    /// Files are added to the directory and belong to the current user.
+    Directory(PathBuf),
+}
+
+/// One build's offers.
+pub struct Provider {
+    pub id: String,
+    pub shared_key: String,
+    pub directories: HashMap<String, PathBuf>,
+    pub outputs: HashMap<usize, Output>,
+    pub secrets: HashMap<String, Redacted<Vec<u8>>>,
+    pub credentials: Arc<dyn CredentialSource>,
+}
+
+impl Provider {
+    /// Opens the session; the future serves it until the connection ends or it is dropped.
+    pub async fn attach(self, channel: Channel) -> Result<impl Future<Output = Result<()>> + Send> {
+        let mut control = ControlClient::new(channel)
+            .max_decoding_message_size(LARGEST_MESSAGE)
+            .max_encoding_message_size(LARGEST_MESSAGE);
+        let (outgoing, messages) = mpsc::channel(16);
+        let mut request = Request::new(ReceiverStream::new(messages));
+        self.introduce(request.metadata_mut())?;
+        // The daemon answers the call only once bytes flow; HTTP/2 starts with the daemon's preface.
+        let opening = async move { control.session(request).await };
+        Ok(async move {
+            let incoming = opening.await.map_err(|status| Error::call("the session", status))?.into_inner();
+            self.serve(SessionStream::client(incoming, outgoing)).await
+        })
+    }
+
+    fn introduce(&self, metadata: &mut MetadataMap) -> Result<()> {
+        let value = |text: &str| {
+            AsciiMetadataValue::try_from(text).map_err(|_| Error::Protocol("invalid session name".into()))
+        };
+        metadata.insert("x-docker-expose-session-uuid", value(&self.id)?);
+        metadata.insert("x-docker-expose-session-name", value("slipway")?);
+        metadata.insert("x-docker-expose-session-sharedkey", value(&self.shared_key)?);
+        for method in METHODS {
+            metadata.append("x-docker-expose-session-grpc-method", AsciiMetadataValue::from_static(method));
+        }
+        Ok(())
+    }
+
+    async fn serve(self, stream: SessionStream<slipway_proto::control::BytesMessage>) -> Result<()> {
+        let files = FileSyncServer::new(files::Files(self.directories));
+        let secrets = SecretsServer::new(secrets::SecretStore(self.secrets));
+        let auth = AuthServer::new(auth::Auth(self.credentials));
+        Server::builder()
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(16 << 20)
+            .max_frame_size(1 << 20)
+            .add_service(files.max_decoding_message_size(LARGEST_MESSAGE))
+            .add_service(output::FileSend(Arc::new(self.outputs)))
+            .add_service(secrets)
+            .add_service(auth)
+            .add_service(HealthServer::new(health::Serving))
+            .serve_with_incoming(futures::stream::iter([Ok::<_, std::io::Error>(stream)]))
+            .await
+            .map_err(|error| Error::Connection(error.to_string()))
+    }
+}

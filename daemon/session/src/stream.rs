@@ -1,0 +1,126 @@
+//! The two message streams of `Control.Session` as one byte stream.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures::Stream;
+use slipway_proto::control::BytesMessage;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
+use tokio_util::sync::PollSender;
+use tonic::transport::server::Connected;
+use tonic::{Status, Streaming};
+
+/// A message carries at most this much; the other side may refuse what is larger than 4 MiB.
+const LARGEST_WRITE: usize = 1 << 20;
+
+/// What is written becomes messages of type `T`, made by `wrap`.
+pub struct SessionStream<T> {
+    incoming: Streaming<BytesMessage>,
+    current: Bytes,
+    outgoing: PollSender<T>,
+    wrap: fn(BytesMessage) -> T,
+}
+
+impl SessionStream<Result<BytesMessage, Status>> {
+    /// The daemon's end: answers are results.
+    pub fn server(
+        incoming: Streaming<BytesMessage>,
+        outgoing: mpsc::Sender<Result<BytesMessage, Status>>,
+    ) -> Self {
+        Self { incoming, current: Bytes::new(), outgoing: PollSender::new(outgoing), wrap: Ok }
+    }
+}
+
+impl SessionStream<BytesMessage> {
+    /// The client's end.
+    pub fn client(incoming: Streaming<BytesMessage>, outgoing: mpsc::Sender<BytesMessage>) -> Self {
+        Self { incoming, current: Bytes::new(), outgoing: PollSender::new(outgoing), wrap: |message| message }
+    }
+}
+
+impl<T: Send + 'static> AsyncRead for SessionStream<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.current.is_empty() {
+            match ready!(Pin::new(&mut self.incoming).poll_next(context)) {
+                Some(Ok(message)) => self.current = message.data,
+                Some(Err(status)) => return Poll::Ready(Err(io::Error::other(status))),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let length = buffer.remaining().min(self.current.len());
+        buffer.put_slice(&self.current[..length]);
+        self.current.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: Send + 'static> AsyncWrite for SessionStream<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if ready!(self.outgoing.poll_reserve(context)).is_err() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let length = bytes.len().min(LARGEST_WRITE);
+        let message = (self.wrap)(BytesMessage { data: Bytes::copy_from_slice(&bytes[..length]) });
+        match self.outgoing.send_item(message) {
+            Ok(()) => Poll::Ready(Ok(length)),
+            Err(_) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.close();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T> Connected for SessionStream<T> {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+/// Percent-encoding as in a URL query, for metadata values that are not ASCII.
+pub(crate) fn query_escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(byte.into()),
+            b' ' => escaped.push('+'),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+/// The reverse of [`query_escape`]; `None` for what is not an escaped text.
+pub(crate) fn query_unescape(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+                bytes.push((high << 4 | low) as u8);
+            }
+            byte => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}

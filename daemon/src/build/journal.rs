@@ -1,0 +1,254 @@
+//! What a build tells its watchers: a list that only grows, read by any number of clients.
+//!
+//! `Control.Status` may be called before the build starts or long after; every watcher gets all of it
+//! from the beginning, at its own pace. The list is freed with the build, and logs are clipped where
+//! they are made, so it is bounded.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use slipway_model::Digest;
+use slipway_proto::control::{StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning};
+use slipway_proto::pb;
+use slipway_solver::progress::{Event, Progress, Status, VertexEvent, Warning};
+use tokio::sync::watch;
+
+/// Entries handed to a watcher in one message.
+const BATCH: usize = 512;
+
+pub struct Journal {
+    entries: Mutex<Vec<Entry>>,
+    /// How many entries there are, and whether more will come.
+    written: watch::Sender<(usize, bool)>,
+}
+
+#[derive(Clone)]
+enum Entry {
+    Vertex(Vertex),
+    Status(VertexStatus),
+    Log(VertexLog),
+    Warning(VertexWarning),
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), written: watch::channel((0, true)).0 }
+    }
+}
+
+impl Journal {
+    fn push(&self, entry: Entry) {
+        let count = {
+            let mut entries = self.entries.lock();
+            entries.push(entry);
+            entries.len()
+        };
+        self.written.send_replace((count, true));
+    }
+
+    /// Nothing more comes.
+    pub fn close(&self) {
+        self.written.send_modify(|(_, open)| *open = false);
+    }
+
+    /// The entries from `position` on; waits for one if there is none yet. `None`: that was all.
+    pub async fn read(&self, position: &mut usize) -> Option<StatusResponse> {
+        let mut written = self.written.subscribe();
+        let from = *position;
+        let reached = written.wait_for(|(count, open)| *count > from || !*open).await;
+        if reached.is_err() {
+            return None;
+        }
+        let mut response = StatusResponse::default();
+        let entries = self.entries.lock();
+        for entry in entries.iter().skip(from).take(BATCH) {
+            match entry.clone() {
+                Entry::Vertex(vertex) => response.vertexes.push(vertex),
+                Entry::Status(status) => response.statuses.push(status),
+                Entry::Log(log) => response.logs.push(log),
+                Entry::Warning(warning) => response.warnings.push(warning),
+            }
+            *position += 1;
+        }
+        (*position > from).then_some(response)
+    }
+
+    /// Counts of (completed, cached, all) vertices.
+    pub fn steps(&self) -> (usize, usize, usize) {
+        let mut latest = std::collections::HashMap::new();
+        for entry in self.entries.lock().iter() {
+            if let Entry::Vertex(vertex) = entry {
+                latest.insert(vertex.digest.clone(), (vertex.completed.is_some(), vertex.cached));
+            }
+        }
+        let completed = latest.values().filter(|(completed, _)| *completed).count();
+        (completed, latest.values().filter(|(_, cached)| *cached).count(), latest.len())
+    }
+
+    /// A step that is not part of the graph: resolving a name, exporting.
+    pub fn step(self: &Arc<Self>, name: &str) -> Step {
+        let nonce: [u8; 8] = std::array::from_fn(|index| self.written.borrow().0.to_le_bytes()[index]);
+        let digest = Digest::of([name.as_bytes(), &nonce].concat()).to_string();
+        let vertex = Vertex {
+            digest,
+            name: name.to_owned(),
+            started: Some(SystemTime::now().into()),
+            ..Vertex::default()
+        };
+        self.push(Entry::Vertex(vertex.clone()));
+        Step { journal: self.clone(), vertex, open: true }
+    }
+
+    pub fn warn(&self, vertex: String, warning: WarningEntry) {
+        self.push(Entry::Warning(VertexWarning {
+            vertex,
+            level: warning.level,
+            short: warning.short,
+            detail: warning.detail,
+            url: warning.url,
+            info: warning.info,
+            ranges: warning.ranges,
+        }));
+    }
+}
+
+/// A warning with its place in a source file.
+#[derive(Default)]
+pub struct WarningEntry {
+    pub level: i64,
+    pub short: bytes::Bytes,
+    pub detail: Vec<bytes::Bytes>,
+    pub url: String,
+    pub info: Option<pb::SourceInfo>,
+    pub ranges: Vec<pb::Range>,
+}
+
+impl Progress for Journal {
+    fn tell(&self, event: Event) {
+        self.push(match event {
+            Event::Vertex(vertex) => Entry::Vertex(wire_vertex(vertex)),
+            Event::Status { vertex, at, status } => {
+                Entry::Status(wire_status(vertex.to_string(), at, status))
+            }
+            Event::Log { vertex, at, stream, data } => Entry::Log(VertexLog {
+                vertex: vertex.to_string(),
+                timestamp: Some(at.into()),
+                stream: stream.into(),
+                msg: data,
+            }),
+            Event::Warning { vertex, warning, .. } => {
+                let Warning { level, short, detail, url } = warning;
+                let (info, ranges) = (None, Vec::new());
+                let vertex = vertex.to_string();
+                Entry::Warning(VertexWarning { vertex, level, short, detail, url, info, ranges })
+            }
+        });
+    }
+}
+
+fn wire_vertex(event: VertexEvent) -> Vertex {
+    Vertex {
+        digest: event.digest.to_string(),
+        inputs: event.inputs.iter().map(ToString::to_string).collect(),
+        name: event.name.to_string(),
+        cached: event.cached,
+        started: event.started.map(Into::into),
+        completed: event.completed.map(Into::into),
+        error: event.error.map(|error| error.to_string()).unwrap_or_default(),
+        progress_group: event.group.map(|group| pb::ProgressGroup {
+            id: group.id,
+            name: group.name,
+            weak: group.weak,
+        }),
+    }
+}
+
+fn wire_status(vertex: String, at: SystemTime, status: Status) -> VertexStatus {
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    VertexStatus {
+        id: status.id,
+        vertex,
+        name: status.name,
+        current: count(status.current),
+        total: count(status.total),
+        timestamp: Some(at.into()),
+        started: status.started.map(Into::into),
+        completed: status.completed.map(Into::into),
+    }
+}
+
+/// A step that was begun. Dropped without [`Step::done`] or [`Step::fail`], it was cancelled.
+pub struct Step {
+    journal: Arc<Journal>,
+    vertex: Vertex,
+    open: bool,
+}
+
+impl Step {
+    pub fn digest(&self) -> &str {
+        &self.vertex.digest
+    }
+
+    pub fn status(&self, status: Status) {
+        let status = wire_status(self.vertex.digest.clone(), SystemTime::now(), status);
+        self.journal.push(Entry::Status(status));
+    }
+
+    pub fn done(self) {
+        self.end(String::new());
+    }
+
+    pub fn fail(self, error: &str) {
+        self.end(error.to_owned());
+    }
+
+    /// Ends the step as `result` did.
+    pub fn finish<T, E: std::fmt::Display>(self, result: Result<T, E>) -> Result<T, E> {
+        match &result {
+            Ok(_) => self.done(),
+            Err(error) => self.fail(&error.to_string()),
+        }
+        result
+    }
+
+    fn end(mut self, error: String) {
+        self.open = false;
+        self.close(error);
+    }
+
+    fn close(&mut self, error: String) {
+        let mut vertex = std::mem::take(&mut self.vertex);
+        vertex.completed = Some(SystemTime::now().into());
+        vertex.error = error;
+        self.journal.push(Entry::Vertex(vertex));
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        if self.open {
+            self.close("context canceled".into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_late_watcher_gets_everything_and_then_the_end() {
+        let journal = Arc::new(Journal::default());
+        journal.step("resolve").done();
+        let mut position = 0;
+        let first = journal.read(&mut position).await.unwrap();
+        assert_eq!(first.vertexes.len(), 2);
+        assert!(first.vertexes[1].completed.is_some());
+        drop(journal.step("export"));
+        journal.close();
+        let rest = journal.read(&mut position).await.unwrap();
+        assert_eq!(rest.vertexes[1].error, "context canceled");
+        assert!(journal.read(&mut position).await.is_none());
+    }
+}
