@@ -7,10 +7,12 @@
 pub mod descriptor;
 pub mod digest;
 pub mod image_config;
+pub mod lexical;
 pub mod llb;
 pub mod manifest;
 pub mod media_type;
 pub mod mount;
+pub mod pattern;
 pub mod platform;
 pub mod redacted;
 pub mod reference;
