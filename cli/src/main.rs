@@ -1,1 +1,62 @@
-fn main() {}
+//! `slipway`: one binary for the client, the daemon, and the helper that starts steps.
+//!
+//! A file for each subcommand. Only this crate prints.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this crate is what talks to people")]
+
+mod arguments;
+mod build;
+mod connect;
+mod credentials;
+mod daemon;
+mod debug;
+mod dial_stdio;
+mod disk_usage;
+mod error;
+mod format;
+mod progress;
+mod prune;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::error::Failure;
+
+fn main() -> ExitCode {
+    // Before anything else: a step's helper must be single-threaded.
+    slipway_run::main_if_helper();
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { connection, command } = arguments;
+    if let Command::Daemon(options) = command {
+        return daemon::run(&connection, options);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Build(options) => build::run(&connection, *options).await,
+            Command::Du(options) => disk_usage::run(&connection, options).await,
+            Command::Prune(options) => prune::run(&connection, options).await,
+            Command::DialStdio => dial_stdio::run(&connection).await,
+            Command::Debug { command } => debug::run(&connection, command).await,
+            Command::Daemon(_) => Ok(()),
+        }
+    });
+    // A read of standard input that never ends must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}

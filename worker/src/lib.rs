@@ -1,1 +1,21 @@
-//! (placeholder)
+//! Workers: what a build graph says, done.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`ops`] | LLB operations as the solver runs them |
+//! | [`source`] | where trees come from: images, the client's directories, OCI layouts |
+//! | [`value`] | what operations hand to each other |
+//! | [`results`] | values by name, so that the record store can keep them |
+//!
+//! A worker owns no build: everything about one build comes through the solver's `OpContext`.
+
+mod error;
+pub mod ops;
+pub mod results;
+pub mod source;
+pub mod value;
+mod worker;
+
+pub use error::{Error, Result};
+pub use value::Value;
+pub use worker::{Worker, WorkerOptions};

@@ -45,17 +45,20 @@ impl Filter {
         Ok(Self { include: matcher(&include)?, exclude: matcher(exclude)?, plain_includes })
     }
 
-    pub fn judge(&self, path: &str) -> Verdict {
+    pub fn judge(&self, path: &str) -> Result<Verdict> {
+        let matches = |matcher: &PatternMatcher| {
+            matcher.matches(path).map_err(|error| Error::Pattern(error.to_string()))
+        };
         if let Some(include) = &self.include
-            && !include.matches_or_parent_matches(path)
+            && !matches(include)?
         {
-            return if self.may_include_below(path) { Verdict::Descend } else { Verdict::Leave };
+            return Ok(if self.may_include_below(path) { Verdict::Descend } else { Verdict::Leave });
         }
         match &self.exclude {
-            Some(exclude) if exclude.matches_or_parent_matches(path) => {
-                if exclude.has_exclusions() { Verdict::Descend } else { Verdict::Leave }
+            Some(exclude) if matches(exclude)? => {
+                Ok(if exclude.has_exclusions() { Verdict::Descend } else { Verdict::Leave })
             }
-            _ => Verdict::Take,
+            _ => Ok(Verdict::Take),
         }
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use rustix::fd::BorrowedFd;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use slipway_model::pattern::glob;
 
 use crate::{Error, Result};
 
@@ -76,9 +77,8 @@ impl Resolver<'_> {
         if !name.contains(['*', '?', '[', '\\']) {
             return Ok(self.link(path).into_iter().collect());
         }
-        let matcher = slipway_model::pattern::PatternMatcher::new(&[name.to_owned()])
-            .map_err(|error| Error::Pattern(error.to_string()))?;
-        let names = self.names(parent).into_iter().filter(|candidate| matcher.matches(candidate));
+        let matches = |candidate: &String| glob::matches(name.as_bytes(), candidate.as_bytes());
+        let names = self.names(parent).into_iter().filter(|candidate| matches(candidate).unwrap_or(false));
         let join = |name: &String| if parent.is_empty() { name.clone() } else { format!("{parent}/{name}") };
         Ok(names.filter_map(|name| self.link(&join(&name))).collect())
     }

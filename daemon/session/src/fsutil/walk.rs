@@ -45,7 +45,7 @@ impl Walker<'_> {
                 return Err(Error::Protocol(format!("the name {path:?} is not valid UTF-8")));
             };
             let child = if path.is_empty() { text.to_owned() } else { format!("{path}/{text}") };
-            let verdict = self.filter.judge(&child);
+            let verdict = self.filter.judge(&child)?;
             if verdict == Verdict::Leave {
                 continue;
             }

@@ -1,0 +1,220 @@
+//! The command line. Names and meanings are those of `docker build`, `buildx` and `buildctl`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Parser)]
+#[command(name = "slipway", version, about = "Build container images")]
+pub struct Arguments {
+    #[command(flatten)]
+    pub connection: Connection,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Args, Clone)]
+pub struct Connection {
+    /// Address of a running daemon: unix://PATH or tcp://HOST:PORT. Without it, one runs for as long as it is needed
+    #[arg(long, global = true, env = "BUILDKIT_HOST", value_name = "ADDRESS")]
+    pub addr: Option<String>,
+    /// Where images, caches and the daemon's own files rest
+    #[arg(long, global = true, env = "SLIPWAY_ROOT", value_name = "DIR")]
+    pub root: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Build an image from a Dockerfile
+    Build(Box<BuildArguments>),
+    /// Serve builds
+    Daemon(DaemonArguments),
+    /// Show what the build cache holds
+    Du(DuArguments),
+    /// Remove what the build cache does not need
+    Prune(PruneArguments),
+    /// Connect standard input and output to the daemon
+    DialStdio,
+    /// Look into the daemon
+    Debug {
+        #[command(subcommand)]
+        command: DebugCommand,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum DebugCommand {
+    /// List workers
+    Workers,
+    /// Show the daemon's version
+    Info,
+}
+
+#[derive(Args)]
+pub struct BuildArguments {
+    /// The build context: a directory, a URL, or - for a Dockerfile or a tar on standard input
+    #[arg(value_name = "PATH")]
+    pub context: String,
+    /// Name of the image, such as registry.example/app:1.0; may be repeated
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// The Dockerfile; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<String>,
+    /// Stage to build
+    #[arg(long)]
+    pub target: Option<String>,
+    /// Set an ARG: KEY=VALUE, or KEY to take it from the environment
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// Another named context: NAME=DIR or NAME=docker-image://REF
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub build_context: Vec<String>,
+    /// Set a label of the image
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Platforms to build for, such as linux/amd64,linux/arm64
+    #[arg(long, value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]
+    #[arg(long, value_name = "SPEC")]
+    pub secret: Vec<String>,
+    /// Run every step, whatever the cache holds
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Stages to run whatever the cache holds
+    #[arg(long, value_delimiter = ',', value_name = "STAGE")]
+    pub no_cache_filter: Vec<String>,
+    /// Ask registries for newer base images
+    #[arg(long)]
+    pub pull: bool,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value_t, env = "BUILDKIT_PROGRESS")]
+    pub progress: ProgressMode,
+    /// Print only the image's digest
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// What to make of the result: type=image|registry|oci|docker|local|tar[,dest=PATH][,KEY=VALUE], or a directory
+    #[arg(short, long, value_name = "SPEC")]
+    pub output: Vec<String>,
+    /// Push the image: short for --output type=registry
+    #[arg(long)]
+    pub push: bool,
+    /// Import a cache: type=registry,ref=NAME or NAME
+    #[arg(long, value_name = "SPEC")]
+    pub cache_from: Vec<String>,
+    /// Export the cache
+    #[arg(long, value_name = "SPEC")]
+    pub cache_to: Vec<String>,
+    /// Write facts about the build to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// Write the image's id to this file
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+    /// Network of RUN steps: default, none or host
+    #[arg(long, value_name = "MODE")]
+    pub network: Option<String>,
+    /// Add a line to the steps' /etc/hosts: HOST:IP
+    #[arg(long, value_name = "HOST:IP")]
+    pub add_host: Vec<String>,
+    /// Allow more than steps may by default: network.host, security.insecure
+    #[arg(long, value_name = "ENTITLEMENT")]
+    pub allow: Vec<String>,
+    /// Size of /dev/shm in steps, such as 64m
+    #[arg(long, value_name = "SIZE")]
+    pub shm_size: Option<String>,
+    /// Limits of steps: NAME=SOFT[:HARD]
+    #[arg(long, value_name = "LIMIT")]
+    pub ulimit: Vec<String>,
+    /// Annotation of the image: [TYPE:]KEY=VALUE
+    #[arg(long, value_name = "ANNOTATION")]
+    pub annotation: Vec<String>,
+    /// What to do: build, check, outline or targets
+    #[arg(long, value_name = "METHOD", default_value = "build")]
+    pub call: String,
+    /// Check the Dockerfile without building: short for --call=check
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// tty on a terminal, else plain
+    #[default]
+    Auto,
+    Plain,
+    Tty,
+    Rawjson,
+    Quiet,
+    /// The same as quiet
+    None,
+}
+
+#[derive(Args)]
+pub struct DaemonArguments {
+    /// Where to listen: unix://PATH, tcp://HOST:PORT or fd://
+    #[arg(long = "listen", alias = "listen-addr", value_name = "ADDRESS")]
+    pub listen: Vec<String>,
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Runtime of steps: builtin, or the path or name of an OCI runtime such as runc
+    #[arg(long, value_name = "BINARY")]
+    pub oci_worker_binary: Option<String>,
+    /// Network of steps that ask for none in particular: auto, host or none
+    #[arg(long, value_name = "MODE")]
+    pub oci_worker_net: Option<String>,
+    /// Snapshotter: auto, overlayfs or native
+    #[arg(long, value_name = "NAME")]
+    pub oci_worker_snapshotter: Option<String>,
+    /// Allow builds to ask for network.host or security.insecure
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
+    pub allow_insecure_entitlement: Vec<String>,
+    /// Say more in the log
+    #[arg(long)]
+    pub debug: bool,
+    /// End when no client has been there for a moment
+    #[arg(long, hide = true)]
+    pub exit_when_idle: bool,
+}
+
+#[derive(Args)]
+pub struct DuArguments {
+    /// Only what matches, such as type=regular or inuse; may be repeated
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Show all about each record
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// One JSON object for each record
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct PruneArguments {
+    /// Only what matches; may be repeated
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Also what other records build on and frontends' own files
+    #[arg(short, long)]
+    pub all: bool,
+    /// Keep what was used within this time, such as 24h
+    #[arg(long, value_name = "DURATION")]
+    pub keep_duration: Option<String>,
+    /// Keep at least this much, such as 10GB
+    #[arg(long, value_name = "SIZE", alias = "keep-storage")]
+    pub reserved_space: Option<String>,
+    /// Keep at most this much
+    #[arg(long, value_name = "SIZE")]
+    pub max_used_space: Option<String>,
+    /// Free the disk until this much is available
+    #[arg(long, value_name = "SIZE")]
+    pub min_free_space: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub force: bool,
+    #[arg(short, long)]
+    pub verbose: bool,
+}

@@ -1,0 +1,164 @@
+//! What is made of the result: `--output`, `--push`, `--tag`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use slipway_proto::control::Exporter;
+use slipway_session::provider::Output;
+
+use crate::arguments::BuildArguments;
+use crate::error::Failure;
+
+/// One exporter, and what the client does with what it sends.
+pub struct RequestedOutput {
+    pub exporter: Exporter,
+    pub target: Option<Output>,
+}
+
+/// Fields of `KEY=VALUE,KEY=VALUE`; values in double quotes may hold commas. An `Err` is the bad field.
+pub fn fields(spec: &str) -> Result<BTreeMap<String, String>, String> {
+    let mut fields = BTreeMap::new();
+    for field in split_commas(spec) {
+        let (key, value) = field.split_once('=').ok_or_else(|| field.clone())?;
+        fields.insert(key.trim().to_ascii_lowercase(), value.to_owned());
+    }
+    Ok(fields)
+}
+
+/// Splits at commas outside of double quotes, as CSV does.
+fn split_commas(spec: &str) -> Vec<String> {
+    let (mut parts, mut part, mut quoted) = (Vec::new(), String::new(), false);
+    for c in spec.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => parts.push(std::mem::take(&mut part)),
+            c => part.push(c),
+        }
+    }
+    parts.push(part);
+    parts
+}
+
+/// All outputs that were asked for; without any, the image goes to the daemon's own image store.
+pub fn parse(arguments: &BuildArguments) -> Result<Vec<RequestedOutput>, Failure> {
+    let mut specs = Vec::new();
+    for spec in &arguments.output {
+        specs.push(parse_spec(spec)?);
+    }
+    if arguments.push {
+        match specs.iter_mut().find(|(kind, _)| matches!(kind.as_str(), "image" | "registry")) {
+            Some((_, fields)) => {
+                fields.insert("push".into(), "true".into());
+            }
+            None => specs.push(("image".into(), [("push".to_owned(), "true".to_owned())].into())),
+        }
+    }
+    if specs.is_empty() {
+        specs.push(("image".into(), BTreeMap::new()));
+    }
+    specs.into_iter().map(|(kind, fields)| requested(arguments, kind, fields)).collect()
+}
+
+/// `type=KIND,…`; a bare path is a directory, `-` is a tar on standard output.
+fn parse_spec(spec: &str) -> Result<(String, BTreeMap<String, String>), Failure> {
+    if spec == "-" {
+        return Ok(("tar".into(), [("dest".to_owned(), "-".to_owned())].into()));
+    }
+    if !spec.contains('=') {
+        return Ok(("local".into(), [("dest".to_owned(), spec.to_owned())].into()));
+    }
+    let mut fields = fields(spec)
+        .map_err(|field| Failure::usage(format!("--output {spec:?}: {field:?} is not KEY=VALUE")))?;
+    match fields.remove("type") {
+        Some(kind) => Ok((kind, fields)),
+        None => Err(Failure::usage(format!(
+            "--output {spec:?} has no type: use image, registry, oci, docker, local or tar"
+        ))),
+    }
+}
+
+fn requested(
+    arguments: &BuildArguments,
+    kind: String,
+    mut attrs: BTreeMap<String, String>,
+) -> Result<RequestedOutput, Failure> {
+    let is_image = matches!(kind.as_str(), "image" | "registry" | "oci" | "docker");
+    if is_image && !attrs.contains_key("name") && !arguments.tag.is_empty() {
+        attrs.insert("name".into(), arguments.tag.join(","));
+    }
+    if is_image {
+        for annotation in &arguments.annotation {
+            let (key, value) = annotation.split_once('=').ok_or_else(|| {
+                Failure::usage(format!("--annotation {annotation:?}: write KEY=VALUE"))
+            })?;
+            let key = match key.split_once(':') {
+                Some((level, key)) if !level.contains('.') => format!("annotation-{level}.{key}"),
+                _ => format!("annotation.{key}"),
+            };
+            attrs.insert(key, value.to_owned());
+        }
+    }
+    if kind == "registry" || attrs.get("push").is_some_and(|push| push == "true") {
+        if attrs.get("name").is_none_or(String::is_empty) {
+            return Err(Failure::usage("a push needs a name: add --tag REGISTRY/NAME:TAG"));
+        }
+    }
+    let target = match kind.as_str() {
+        "image" | "registry" => None,
+        "local" => Some(Output::Directory(destination(&kind, &mut attrs)?)),
+        "oci" | "docker" if attrs.get("tar").is_some_and(|tar| tar == "false") => {
+            Some(Output::Directory(destination(&kind, &mut attrs)?))
+        }
+        "oci" | "docker" | "tar" => Some(file_target(&kind, &mut attrs)?),
+        other => {
+            return Err(Failure::usage(format!(
+                "--output type={other}: use image, registry, oci, docker, local or tar"
+            )));
+        }
+    };
+    let kind = if kind == "registry" { "image".to_owned() } else { kind };
+    if target.is_none() && !attrs.contains_key("push") && arguments.output.iter().any(|spec| spec.contains("type=registry")) {
+        attrs.insert("push".into(), "true".into());
+    }
+    Ok(RequestedOutput { exporter: Exporter { r#type: kind, attrs }, target })
+}
+
+fn destination(kind: &str, attrs: &mut BTreeMap<String, String>) -> Result<PathBuf, Failure> {
+    match attrs.remove("dest").filter(|destination| !destination.is_empty()) {
+        Some(destination) if destination != "-" => Ok(destination.into()),
+        _ => Err(Failure::usage(format!("--output type={kind} needs dest=DIRECTORY"))),
+    }
+}
+
+/// The file is created when the first bytes come, so that a failing build leaves none behind.
+fn file_target(kind: &str, attrs: &mut BTreeMap<String, String>) -> Result<Output, Failure> {
+    let destination = attrs.remove("dest").unwrap_or_else(|| "-".into());
+    if destination == "-" {
+        if std::io::stdout().is_terminal() {
+            return Err(Failure::usage(format!(
+                "--output type={kind} would write a tar to the terminal: add dest=FILE or redirect"
+            )));
+        }
+        return Ok(Output::File(Box::new(|_| Ok(Box::new(std::io::stdout()) as Box<dyn Write + Send>))));
+    }
+    let path = PathBuf::from(destination);
+    if path.is_dir() {
+        return Err(Failure::usage(format!("--output dest={}: is a directory, name a file", path.display())));
+    }
+    Ok(Output::File(Box::new(move |_| Ok(Box::new(File::create(&path)?) as Box<dyn Write + Send>))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_fields_keep_their_commas() {
+        let fields = fields(r#"type=image,"name=a,b",push=true"#).unwrap();
+        assert_eq!(fields["name"], "a,b");
+        assert_eq!(fields["push"], "true");
+        assert_eq!(super::fields("x"), Err("x".into()));
+    }
+}

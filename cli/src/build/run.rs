@@ -1,0 +1,105 @@
+//! Session, Status and Solve, side by side, until the build ends or the user has had enough.
+//!
+//! The first Ctrl-C drops the Solve call, which cancels the build in the daemon; then we wait, a moment
+//! at most, for the end of the progress. The second one ends the program at once.
+
+use std::time::Duration;
+
+use slipway_proto::control::control_client::ControlClient;
+use slipway_proto::control::{SolveRequest, SolveResponse, StatusRequest};
+use slipway_session::LARGEST_MESSAGE;
+use slipway_session::provider::Provider;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tonic::transport::Channel;
+
+use crate::arguments::ProgressMode;
+use crate::error::Failure;
+use crate::progress::{self, Display};
+
+/// How long a cancelled build's last words are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(800);
+
+pub async fn run(
+    channel: Channel,
+    provider: Provider,
+    request: SolveRequest,
+    mode: ProgressMode,
+) -> Result<SolveResponse, Failure> {
+    let mut interrupts = Interrupts::new()?;
+    let session = tokio::spawn(provider.attach(channel.clone()).await?);
+    let mut control = ControlClient::new(channel)
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE);
+    let display = progress::start(mode);
+    let watching = tokio::spawn(watch(control.clone(), request.r#ref.clone(), display));
+
+    let outcome = tokio::select! {
+        outcome = control.solve(request) => Some(outcome),
+        () = interrupts.next() => None,
+    };
+    let Some(outcome) = outcome else {
+        tokio::select! {
+            _ = tokio::time::timeout(LAST_WORDS, watching) => {}
+            () = interrupts.next() => {}
+        }
+        return Err(Failure::interrupted());
+    };
+    // The progress ends by itself with the build; what it shows must be complete before the outcome.
+    let display = tokio::select! {
+        display = watching => display.ok(),
+        () = interrupts.next() => return Err(Failure::interrupted()),
+    };
+    session.abort();
+    match outcome {
+        Ok(response) => {
+            if let Some(display) = display {
+                display.finish(true);
+            }
+            Ok(response.into_inner())
+        }
+        Err(status) => {
+            if let Some(display) = display {
+                display.finish(false);
+            }
+            Err(status.into())
+        }
+    }
+}
+
+async fn watch(mut control: ControlClient<Channel>, id: String, mut display: Display) -> Display {
+    let Ok(stream) = control.status(StatusRequest { r#ref: id }).await else { return display };
+    let mut stream = stream.into_inner();
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            message = stream.message() => match message {
+                Ok(Some(message)) => display.update(message),
+                _ => return display,
+            },
+            _ = tick.tick() => display.tick(),
+        }
+    }
+}
+
+/// Ctrl-C and a request to terminate.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Reaching a daemon: the one that is named, or one that runs for as long as commands need it.
+//!
+//! Without an address, the daemon of the user's state directory is used. If none is there, this command
+//! starts it as a process of its own and goes on as its client; it ends soon after its last client.
+//! So a second command finds the first one's daemon, and neither has to know.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use hyper_util::rt::TokioIo;
+use slipway_proto::control::InfoRequest;
+use slipway_proto::control::control_client::ControlClient;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use crate::arguments::Connection;
+use crate::error::Failure;
+
+const SOCKET: &str = "slipway.sock";
+const START: Duration = Duration::from_secs(20);
+
+/// A connection to a daemon that has answered.
+pub async fn connect(connection: &Connection) -> Result<Channel, Failure> {
+    let channel = match &connection.addr {
+        Some(address) => dial(address).await.map_err(|error| {
+            Failure::new(format!("cannot reach the daemon at {address}: {error}; is it running?"))
+        })?,
+        None => own_daemon(&state_directory(connection)?).await?,
+    };
+    Ok(channel)
+}
+
+/// Where everything rests: `--root`, or the place for system services or for the user's own state.
+pub fn state_directory(connection: &Connection) -> Result<PathBuf, Failure> {
+    if let Some(root) = &connection.root {
+        return std::path::absolute(root).map_err(|error| Failure::usage(format!("{}: {error}", root.display())));
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok("/var/lib/slipway".into());
+    }
+    let home = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    home("XDG_STATE_HOME")
+        .or_else(|| home("HOME").map(|home| home.join(".local/state")))
+        .map(|state| state.join("slipway"))
+        .ok_or_else(|| Failure::new("HOME is not set: name a state directory with --root"))
+}
+
+pub fn default_address(root: &Path) -> String {
+    format!("unix://{}", root.join(SOCKET).display())
+}
+
+/// Opens a byte stream to a daemon.
+pub async fn dial(address: &str) -> Result<Channel, String> {
+    let channel = if let Some(path) = address.strip_prefix("unix://") {
+        let path = PathBuf::from(path);
+        let connector = tower::service_fn(move |_: Uri| {
+            let path = path.clone();
+            async move { UnixStream::connect(path).await.map(TokioIo::new) }
+        });
+        tuned(Endpoint::from_static("http://localhost")).connect_with_connector(connector).await
+    } else if let Some(authority) = address.strip_prefix("tcp://") {
+        let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(|error| error.to_string())?;
+        tuned(endpoint).connect().await
+    } else {
+        return Err("use unix://PATH or tcp://HOST:PORT".into());
+    };
+    let channel = channel.map_err(|error| innermost(&error))?;
+    // A daemon that is about to end accepts and then hangs up: only an answer counts.
+    let mut control = ControlClient::new(channel.clone());
+    match control.info(InfoRequest {}).await {
+        Ok(_) => Ok(channel),
+        Err(status) if status.code() == tonic::Code::Unimplemented => Ok(channel),
+        Err(status) => Err(status.message().to_owned()),
+    }
+}
+
+fn tuned(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20)
+        .connect_timeout(Duration::from_secs(10))
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+async fn own_daemon(root: &Path) -> Result<Channel, Failure> {
+    let address = default_address(root);
+    if let Ok(channel) = dial(&address).await {
+        return Ok(channel);
+    }
+    std::fs::create_dir_all(root)
+        .map_err(|error| Failure::new(format!("cannot create the state directory {}: {error}", root.display())))?;
+    let deadline = Instant::now() + START;
+    let mut child: Option<Child> = None;
+    loop {
+        if let Some(running) = &mut child
+            && let Ok(Some(status)) = running.try_wait()
+        {
+            // It may have lost a race against another command's daemon, which then answers.
+            if let Ok(channel) = dial(&address).await {
+                return Ok(channel);
+            }
+            if !another_daemon_holds(root) {
+                return Err(Failure::new(format!("the daemon ended ({status}): {}", last_words(root))));
+            }
+            child = None;
+        }
+        if child.is_none() && !another_daemon_holds(root) {
+            child = Some(spawn(root, &address)?);
+        }
+        if let Ok(channel) = dial(&address).await {
+            return Ok(channel);
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new(format!("the daemon does not answer at {address}: {}", last_words(root))));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Whether some daemon has the state directory now; then it is starting or about to end.
+fn another_daemon_holds(root: &Path) -> bool {
+    slipway_daemon::is_locked(root)
+}
+
+fn spawn(root: &Path, address: &str) -> Result<Child, Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("cannot start the daemon: {error}"));
+    let log = std::fs::File::create(root.join("daemon.log")).map_err(failed)?;
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut command = std::process::Command::new(program);
+    command.arg("--root").arg(root).args(["daemon", "--exit-when-idle", "--listen", address]);
+    command.args(["--allow-insecure-entitlement", "network.host"]);
+    if let Ok(runtime) = std::env::var("SLIPWAY_RUNTIME") {
+        command.args(["--oci-worker-binary", &runtime]);
+    }
+    command.env_remove("BUILDKIT_HOST");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    // Its own group: Ctrl-C is for the command, which then cancels its build in an orderly way.
+    command.process_group(0);
+    command.spawn().map_err(failed)
+}
+
+fn last_words(root: &Path) -> String {
+    let path = root.join("daemon.log");
+    let log = std::fs::read_to_string(&path).unwrap_or_default();
+    let last = log.lines().rev().find(|line| !line.trim().is_empty());
+    last.map_or_else(|| format!("see {}", path.display()), str::to_owned)
+}

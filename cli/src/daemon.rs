@@ -1,0 +1,46 @@
+//! `slipway daemon`: serve builds until told to stop.
+
+use std::io::IsTerminal;
+
+use slipway_daemon::{Config, Daemon};
+
+use crate::arguments::{Connection, DaemonArguments};
+use crate::connect;
+use crate::error::Failure;
+
+pub fn run(connection: &Connection, arguments: DaemonArguments) -> Result<(), Failure> {
+    let root = connect::state_directory(connection)?;
+    start_logging(arguments.debug);
+    let mut config = match &arguments.config {
+        Some(path) => Config::read(path).map_err(|error| Failure::new(error.to_string()))?,
+        None => Config::default(),
+    };
+    config.root = Some(root.clone());
+    config.listen = match (&arguments.listen[..], &connection.addr) {
+        ([], Some(address)) => vec![address.clone()],
+        ([], None) => vec![connect::default_address(&root)],
+        (listen, _) => listen.to_vec(),
+    };
+    if let Some(runtime) = arguments.oci_worker_binary {
+        config.runtime = runtime;
+    }
+    if let Some(network) = arguments.oci_worker_net {
+        config.network = network;
+    }
+    if let Some(snapshotter) = arguments.oci_worker_snapshotter {
+        config.snapshotter = snapshotter;
+    }
+    config.entitlements.extend(arguments.allow_insecure_entitlement);
+    config.exit_when_idle = arguments.exit_when_idle;
+    Daemon::run(config).map_err(|error| Failure::new(error.to_string()))
+}
+
+fn start_logging(debug: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SLIPWAY_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if debug { "debug" } else { "info" }));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

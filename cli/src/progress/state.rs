@@ -1,0 +1,149 @@
+//! What is known of a build: its steps in the order in which they were first seen to do something.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
+
+use slipway_proto::control::{StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning};
+
+/// Lines of a step's output that are kept for when it fails.
+const KEPT_LINES: usize = 30;
+
+#[derive(Default)]
+pub struct State {
+    pub steps: Vec<Step>,
+    by_digest: HashMap<String, usize>,
+    pub warnings: Vec<VertexWarning>,
+}
+
+/// One vertex.
+#[derive(Default)]
+pub struct Step {
+    pub digest: String,
+    pub name: String,
+    pub started: Option<SystemTime>,
+    pub completed: Option<SystemTime>,
+    pub cached: bool,
+    pub error: String,
+    pub statuses: Vec<VertexStatus>,
+    /// Complete lines of output, the latest last.
+    pub lines: Vec<String>,
+    /// The beginning of a line.
+    pub partial: String,
+}
+
+/// What an update changed, for displays that append.
+pub enum Change {
+    Step(usize),
+    Status(usize, VertexStatus),
+    Lines(usize, Vec<(Duration, String)>),
+    Warning(VertexWarning),
+}
+
+impl State {
+    pub fn update(&mut self, message: StatusResponse) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for vertex in message.vertexes {
+            changes.push(Change::Step(self.vertex(vertex)));
+        }
+        for status in message.statuses {
+            let step = self.step(&status.vertex);
+            let known = &mut self.steps[step].statuses;
+            match known.iter_mut().find(|known| known.id == status.id) {
+                Some(known) => *known = status.clone(),
+                None => known.push(status.clone()),
+            }
+            changes.push(Change::Status(step, status));
+        }
+        for log in message.logs {
+            let step = self.step(&log.vertex);
+            let lines = self.steps[step].append(&log);
+            changes.push(Change::Lines(step, lines));
+        }
+        for warning in message.warnings {
+            self.warnings.push(warning.clone());
+            changes.push(Change::Warning(warning));
+        }
+        changes
+    }
+
+    fn vertex(&mut self, vertex: Vertex) -> usize {
+        let index = self.step(&vertex.digest);
+        let step = &mut self.steps[index];
+        step.name = vertex.name;
+        // A step may run in several pieces: it started with the first of them.
+        if let Some(started) = vertex.started.and_then(time) {
+            step.started = Some(step.started.map_or(started, |known| known.min(started)));
+        }
+        step.completed = vertex.completed.and_then(time);
+        step.cached = vertex.cached;
+        step.error = vertex.error;
+        index
+    }
+
+    fn step(&mut self, digest: &str) -> usize {
+        if let Some(index) = self.by_digest.get(digest) {
+            return *index;
+        }
+        self.steps.push(Step { digest: digest.to_owned(), ..Step::default() });
+        self.by_digest.insert(digest.to_owned(), self.steps.len() - 1);
+        self.steps.len() - 1
+    }
+
+    /// The last output of the step that failed.
+    pub fn failure(&self) -> String {
+        let mut text = String::new();
+        let failed = self.steps.iter().filter(|step| step.failed() && !step.lines.is_empty());
+        for step in failed {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "------\n > {}:", step.name);
+            for line in &step.lines {
+                let _ = writeln!(text, "{line}");
+            }
+            text.push_str("------\n");
+        }
+        text
+    }
+}
+
+impl Step {
+    pub fn is_running(&self) -> bool {
+        self.started.is_some() && self.completed.is_none()
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.error.ends_with("context canceled")
+    }
+
+    pub fn failed(&self) -> bool {
+        !self.error.is_empty() && !self.is_cancelled()
+    }
+
+    pub fn duration(&self) -> Duration {
+        let Some(started) = self.started else { return Duration::ZERO };
+        let end = self.completed.unwrap_or_else(SystemTime::now);
+        end.duration_since(started).unwrap_or_default()
+    }
+
+    /// Takes in output; gives back the lines that are now complete, each with its time since the start.
+    fn append(&mut self, log: &VertexLog) -> Vec<(Duration, String)> {
+        let at = log.timestamp.and_then(time).unwrap_or_else(SystemTime::now);
+        let since = at.duration_since(self.started.unwrap_or(at)).unwrap_or_default();
+        self.partial.push_str(&String::from_utf8_lossy(&log.msg));
+        let mut complete = Vec::new();
+        while let Some(end) = self.partial.find('\n') {
+            let line: String = self.partial.drain(..=end).collect();
+            // What a carriage return has overwritten is not shown.
+            let line = line.trim_end_matches(['\n', '\r']).rsplit('\r').next().unwrap_or_default().to_owned();
+            self.lines.push(line.clone());
+            complete.push((since, line));
+        }
+        let extra = self.lines.len().saturating_sub(KEPT_LINES);
+        self.lines.drain(..extra);
+        complete
+    }
+}
+
+fn time(timestamp: prost_types::Timestamp) -> Option<SystemTime> {
+    SystemTime::try_from(timestamp).ok()
+}

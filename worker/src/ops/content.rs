@@ -1,0 +1,40 @@
+//! From cache keys to the solver's cache maps: what an operation sees of its inputs.
+
+use std::sync::Arc;
+
+use slipway_solver::{CacheMap, ContentDigest, ContentDigestFn, InputRule, OpDigest, Selector};
+use slipway_store::content_hash;
+
+use super::cache_key::CacheKey;
+use crate::{Value, Worker};
+
+/// The cache map of an operation with inputs.
+pub(super) fn input_rules(worker: &Arc<Worker>, key: CacheKey) -> CacheMap<Value> {
+    let mut map = CacheMap::new(OpDigest(key.digest), key.inputs.len());
+    map.inputs = key
+        .inputs
+        .into_iter()
+        .map(|input| InputRule {
+            selector: input.selector.map(Selector),
+            content: input.content.map(|selectors| content_digest(worker, selectors)),
+            prepare: None,
+        })
+        .collect();
+    map
+}
+
+/// Hashes what `selectors` select; an empty list selects everything.
+fn content_digest(
+    worker: &Arc<Worker>,
+    selectors: Vec<content_hash::Selector>,
+) -> ContentDigestFn<Value> {
+    let worker = worker.clone();
+    let selectors = Arc::new(selectors);
+    Arc::new(move |_, value| {
+        let (worker, selectors) = (worker.clone(), selectors.clone());
+        Box::pin(async move {
+            let digest = worker.content_digest(value, selectors).await?;
+            Ok(ContentDigest(digest))
+        })
+    })
+}

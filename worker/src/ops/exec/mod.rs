@@ -1,0 +1,47 @@
+//! Running a process: `pb.ExecOp`.
+//!
+//! ```text
+//! mounts   what each mount is made of: an input, a new writable snapshot, a cache, a secret, memory
+//! spec     the process as the runtime wants it
+//! output   its output, line for line into the build's log
+//! run      all of it together; writable snapshots become the outputs
+//! ```
+
+mod mounts;
+mod output;
+mod run;
+mod spec;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use slipway_model::llb::pb;
+use slipway_solver::{CacheMap, Op, OpContext, OpResult, Permit};
+
+use super::cache_key;
+use super::content::input_rules;
+use crate::{Value, Worker};
+
+pub(super) struct ExecOp {
+    pub worker: Arc<Worker>,
+    pub exec: pb::ExecOp,
+    pub platform: Option<pb::Platform>,
+    pub resources: Option<pb::LinuxResources>,
+    pub inputs: usize,
+}
+
+#[async_trait]
+impl Op<Value> for ExecOp {
+    async fn cache_map(&self, _: &OpContext<Value>, _: usize) -> OpResult<CacheMap<Value>> {
+        let key = cache_key::exec(&self.exec, self.platform.as_ref(), self.inputs)?;
+        Ok(input_rules(&self.worker, key))
+    }
+
+    async fn acquire(&self, _: &OpContext<Value>) -> OpResult<Permit> {
+        self.worker.permit().await
+    }
+
+    async fn exec(&self, ctx: &OpContext<Value>, inputs: Vec<Value>) -> OpResult<Vec<Value>> {
+        Ok(run::run(self, ctx, inputs).await?)
+    }
+}

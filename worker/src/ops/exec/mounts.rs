@@ -1,0 +1,195 @@
+//! What each mount of a process is made of, and what becomes of it afterwards.
+
+use slipway_model::llb::pb;
+use slipway_model::llb::pb::{CacheSharingOpt, MountType};
+use slipway_model::mount::Tree;
+use slipway_run::{Mount, MountKind};
+use slipway_solver::OpContext;
+use slipway_store::{Active, CacheMount, PrepareOptions, Ref, Sharing};
+
+use super::ExecOp;
+use crate::{Error, Result, Value};
+
+/// All mounts of one run, held until it has ended.
+pub(super) struct Mounts {
+    pub root: Tree,
+    pub readonly_root: bool,
+    pub others: Vec<Mount>,
+    /// By output index.
+    outputs: Vec<(usize, Output)>,
+    /// Writable trees whose changes are thrown away.
+    _discarded: Vec<Active>,
+    _caches: Vec<CacheMount>,
+}
+
+enum Output {
+    /// What was written becomes the output.
+    Written(Active),
+    /// A read-only mount gives back what it was given.
+    Unchanged(Value),
+}
+
+impl Mounts {
+    pub(super) async fn prepare(op: &ExecOp, ctx: &OpContext<Value>, inputs: &[Value]) -> Result<Self> {
+        let mut prepared = Preparation { op, ctx, inputs, root: None, mounts: Self::empty() };
+        for mount in &op.exec.mounts {
+            prepared.add(mount).await?;
+        }
+        let mut mounts = prepared.mounts;
+        mounts.root =
+            prepared.root.ok_or_else(|| Error::Failed("the operation has no mount for the root".into()))?;
+        Ok(mounts)
+    }
+
+    /// Makes snapshots of what was written.
+    pub(super) fn commit(self) -> Result<Vec<Value>> {
+        let count = self.outputs.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
+        let mut values = vec![Value::Scratch; count];
+        for (index, output) in self.outputs {
+            values[index] = match output {
+                Output::Written(active) => Value::Snapshot(active.commit()?),
+                Output::Unchanged(value) => value,
+            };
+        }
+        Ok(values)
+    }
+
+    fn empty() -> Self {
+        Self {
+            root: Tree::Overlay { lowers: Vec::new(), upper: None },
+            readonly_root: false,
+            others: Vec::new(),
+            outputs: Vec::new(),
+            _discarded: Vec::new(),
+            _caches: Vec::new(),
+        }
+    }
+}
+
+struct Preparation<'a> {
+    op: &'a ExecOp,
+    ctx: &'a OpContext<Value>,
+    inputs: &'a [Value],
+    root: Option<Tree>,
+    mounts: Mounts,
+}
+
+impl Preparation<'_> {
+    async fn add(&mut self, mount: &pb::Mount) -> Result<()> {
+        let kind = match mount.mount_type() {
+            MountType::Bind => {
+                let tree = self.bind(mount)?;
+                if mount.dest == "/" {
+                    self.mounts.readonly_root = mount.readonly;
+                    self.root = Some(tree);
+                    return Ok(());
+                }
+                self.tree(mount, tree)
+            }
+            MountType::Cache => {
+                let tree = self.cache(mount).await?;
+                self.tree(mount, tree)
+            }
+            MountType::Tmpfs => {
+                let size = mount.tmpfs_opt.and_then(|opt| u64::try_from(opt.size).ok()).filter(|size| *size > 0);
+                MountKind::Tmpfs { size, mode: None }
+            }
+            MountType::Secret => match self.secret(mount).await? {
+                Some(kind) => kind,
+                None => return Ok(()),
+            },
+            MountType::Ssh => match &mount.ssh_opt {
+                Some(opt) if opt.optional => return Ok(()),
+                _ => return Err(Error::Unsupported("forwarding an SSH agent into a step".into())),
+            },
+        };
+        self.mounts.others.push(Mount { destination: mount.dest.clone(), kind });
+        Ok(())
+    }
+
+    fn tree(&self, mount: &pb::Mount, tree: Tree) -> MountKind {
+        let selector = (!mount.selector.is_empty() && mount.selector != "/").then(|| mount.selector.clone());
+        MountKind::Tree { tree, selector, readonly: mount.readonly }
+    }
+
+    fn input(&self, index: i64) -> Result<Value> {
+        match usize::try_from(index) {
+            Err(_) => Ok(Value::Scratch),
+            Ok(index) => {
+                let missing = || Error::Failed(format!("a mount names input {index}, which does not exist"));
+                self.inputs.get(index).cloned().ok_or_else(missing)
+            }
+        }
+    }
+
+    /// Writable with an output, writable without one (then the changes are dropped), or read-only.
+    fn bind(&mut self, mount: &pb::Mount) -> Result<Tree> {
+        let input = self.input(mount.input)?;
+        let output = usize::try_from(mount.output).ok();
+        if mount.readonly && let Some(tree) = input.tree() {
+            if let Some(index) = output {
+                self.mounts.outputs.push((index, Output::Unchanged(input)));
+            }
+            return Ok(tree.readonly());
+        }
+        let description = format!("mount {} from exec {}", mount.dest, self.op.exec.command());
+        let active = self.writable(&input, &description)?;
+        let tree = active.tree();
+        match output {
+            Some(index) if mount.readonly => {
+                self.mounts.outputs.push((index, Output::Unchanged(input)));
+                self.mounts._discarded.push(active);
+            }
+            Some(index) => self.mounts.outputs.push((index, Output::Written(active))),
+            None => self.mounts._discarded.push(active),
+        }
+        Ok(tree)
+    }
+
+    fn writable(&self, input: &Value, description: &str) -> Result<Active> {
+        let options = PrepareOptions::described(description);
+        let base = self.op.worker.snapshot_of(input)?;
+        Ok(self.op.worker.store.prepare(base.as_ref(), options)?)
+    }
+
+    async fn cache(&mut self, mount: &pb::Mount) -> Result<Tree> {
+        let opt = mount.cache_opt.clone().unwrap_or_default();
+        let sharing = match opt.sharing() {
+            CacheSharingOpt::Shared => Sharing::Shared,
+            CacheSharingOpt::Private => Sharing::Private,
+            CacheSharingOpt::Locked => Sharing::Locked,
+        };
+        let base: Option<Ref> = self.op.worker.snapshot_of(&self.input(mount.input)?)?;
+        let id = if opt.id.is_empty() { mount.dest.as_str() } else { opt.id.as_str() };
+        let taking = self.op.worker.store.cache_mount(id, sharing, base.as_ref());
+        let cache = tokio::select! {
+            () = self.ctx.stop.cancelled() => return Err(Error::Cancelled),
+            cache = taking => cache?,
+        };
+        let tree = cache.tree();
+        self.mounts._caches.push(cache);
+        Ok(tree)
+    }
+
+    async fn secret(&self, mount: &pb::Mount) -> Result<Option<MountKind>> {
+        let opt = mount.secret_opt.clone().unwrap_or_default();
+        match self.op.worker.secret(self.ctx, &opt.id).await? {
+            Some(bytes) => {
+                Ok(Some(MountKind::File { bytes, mode: opt.mode & 0o777, uid: opt.uid, gid: opt.gid }))
+            }
+            None if opt.optional => Ok(None),
+            None => Err(Error::SecretNotFound(opt.id)),
+        }
+    }
+}
+
+/// The command as people know it.
+pub(super) trait Command {
+    fn command(&self) -> String;
+}
+
+impl Command for pb::ExecOp {
+    fn command(&self) -> String {
+        self.meta.as_ref().map(|meta| meta.args.join(" ")).unwrap_or_default()
+    }
+}

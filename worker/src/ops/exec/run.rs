@@ -1,0 +1,50 @@
+//! One run of a process, from its mounts to its outputs.
+
+use slipway_model::llb::pb;
+use slipway_run::{Exit, Stdio};
+use slipway_solver::OpContext;
+
+use super::ExecOp;
+use super::mounts::{Command, Mounts};
+use super::output::log_pipe;
+use super::spec::process_spec;
+use crate::{Error, Result, Value};
+
+pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>) -> Result<Vec<Value>> {
+    let meta = op.exec.meta.clone().ok_or_else(|| Error::Failed("the operation has no command".into()))?;
+    let mounts = Mounts::prepare(op, ctx, &inputs).await?;
+    let spec = process_spec(op, &meta, ctx, &mounts).await?;
+    let (stdout, out_copied) = log_pipe(ctx, 1)?;
+    let (stderr, err_copied) = log_pipe(ctx, 2)?;
+    let io = Stdio { stdin: None, stdout, stderr };
+    let outcome = op.worker.executor.run(spec, io, ctx.stop.clone()).await;
+    // All of the output is in the log before the step is over.
+    let _ = tokio::join!(out_copied, err_copied);
+    judge(&op.exec, &meta, outcome)?;
+    mounts.commit()
+}
+
+fn judge(exec: &pb::ExecOp, meta: &pb::Meta, outcome: slipway_run::Result<Exit>) -> Result<()> {
+    let process = exec.command();
+    let exit = match outcome {
+        Ok(exit) => exit,
+        Err(slipway_run::Error::Cancelled) => return Err(Error::Cancelled),
+        Err(slipway_run::Error::NotStarted(not_started)) => {
+            let end = format!("{not_started}: exit code: {}", not_started.code);
+            return Err(Error::Exit { process, end, code: not_started.code });
+        }
+        Err(source) => return Err(Error::Start { process, source }),
+    };
+    let code = exit.code();
+    let accepted =
+        if meta.valid_exit_codes.is_empty() { code == 0 } else { meta.valid_exit_codes.contains(&code) };
+    if accepted {
+        return Ok(());
+    }
+    let end = if exit.oom_killed {
+        format!("exit code: {code}: out of memory: the step reached its memory limit")
+    } else {
+        format!("exit code: {code}")
+    };
+    Err(Error::Exit { process, end, code })
+}

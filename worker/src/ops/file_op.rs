@@ -1,0 +1,151 @@
+//! Changing files without a process: `pb.FileOp`.
+//!
+//! Its actions form a small graph of their own: action `i` is known to later ones as input
+//! `inputs + i`. An intermediate tree that only one later action wants is passed on and changed in
+//! place; one that several want is made a snapshot first.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use slipway_model::llb::pb;
+use slipway_model::llb::pb::file_action::Action;
+use slipway_solver::{CacheMap, Op, OpContext, OpResult, Permit};
+use slipway_store::{Active, PrepareOptions};
+
+use super::cache_key;
+use super::content::input_rules;
+use super::file::{self, Owners};
+use crate::{Error, Result, Value, Worker};
+
+pub(super) struct FileOp {
+    pub worker: Arc<Worker>,
+    pub file: pb::FileOp,
+    pub inputs: usize,
+}
+
+#[async_trait]
+impl Op<Value> for FileOp {
+    async fn cache_map(&self, _: &OpContext<Value>, _: usize) -> OpResult<CacheMap<Value>> {
+        Ok(input_rules(&self.worker, cache_key::file(&self.file, self.inputs)?))
+    }
+
+    async fn acquire(&self, _: &OpContext<Value>) -> OpResult<Permit> {
+        self.worker.permit().await
+    }
+
+    async fn exec(&self, _: &OpContext<Value>, inputs: Vec<Value>) -> OpResult<Vec<Value>> {
+        let (worker, file) = (self.worker.clone(), self.file.clone());
+        let work = tokio::task::spawn_blocking(move || Actions::new(worker, inputs).run(&file));
+        Ok(work.await.map_err(|error| Error::Failed(error.to_string()))??)
+    }
+}
+
+/// The trees that exist while the actions run.
+struct Actions {
+    worker: Arc<Worker>,
+    inputs: usize,
+    /// The operation's inputs, then what each action made.
+    trees: Vec<Made>,
+}
+
+enum Made {
+    Value(Value),
+    /// Still writable: nobody has looked at it yet.
+    Writable(Active),
+    /// Passed on to the action that wanted it.
+    Gone,
+}
+
+impl Actions {
+    fn new(worker: Arc<Worker>, inputs: Vec<Value>) -> Self {
+        Self { worker, inputs: inputs.len(), trees: inputs.into_iter().map(Made::Value).collect() }
+    }
+
+    fn run(mut self, file: &pb::FileOp) -> Result<Vec<Value>> {
+        let mut outputs: Vec<(usize, usize)> = Vec::new();
+        for (index, action) in file.actions.iter().enumerate() {
+            let made = self.act(file, index, action)?;
+            self.trees.push(Made::Writable(made));
+            if let Ok(output) = usize::try_from(action.output) {
+                outputs.push((output, self.inputs + index));
+            }
+        }
+        let count = outputs.iter().map(|(output, _)| output + 1).max().unwrap_or(0);
+        if count > file.actions.len() {
+            return Err(Error::Failed("a file operation names an output that cannot exist".into()));
+        }
+        let mut values = vec![Value::Scratch; count];
+        for (output, tree) in outputs {
+            values[output] = self.value(tree)?;
+        }
+        Ok(values)
+    }
+
+    fn act(&mut self, file: &pb::FileOp, index: usize, action: &pb::FileAction) -> Result<Active> {
+        let wanted_later = file.actions[index + 1..]
+            .iter()
+            .any(|later| later.input == action.input || later.secondary_input == action.input);
+        let is_output = self
+            .index(action.input)?
+            .and_then(|tree| tree.checked_sub(self.inputs))
+            .is_some_and(|earlier| file.actions[earlier].output >= 0);
+        let target = self.writable(action.input, wanted_later || is_output || action.secondary_input == action.input)?;
+        let root = target.mount()?;
+        let owners = self.owners(action)?;
+        match &action.action {
+            Some(Action::Copy(copy)) => {
+                let source = self.read(action.secondary_input)?;
+                let source = source.mount()?;
+                file::copy(source.as_ref().map(slipway_store::Mounted::root), root.root(), copy, &owners)?;
+            }
+            Some(Action::Mkfile(mkfile)) => file::mkfile(root.root(), mkfile, &owners)?,
+            Some(Action::Mkdir(mkdir)) => file::mkdir(root.root(), mkdir, &owners)?,
+            Some(Action::Rm(rm)) => file::rm(root.root(), rm)?,
+            Some(Action::Symlink(link)) => file::symlink(root.root(), link, &owners)?,
+            None => return Err(Error::Failed("a file operation has an empty action".into())),
+        }
+        drop(root);
+        Ok(target)
+    }
+
+    /// The place of a tree; `None` is scratch.
+    fn index(&self, input: i64) -> Result<Option<usize>> {
+        match usize::try_from(input) {
+            Err(_) => Ok(None),
+            Ok(index) if index < self.trees.len() => Ok(Some(index)),
+            Ok(_) => Err(Error::Failed(format!("a file action names input {input}, which is not before it"))),
+        }
+    }
+
+    /// A tree to change: what the input made, if nobody else wants it, or a new one on top of it.
+    fn writable(&mut self, input: i64, shared: bool) -> Result<Active> {
+        if let Some(index) = self.index(input)?
+            && !shared
+            && let made @ Made::Writable(_) = &mut self.trees[index]
+            && let Made::Writable(active) = std::mem::replace(made, Made::Gone)
+        {
+            return Ok(active);
+        }
+        let base = self.read(input)?;
+        let base = self.worker.snapshot_of(&base)?;
+        Ok(self.worker.store.prepare(base.as_ref(), PrepareOptions::described("file operation"))?)
+    }
+
+    /// A tree to read: what is still writable becomes a snapshot.
+    fn read(&mut self, input: i64) -> Result<Value> {
+        match self.index(input)? {
+            None => Ok(Value::Scratch),
+            Some(index) => self.value(index),
+        }
+    }
+
+    fn value(&mut self, index: usize) -> Result<Value> {
+        let value = match std::mem::replace(&mut self.trees[index], Made::Gone) {
+            Made::Value(value) => value,
+            Made::Writable(active) => Value::Snapshot(active.commit()?),
+            Made::Gone => return Err(Error::Failed("a file action's result is used twice".into())),
+        };
+        self.trees[index] = Made::Value(value.clone());
+        Ok(value)
+    }
+}

@@ -1,0 +1,171 @@
+//! From a definition to solver vertices.
+//!
+//! This is also the door for entitlements: what a build may do is checked here, once for every
+//! operation of every graph it brings, before anything of it can run. A vertex may be shared with
+//! another build that is allowed more, so the check belongs to the graph and not to the operation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slipway_model::llb::pb::op::Op as Kind;
+use slipway_model::llb::pb::{NetMode, SecurityMode};
+use slipway_model::llb::{self, VertexDigest, pb};
+use slipway_solver::progress::ProgressGroup;
+use slipway_solver::{Edge, Op, Vertex};
+
+use super::exec::ExecOp;
+use super::file_op::FileOp;
+use super::merge::MergeOp;
+use super::source::SourceOp;
+use crate::{Error, Result, Value, Worker};
+
+/// What one build brings to all of its graphs.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    pub allow_host_network: bool,
+    pub allow_insecure: bool,
+}
+
+/// The edge that `definition` ends in; `None` is scratch.
+pub fn load(worker: &Arc<Worker>, definition: &llb::Definition, scope: &Scope) -> Result<Option<Edge<Value>>> {
+    let Some((head, output)) = &definition.head else { return Ok(None) };
+    let mut known = HashMap::new();
+    for vertex in post_order(head) {
+        let built = build(worker, &vertex, scope, &known)?;
+        known.insert(vertex.digest, built);
+    }
+    Ok(Some(Edge::new(&known[&head.digest], *output)))
+}
+
+/// Every vertex after its inputs; a loop, since graphs may be deep.
+fn post_order(head: &Arc<llb::Vertex>) -> Vec<Arc<llb::Vertex>> {
+    let (mut order, mut seen) = (Vec::new(), std::collections::HashSet::from([head.digest]));
+    let mut stack = vec![(head.clone(), 0)];
+    while let Some((vertex, next)) = stack.pop() {
+        match vertex.inputs.get(next).map(|(input, _)| input.clone()) {
+            Some(input) => {
+                stack.push((vertex, next + 1));
+                if seen.insert(input.digest) {
+                    stack.push((input, 0));
+                }
+            }
+            None => order.push(vertex),
+        }
+    }
+    order
+}
+
+fn build(
+    worker: &Arc<Worker>,
+    vertex: &llb::Vertex,
+    scope: &Scope,
+    known: &HashMap<VertexDigest, Arc<Vertex<Value>>>,
+) -> Result<Arc<Vertex<Value>>> {
+    let op = operation(worker, vertex, scope)?;
+    let metadata = &vertex.metadata;
+    let custom = metadata.description.get("llb.customname").filter(|name| !name.is_empty());
+    Ok(Arc::new(Vertex {
+        digest: slipway_solver::VertexDigest(vertex.digest.0),
+        name: custom.cloned().unwrap_or_else(|| default_name(&vertex.op)),
+        inputs: vertex.inputs.iter().map(|(input, output)| Edge::new(&known[&input.digest], *output)).collect(),
+        ignore_cache: metadata.ignore_cache,
+        progress_group: metadata.progress_group.clone().map(|group| ProgressGroup {
+            id: group.id,
+            name: group.name,
+            weak: group.weak,
+        }),
+        op,
+    }))
+}
+
+fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Result<Arc<dyn Op<Value>>> {
+    let invalid = |reason: &str| Error::Invalid { vertex: vertex.digest, reason: reason.into() };
+    let worker = worker.clone();
+    let inputs = vertex.inputs.len();
+    Ok(match &vertex.op.op {
+        Some(Kind::Exec(exec)) => {
+            check_exec(exec, inputs, scope).map_err(|error| match error {
+                Error::Failed(reason) => invalid(&reason),
+                other => other,
+            })?;
+            Arc::new(ExecOp {
+                worker,
+                exec: exec.clone(),
+                platform: vertex.op.platform.clone(),
+                resources: vertex.metadata.linux_resources.clone(),
+                inputs,
+            })
+        }
+        Some(Kind::File(file)) => {
+            if file.actions.is_empty() {
+                return Err(invalid("a file operation has no actions"));
+            }
+            Arc::new(FileOp { worker, file: file.clone(), inputs })
+        }
+        Some(Kind::Source(source)) => {
+            if inputs != 0 {
+                return Err(invalid("a source has no inputs"));
+            }
+            SourceOp::load(worker, source, vertex.op.platform.as_ref())?
+        }
+        Some(Kind::Merge(merge)) => Arc::new(MergeOp::new(worker, merge, inputs).map_err(|reason| invalid(&reason))?),
+        Some(Kind::Diff(_)) => return Err(Error::Unsupported("the operation diff".into())),
+        Some(Kind::Build(_)) => return Err(Error::Unsupported("the operation build".into())),
+        Some(Kind::Passthrough(_)) => return Err(Error::Unsupported("the operation passthrough".into())),
+        None => return Err(invalid("it says nothing to do")),
+    })
+}
+
+fn check_exec(exec: &pb::ExecOp, inputs: usize, scope: &Scope) -> Result<()> {
+    let invalid = |reason: &str| Err(Error::Failed(reason.to_owned()));
+    if exec.network() == NetMode::Host && !scope.allow_host_network {
+        return Err(Error::NotAllowed("network.host"));
+    }
+    if exec.security() == SecurityMode::Insecure && !scope.allow_insecure {
+        return Err(Error::NotAllowed("security.insecure"));
+    }
+    if !exec.cdi_devices.iter().all(|device| device.optional) {
+        return Err(Error::Unsupported("a CDI device".into()));
+    }
+    if exec.meta.as_ref().is_none_or(|meta| meta.args.is_empty()) {
+        return invalid("an exec operation has no arguments");
+    }
+    if exec.mounts.is_empty() {
+        return invalid("an exec operation has no mounts");
+    }
+    let outputs = exec.mounts.len() as i64;
+    for mount in &exec.mounts {
+        if mount.input >= inputs as i64 {
+            return invalid("a mount names an input that does not exist");
+        }
+        if mount.output >= outputs {
+            return invalid("a mount names an output that cannot exist");
+        }
+    }
+    Ok(())
+}
+
+fn default_name(op: &pb::Op) -> String {
+    match &op.op {
+        Some(Kind::Source(source)) => source.identifier.clone(),
+        Some(Kind::Exec(exec)) => exec.meta.as_ref().map(|meta| meta.args.join(" ")).unwrap_or_default(),
+        Some(Kind::File(file)) => file_name(file),
+        Some(Kind::Merge(_)) => "merge".into(),
+        Some(Kind::Diff(_)) => "diff".into(),
+        Some(Kind::Build(_)) => "build".into(),
+        Some(Kind::Passthrough(_)) | None => "passthrough".into(),
+    }
+}
+
+fn file_name(file: &pb::FileOp) -> String {
+    use pb::file_action::Action;
+    let names = file.actions.iter().map(|action| match &action.action {
+        Some(Action::Copy(copy)) => format!("copy {} {}", copy.src, copy.dest),
+        Some(Action::Mkfile(file)) => format!("mkfile {}", file.path),
+        Some(Action::Mkdir(directory)) => format!("mkdir {}", directory.path),
+        Some(Action::Rm(rm)) => format!("rm {}", rm.path),
+        Some(Action::Symlink(link)) => format!("symlink {} {}", link.oldpath, link.newpath),
+        None => "nothing".into(),
+    });
+    names.collect::<Vec<_>>().join(", ")
+}

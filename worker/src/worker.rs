@@ -1,0 +1,104 @@
+//! The embedded worker: store, runtime and sessions, as operations use them.
+
+use std::sync::Arc;
+
+use slipway_model::{Digest, Platform, Redacted};
+use slipway_run::{Executor, Network};
+use slipway_session::caller::Sessions;
+use slipway_solver::{OpContext, OpResult, Permit};
+use slipway_store::content_hash::Selector;
+use slipway_store::{PrepareOptions, Ref, Store};
+use tokio::sync::Semaphore;
+
+use crate::source::image::Images;
+use crate::source::local::Contexts;
+use crate::{Error, Result, Value};
+
+/// What a worker is made of.
+pub struct WorkerOptions {
+    pub store: Store,
+    pub executor: Arc<dyn Executor>,
+    pub sessions: Arc<Sessions>,
+    pub images: Images,
+    pub default_network: Network,
+    /// How many operations run at once; `None` is no limit.
+    pub max_parallelism: Option<usize>,
+    pub platforms: Vec<Platform>,
+}
+
+pub struct Worker {
+    pub store: Store,
+    pub executor: Arc<dyn Executor>,
+    pub sessions: Arc<Sessions>,
+    pub images: Images,
+    pub default_network: Network,
+    pub platforms: Vec<Platform>,
+    pub(crate) contexts: Contexts,
+    permits: Option<Arc<Semaphore>>,
+}
+
+impl Worker {
+    pub fn new(options: WorkerOptions) -> Self {
+        Self {
+            contexts: Contexts::new(options.store.clone()),
+            store: options.store,
+            executor: options.executor,
+            sessions: options.sessions,
+            images: options.images,
+            default_network: options.default_network,
+            platforms: options.platforms,
+            permits: options.max_parallelism.map(|limit| Arc::new(Semaphore::new(limit.max(1)))),
+        }
+    }
+
+    /// The right to run an operation.
+    pub(crate) async fn permit(&self) -> OpResult<Permit> {
+        match &self.permits {
+            None => Ok(Permit::none()),
+            Some(permits) => Ok(Permit::holding(permits.clone().acquire_owned().await?)),
+        }
+    }
+
+    /// A name for a process that nobody else has.
+    pub(crate) fn new_id(&self) -> Result<String> {
+        let mut bytes = [0; 12];
+        getrandom::fill(&mut bytes).map_err(|error| Error::Failed(format!("no random numbers: {error}")))?;
+        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The secret `id` of a build that wants the vertex of `ctx`.
+    pub(crate) async fn secret(
+        &self,
+        ctx: &OpContext<Value>,
+        id: &str,
+    ) -> Result<Option<Redacted<Vec<u8>>>> {
+        let session = self.sessions.any(&ctx.sessions()).await?;
+        Ok(session.secret(id).await?)
+    }
+
+    /// `value` as something to build on; `None` is scratch. A client's directory is copied first.
+    pub fn snapshot_of(&self, value: &Value) -> Result<Option<Ref>> {
+        match value {
+            Value::Scratch => Ok(None),
+            Value::Snapshot(snapshot) => Ok(Some(snapshot.clone())),
+            Value::Context(context) => {
+                let copy = self.store.prepare(None, PrepareOptions::described("copy of a client's directory"))?;
+                let (from, into) = (context.mount()?, copy.mount()?);
+                crate::ops::file::copy_tree(from.root(), into.root())?;
+                drop(into);
+                Ok(Some(copy.commit()?))
+            }
+        }
+    }
+
+    /// The digest of what `selectors` select in `value`.
+    pub(crate) async fn content_digest(&self, value: Value, selectors: Arc<Vec<Selector>>) -> Result<Digest> {
+        let store = self.store.clone();
+        let work = tokio::task::spawn_blocking(move || match &value {
+            Value::Scratch => Ok(slipway_store::content_hash::of_nothing(&selectors)?),
+            Value::Snapshot(snapshot) => Ok(store.content_digest(snapshot, &selectors)?),
+            Value::Context(context) => context.content_digest(&selectors),
+        });
+        work.await.map_err(|error| Error::Failed(error.to_string()))?
+    }
+}
