@@ -13,17 +13,20 @@
 //! blocking threads; only waiting for a locked cache mount is async. Absent on purpose: registries
 //! (`store/registry`), what a step or an image is (`worker`), and any mount that outlives a descriptor.
 
-//TMP pub mod blob;
+pub mod blob;
 pub mod error;
-//TMP pub mod inroot;
+pub mod inroot;
 pub mod metadata;
 pub mod mounted;
-//TMP pub mod refs;
+pub mod refs;
 pub mod snapshot;
-//TMP mod store;
+pub mod store;
 //TMP pub mod usage;
 
+pub use blob::{BlobLease, Blobs, Ingest, StoredBlob};
 pub use error::{Error, Result};
 pub use metadata::{Durability, Metadata, MetadataOptions};
 pub use mounted::Mounted;
+pub use refs::{Active, CacheMount, LayerBlob, LayerFacts, PrepareOptions, RecordType, Ref, Sharing};
 pub use snapshot::{Changes, DiskUsage, SnapshotId, SnapshotterChoice};
+pub use store::{Clock, Store, StoreOptions};

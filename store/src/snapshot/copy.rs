@@ -24,6 +24,12 @@ const DIRECTORY: OFlags =
 /// Copies the directory `from` onto the existing, empty directory `to`.
 pub fn copy_tree(from: &Path, to: &Path) -> crate::error::Result<()> {
     let source = fs::openat(CWD, from, DIRECTORY, Mode::empty()).at("open", from)?;
+    copy_tree_from(source.as_fd(), to)
+}
+
+/// Copies the directory open as `from` onto the existing, empty directory `to`.
+pub fn copy_tree_from(from: BorrowedFd<'_>, to: &Path) -> crate::error::Result<()> {
+    let source = fs::openat(from, c".", DIRECTORY, Mode::empty()).at("open the source of", to)?;
     let target = fs::openat(CWD, to, DIRECTORY, Mode::empty()).at("open", to)?;
     Copy { links: HashMap::new() }.run(source, target).at("copy to", to)
 }

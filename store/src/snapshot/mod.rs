@@ -30,12 +30,12 @@ use std::path::{Path, PathBuf};
 use slipway_model::mount::Tree;
 
 use crate::error::Result;
-pub use copy::copy_tree;
+pub use copy::{copy_tree, copy_tree_from};
 pub use disk_usage::{DiskUsage, disk_usage};
 pub use id::SnapshotId;
 pub use native::Native;
 pub use overlay::Overlay;
-pub use remove::remove_tree;
+pub use remove::{Bin, remove_tree};
 
 /// Keeps the directories of snapshots. `parents` are always the whole stack, from the nearest down.
 pub trait Snapshotter: Send + Sync {
@@ -51,8 +51,11 @@ pub trait Snapshotter: Send + Sync {
     /// Nothing writes to it any more: gives back what only a writer needs.
     fn commit(&self, id: &SnapshotId) -> Result<()>;
 
-    /// Removes it, whatever state it is in. It is gone at once; its bytes may take a while.
+    /// Removes it, whatever state it is in; fine if it does not exist.
     fn remove(&self, id: &SnapshotId) -> Result<()>;
+
+    /// [`remove`](Self::remove) that only moves it into the bin, for those who cannot wait.
+    fn discard(&self, id: &SnapshotId) -> Result<()>;
 
     /// How to find what it changed relative to its parent, and where a layer is applied.
     fn changes(&self, id: &SnapshotId, parents: &[SnapshotId]) -> Changes;

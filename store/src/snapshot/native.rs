@@ -60,6 +60,10 @@ impl Snapshotter for Native {
         self.bin.throw(&self.directory(id))
     }
 
+    fn discard(&self, id: &SnapshotId) -> Result<()> {
+        self.bin.hide(&self.directory(id)).map(|_| ())
+    }
+
     fn changes(&self, id: &SnapshotId, parents: &[SnapshotId]) -> Changes {
         let lower = parents.first().map(|parent| self.tree_directory(parent));
         Changes::Trees { lower, upper: self.tree_directory(id) }

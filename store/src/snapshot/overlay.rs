@@ -96,6 +96,10 @@ impl Snapshotter for Overlay {
         self.bin.throw(&self.directory(id))
     }
 
+    fn discard(&self, id: &SnapshotId) -> Result<()> {
+        self.bin.hide(&self.directory(id)).map(|_| ())
+    }
+
     fn changes(&self, id: &SnapshotId, _parents: &[SnapshotId]) -> Changes {
         Changes::Upper { upper: self.upper(id), xattr_prefix: self.xattr_prefix }
     }

@@ -72,9 +72,19 @@ pub fn remove_tree(path: &Path) -> Result<()> {
         Err(Errno::ISDIR) => {}
         Err(error) => return Err(Error::io("remove", path, error)),
     }
-    let directory = open_directory(CWD.as_fd(), path).at("open", path)?;
+    let Some(directory) = if_exists(open_directory(CWD.as_fd(), path).at("open", path))? else {
+        return Ok(());
+    };
     empty_directory(directory).at("remove files in", path)?;
-    fs::unlinkat(CWD, path, AtFlags::REMOVEDIR).at("remove", path)
+    remove_empty(CWD.as_fd(), path).at("remove", path)
+}
+
+/// Two may remove the same tree at once: what is gone is gone.
+fn remove_empty<P: rustix::path::Arg>(parent: BorrowedFd<'_>, name: P) -> rustix::io::Result<()> {
+    match fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOENT) => Ok(()),
+        result => result,
+    }
 }
 
 /// Removes all in `directory`, keeping a stack of its own: trees can be deeper than a thread's stack.
@@ -84,7 +94,7 @@ fn empty_directory(directory: OwnedFd) -> rustix::io::Result<()> {
         let Some(entry) = level.names.read() else {
             let own_name = open.pop().and_then(|level| level.own_name);
             if let (Some(name), Some(parent)) = (own_name, open.last()) {
-                fs::unlinkat(parent.names.fd()?, name, AtFlags::REMOVEDIR)?;
+                remove_empty(parent.names.fd()?, name.as_c_str())?;
             }
             continue;
         };
@@ -95,7 +105,10 @@ fn empty_directory(directory: OwnedFd) -> rustix::io::Result<()> {
         }
         let parent = level.names.fd()?;
         if !remove_file(parent, name, entry.file_type())? {
-            let child = open_directory(parent, name)?;
+            let child = match open_directory(parent, name) {
+                Err(Errno::NOENT) => continue,
+                child => child?,
+            };
             open.push(Level { names: Dir::new(child)?, own_name: Some(name.to_owned()) });
         }
     }
