@@ -133,6 +133,9 @@ mod tests {
         };
         assert_eq!(error.to_string(), "cannot solve FROM app");
         assert_eq!(error.reason(), "no such image");
-        assert_eq!(error.find::<std::io::Error>().map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
+        assert_eq!(
+            error.find::<std::io::Error>().map(std::io::Error::kind),
+            Some(std::io::ErrorKind::NotFound)
+        );
     }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Value;
+use crate::board::Board;
 use crate::error::{Error, Result};
 use crate::graph::Edge;
 use crate::keys::KeyId;
@@ -16,7 +17,6 @@ use crate::node::{Node, NodeName};
 use crate::progress::Progress;
 use crate::progress::stream::Stream;
 use crate::records::RecordSource;
-use crate::board::Board;
 
 /// What a job is made with.
 pub struct JobOptions<V> {
@@ -106,6 +106,7 @@ impl<V: Value> Job<V> {
         self.state.come_down().await;
         self.state.stream.close();
         self.state.nodes.lock().clear();
+        tracing::debug!(job = self.state.id, "the job has come down");
     }
 }
 

@@ -15,13 +15,13 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
-pub use memory::MemoryRecords;
+pub use memory::{Gone, MemoryRecords};
 
 use crate::context::OpContext;
 use crate::error::Failure;
 use crate::keys::{KeyId, Link, RecordId};
 
-pub(crate) use candidates::Candidates;
+pub(crate) use candidates::{Candidates, Keys};
 pub(crate) use sources::{Found, Sources};
 
 /// A result that a source has.
