@@ -1,0 +1,171 @@
+//! All that is being solved now: nodes, loads and executions, each known as long as it lives.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::Value;
+use crate::call::failed;
+use crate::error::{Contract, Result};
+use crate::flight::Flight;
+use crate::graph::{Edge, Vertex};
+use crate::keys::{KeyId, RecordId, VertexDigest};
+use crate::load::{Load, Outcome};
+use crate::memo::abortable;
+use crate::node::{Input, Node, NodeName};
+use crate::records::RecordStore;
+use crate::weak_map::WeakMap;
+
+pub(crate) struct Board<V> {
+    pub(crate) store: Arc<dyn RecordStore<V>>,
+    nodes: Mutex<Nodes<V>>,
+    loads: Mutex<WeakMap<RecordId, Load<V>>>,
+    /// Also the lock under which it is decided who waits for whom.
+    flights: Mutex<WeakMap<KeyId, Flight<V>>>,
+}
+
+struct Nodes<V> {
+    by_name: WeakMap<NodeName, Node<V>>,
+    forced: WeakMap<VertexDigest, Node<V>>,
+}
+
+impl<V: Value> Board<V> {
+    pub(crate) fn new(store: Arc<dyn RecordStore<V>>) -> Self {
+        Self {
+            store,
+            nodes: Mutex::new(Nodes { by_name: WeakMap::default(), forced: WeakMap::default() }),
+            loads: Mutex::default(),
+            flights: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn active(&self) -> usize {
+        self.nodes.lock().by_name.alive()
+    }
+
+    /// The node of `edge`'s vertex, and with it those of all its inputs; no recursion, for graphs
+    /// may be deep.
+    pub(crate) fn node(self: &Arc<Self>, edge: &Edge<V>) -> Arc<Node<V>> {
+        let mut made: HashMap<*const Vertex<V>, Arc<Node<V>>> = HashMap::new();
+        let mut todo = vec![&edge.vertex];
+        while let Some(vertex) = todo.last().copied() {
+            let before = todo.len();
+            todo.extend(
+                vertex.inputs.iter().map(|e| &e.vertex).filter(|v| !made.contains_key(&Arc::as_ptr(v))),
+            );
+            if todo.len() == before {
+                todo.pop();
+                if !made.contains_key(&Arc::as_ptr(vertex)) {
+                    made.insert(Arc::as_ptr(vertex), self.node_on(vertex, &made));
+                }
+            }
+        }
+        made[&Arc::as_ptr(&edge.vertex)].clone()
+    }
+
+    fn node_on(
+        self: &Arc<Self>,
+        vertex: &Arc<Vertex<V>>,
+        made: &HashMap<*const Vertex<V>, Arc<Node<V>>>,
+    ) -> Arc<Node<V>> {
+        let made = |edge: &Edge<V>| made[&Arc::as_ptr(&edge.vertex)].clone();
+        let inputs: Vec<_> =
+            vertex.inputs.iter().map(|edge| Input { node: made(edge), output: edge.output }).collect();
+        let name = NodeName::of(vertex, &inputs);
+        let mut nodes = self.nodes.lock();
+        // A forced vertex serves the unforced one too, never the other way round.
+        let forced = if name.plain { nodes.forced.get(&vertex.digest) } else { None };
+        if let Some(node) = forced.or_else(|| nodes.by_name.get(&name)) {
+            return node;
+        }
+        let node = Arc::new(Node::new(self, name, vertex, inputs));
+        nodes.by_name.insert(name, &node);
+        if vertex.ignore_cache {
+            nodes.forced.insert(vertex.digest, &node);
+        }
+        node
+    }
+
+    pub(crate) fn load(&self, id: &RecordId) -> Arc<Load<V>> {
+        let mut loads = self.loads.lock();
+        loads.get(id).unwrap_or_else(|| {
+            let load = Arc::default();
+            loads.insert(id.clone(), &load);
+            load
+        })
+    }
+
+    /// From now on, and as long as somebody holds what is returned, `id` needs no loading.
+    pub(crate) fn serve_from_memory(&self, id: &RecordId, outcome: &Outcome<V>) -> Arc<Load<V>> {
+        let load = Arc::new(Load::ready(outcome.clone()));
+        self.loads.lock().insert(id.clone(), &load);
+        load
+    }
+
+    /// The equal execution in memory or under way, or a new one. Forced work joins no unforced
+    /// work, and nobody joins what cannot end without it.
+    pub(crate) fn join_or_lead(&self, key: &KeyId, node: &Arc<Node<V>>) -> Arc<Flight<V>> {
+        let mut flights = self.flights.lock();
+        let forced = node.vertex.ignore_cache;
+        let joined = flights.get(key).filter(|flight| {
+            let usable = flight.fresh || !forced;
+            usable && (node.flies_in(flight) || flight.values.is_done() || !flight_needs(flight, node))
+        });
+        let flight = joined.unwrap_or_else(|| {
+            let flight = Arc::new(Flight::new(forced));
+            flights.insert(*key, &flight);
+            flight
+        });
+        node.hold_flight(&flight);
+        drop(flights);
+        flight.add_member(node);
+        for job in node.live_jobs() {
+            flight.children().iter().for_each(|child| job.attach(child));
+        }
+        flight
+    }
+
+    /// Solves `edge` for an operation that runs.
+    pub(crate) async fn build_for_flight(
+        self: &Arc<Self>,
+        flight: &Arc<Flight<V>>,
+        edge: &Edge<V>,
+        stop: &CancellationToken,
+    ) -> Result<Outcome<V>> {
+        let child = self.node(edge);
+        {
+            let _deciding = self.flights.lock();
+            if child.needs(|node| node.flies_in(flight)) {
+                return Err(failed(&edge.vertex, Contract::AsksForItself.into()));
+            }
+            flight.add_child(&child);
+        }
+        flight.live_jobs().iter().for_each(|job| job.attach(&child));
+        abortable(stop, child.result(edge.output)).await
+    }
+
+    /// Solves `edge` for an operation that is asked how it is cached.
+    pub(crate) async fn build_for_node(
+        self: &Arc<Self>,
+        node: &Arc<Node<V>>,
+        edge: &Edge<V>,
+        stop: &CancellationToken,
+    ) -> Result<Outcome<V>> {
+        let child = self.node(edge);
+        {
+            let _deciding = self.flights.lock();
+            if child.needs(|needed| Arc::ptr_eq(needed, node)) {
+                return Err(failed(&edge.vertex, Contract::AsksForItself.into()));
+            }
+            node.add_child(&child);
+        }
+        node.live_jobs().iter().for_each(|job| job.attach(&child));
+        abortable(stop, child.result(edge.output)).await
+    }
+}
+
+fn flight_needs<V: Value>(flight: &Flight<V>, node: &Arc<Node<V>>) -> bool {
+    flight.children().iter().any(|child| child.needs(|needed| Arc::ptr_eq(needed, node)))
+}

@@ -1,0 +1,74 @@
+//! One execution of an operation on given inputs, for all vertices that need it.
+//!
+//! Equal work is found not by comparing vertices but when it is about to run: by the key computed
+//! from the operation and its finished inputs. Who comes second joins, and the execution then serves
+//! both: it may use both jobs' sessions, its output goes to both, and it stops when both have left.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::Value;
+use crate::interest::Interest;
+use crate::job::JobState;
+use crate::load::Outcome;
+use crate::memo::{Memo, Memos};
+use crate::node::Node;
+use crate::progress::journal::Journal;
+
+pub(crate) struct Flight<V> {
+    /// Led by a forced vertex.
+    pub(crate) fresh: bool,
+    pub(crate) interest: Arc<Interest>,
+    pub(crate) journal: Journal,
+    pub(crate) values: Memo<Vec<V>>,
+    pub(crate) saved: Memos<usize, Outcome<V>>,
+    members: Mutex<Vec<Weak<Node<V>>>>,
+    /// Graphs that the running operation asked for.
+    children: Mutex<Vec<Arc<Node<V>>>>,
+}
+
+impl<V: Value> Flight<V> {
+    pub(crate) fn new(fresh: bool) -> Self {
+        Self {
+            fresh,
+            interest: Arc::default(),
+            journal: Journal::default(),
+            values: Memo::default(),
+            saved: Memos::default(),
+            members: Mutex::default(),
+            children: Mutex::default(),
+        }
+    }
+
+    /// Makes `node` one that this execution serves.
+    pub(crate) fn add_member(&self, node: &Arc<Node<V>>) {
+        let mut members = self.members.lock();
+        members.retain(|member| member.strong_count() > 0);
+        if !members.iter().any(|member| std::ptr::eq(member.as_ptr(), Arc::as_ptr(node))) {
+            members.push(Arc::downgrade(node));
+            drop(members);
+            self.journal.join(node.journal.clone());
+        }
+    }
+
+    pub(crate) fn add_child(&self, node: &Arc<Node<V>>) {
+        self.children.lock().push(node.clone());
+    }
+
+    pub(crate) fn children(&self) -> Vec<Arc<Node<V>>> {
+        self.children.lock().clone()
+    }
+
+    /// The jobs that want any of the vertices that wait for this execution.
+    pub(crate) fn live_jobs(&self) -> Vec<Arc<JobState<V>>> {
+        let members: Vec<_> = self.members.lock().iter().filter_map(Weak::upgrade).collect();
+        let mut jobs: Vec<Arc<JobState<V>>> = Vec::new();
+        for job in members.iter().flat_map(|node| node.live_jobs()) {
+            if !jobs.iter().any(|known| Arc::ptr_eq(known, &job)) {
+                jobs.push(job);
+            }
+        }
+        jobs
+    }
+}

@@ -1,0 +1,148 @@
+//! One client's build: what it wants solved, in whose name, and who hears about it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Value;
+use crate::board::Board;
+use crate::error::{Error, Result};
+use crate::graph::Edge;
+use crate::keys::KeyId;
+use crate::memo::abortable;
+use crate::node::{Node, NodeName};
+use crate::progress::Progress;
+use crate::progress::stream::Stream;
+use crate::records::RecordSource;
+
+/// What a job is made with.
+pub struct JobOptions<V> {
+    /// For the log.
+    pub id: String,
+    /// Client sessions that work for this job may use.
+    pub sessions: Vec<String>,
+    pub progress: Arc<dyn Progress>,
+    /// Imported caches, asked after the store. What they give is saved there.
+    pub imports: Vec<Arc<dyn RecordSource<V>>>,
+}
+
+/// A solved edge.
+#[derive(Clone, Debug)]
+pub struct Built<V> {
+    pub value: V,
+    /// The keys the result is known under, the most telling first. From here an export walks back
+    /// through the store.
+    pub keys: Vec<KeyId>,
+}
+
+/// A job keeps what it asked for in memory and wanted until it is discarded, so that one build
+/// after the other can use it. Dropping it cancels it without waiting.
+pub struct Job<V: Value> {
+    state: Arc<JobState<V>>,
+}
+
+/// The part of a job that vertices know.
+pub(crate) struct JobState<V> {
+    pub(crate) id: String,
+    pub(crate) sessions: Vec<String>,
+    pub(crate) imports: Vec<Arc<dyn RecordSource<V>>>,
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) stop: CancellationToken,
+    board: Arc<Board<V>>,
+    /// Builds under way.
+    builds: TaskTracker,
+    /// All that this job wants, sub-builds included.
+    nodes: Mutex<HashMap<NodeName, Arc<Node<V>>>>,
+}
+
+impl<V: Value> Job<V> {
+    pub(crate) fn new(board: &Arc<Board<V>>, options: JobOptions<V>) -> Self {
+        let JobOptions { id, sessions, progress, imports } = options;
+        let builds = TaskTracker::new();
+        builds.close();
+        Self {
+            state: Arc::new(JobState {
+                id,
+                sessions,
+                imports,
+                stream: Arc::new(Stream::new(progress)),
+                stop: CancellationToken::new(),
+                board: board.clone(),
+                builds,
+                nodes: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The result of one edge: from memory, from a cache, or by running what is missing. Dropping
+    /// the future cancels this build alone.
+    pub async fn build(&self, edge: &Edge<V>) -> Result<Built<V>> {
+        let state = self.state.clone();
+        let node = state.board.node(edge);
+        if state.stop.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        state.attach(&node);
+        let alone = state.stop.child_token();
+        let _cancel_when_dropped = alone.clone().drop_guard();
+        let output = edge.output;
+        let build = state.builds.spawn(async move { abortable(&alone, node.result(output)).await });
+        let outcome = build.await.map_err(|_| Error::Cancelled)??;
+        Ok(Built { value: outcome.value, keys: outcome.keys })
+    }
+
+    /// Stops all builds of this job, now and later. Work that other jobs want goes on.
+    pub fn cancel(&self) {
+        self.state.stop.cancel();
+    }
+
+    /// Cancels, and returns when what nobody else wants has come down and progress is complete.
+    pub async fn discard(self) {
+        self.cancel();
+        self.state.builds.wait().await;
+        self.state.come_down().await;
+        self.state.stream.close();
+        self.state.nodes.lock().clear();
+        tracing::debug!(job = self.state.id, "the job has come down");
+    }
+}
+
+impl<V: Value> Drop for Job<V> {
+    fn drop(&mut self) {
+        self.cancel();
+        self.state.stream.close();
+    }
+}
+
+impl<V: Value> JobState<V> {
+    /// Makes this job one that wants `node` and all below it, sub-builds included.
+    pub(crate) fn attach(self: &Arc<Self>, node: &Arc<Node<V>>) {
+        let mut todo = vec![(node.clone(), false)];
+        while let Some((node, inputs_done)) = todo.pop() {
+            if inputs_done {
+                node.add_job(self);
+                todo.extend(node.offspring().into_iter().map(|child| (child, false)));
+            } else if self.nodes.lock().insert(node.name, node.clone()).is_none() {
+                let inputs: Vec<_> = node.inputs.iter().map(|input| (input.node.clone(), false)).collect();
+                todo.push((node, true));
+                todo.extend(inputs);
+            }
+        }
+    }
+
+    async fn come_down(&self) {
+        loop {
+            let nodes: Vec<_> = self.nodes.lock().values().cloned().collect();
+            let mut quiet = true;
+            for node in &nodes {
+                quiet &= node.settle().await;
+            }
+            if quiet && self.nodes.lock().len() == nodes.len() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Work that many may want, done at most once at a time.
+//!
+//! A memo runs the work as a task of its own, under the stop signal of whoever started it, and keeps
+//! what came of it: a value or an error stays, a cancelled attempt is forgotten and made anew by
+//! whoever comes next. Tasks of their own also mean that a graph of any depth needs no deep stack.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Result};
+use crate::interest::Stop;
+
+pub(crate) struct Memo<T> {
+    slot: Arc<Mutex<Slot<T>>>,
+}
+
+enum Slot<T> {
+    Idle,
+    /// Nothing is ever sent: the channel closes when the run is over.
+    Running(watch::Receiver<()>),
+    Done(Result<T>),
+}
+
+impl<T: Clone + Send + 'static> Memo<T> {
+    pub(crate) fn ready(value: T) -> Self {
+        Self { slot: Arc::new(Mutex::new(Slot::Done(Ok(value)))) }
+    }
+
+    /// The value, if it is there.
+    pub(crate) fn peek(&self) -> Option<T> {
+        match &*self.slot.lock() {
+            Slot::Done(Ok(value)) => Some(value.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether the work is over, one way or the other.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(&*self.slot.lock(), Slot::Done(_))
+    }
+
+    /// The error, if that is what came of it.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        match &*self.slot.lock() {
+            Slot::Done(Err(error)) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// The value, from `work` if nobody is at it already.
+    ///
+    /// `work` is given `stop` and comes back soon after it is pulled; then the caller is gone too,
+    /// or is the next to try.
+    pub(crate) async fn get<W, F>(&self, stop: &Stop, work: W) -> Result<T>
+    where
+        W: Fn(Stop) -> F,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        loop {
+            let mut over = match &mut *self.slot.lock() {
+                Slot::Done(done) => return done.clone(),
+                Slot::Running(over) => over.clone(),
+                idle => {
+                    let (running, over) = watch::channel(());
+                    *idle = Slot::Running(over.clone());
+                    stop.tasks.spawn(
+                        Run { slot: self.slot.clone(), running }.run(stop.clone(), work(stop.clone())),
+                    );
+                    over
+                }
+            };
+            // An error here says that the sender is gone: what we wait for.
+            let _ = over.changed().await;
+            if stop.token.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+        }
+    }
+}
+
+impl<T> Default for Memo<T> {
+    fn default() -> Self {
+        Self { slot: Arc::new(Mutex::new(Slot::Idle)) }
+    }
+}
+
+/// One run. However it ends, even with its task killed by a runtime that shuts down, the slot does
+/// not stay in [`Slot::Running`].
+struct Run<T> {
+    slot: Arc<Mutex<Slot<T>>>,
+    #[expect(dead_code, reason = "its drop tells that the run is over")]
+    running: watch::Sender<()>,
+}
+
+impl<T> Run<T> {
+    async fn run(self, stop: Stop, work: impl Future<Output = Result<T>>) {
+        let outcome = work.await;
+        *self.slot.lock() = match outcome {
+            Err(Error::Cancelled) if stop.token.is_cancelled() => Slot::Idle,
+            outcome => Slot::Done(outcome),
+        };
+    }
+}
+
+impl<T> Drop for Run<T> {
+    fn drop(&mut self) {
+        let mut slot = self.slot.lock();
+        if matches!(&*slot, Slot::Running(_)) {
+            *slot = Slot::Idle;
+        }
+    }
+}
+
+/// A family of memos.
+pub(crate) struct Memos<K, T>(Mutex<HashMap<K, Arc<Memo<T>>>>);
+
+impl<K: Eq + Hash, T> Memos<K, T> {
+    pub(crate) fn of(&self, key: K) -> Arc<Memo<T>> {
+        self.0.lock().entry(key).or_default().clone()
+    }
+}
+
+impl<K: Eq + Hash + Ord + Clone, T: Clone + Send + 'static> Memos<K, T> {
+    /// The values that are there, in the order of their keys.
+    pub(crate) fn known(&self) -> Vec<T> {
+        let memos = self.0.lock();
+        let mut known: Vec<_> = memos.iter().filter_map(|(key, memo)| Some((key, memo.peek()?))).collect();
+        known.sort_by_key(|(key, _)| *key);
+        known.into_iter().map(|(_, value)| value).collect()
+    }
+}
+
+impl<K, T> Default for Memos<K, T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+/// Runs `work` until it ends or `stop` is pulled.
+pub(crate) async fn abortable<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(Error::Cancelled),
+        outcome = work => outcome,
+    }
+}

@@ -1,0 +1,209 @@
+//! What happened to a vertex or an execution, remembered for those who join late.
+//!
+//! Journals are chained: that of an execution tells those of its vertices, those tell the streams of
+//! jobs. Each holds its lock while it tells, so everybody hears everything once and in order; locks
+//! are only ever taken in the direction of the chain.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{Status, Warning};
+
+/// How much output a journal keeps for late joiners. The beginning goes first.
+const LOG_BYTES: usize = 256 * 1024;
+/// How many lines of output, whatever their size: each costs memory of its own.
+const LOG_CHUNKS: usize = 4096;
+/// How many statuses and warnings a journal keeps.
+const NOTES: usize = 512;
+
+/// One thing that happened, not yet tied to a vertex.
+#[derive(Clone, Debug)]
+pub(crate) enum Happening {
+    Began { at: SystemTime, cached: bool },
+    Ended { at: SystemTime, cached: bool, error: Option<Arc<str>> },
+    Log { at: SystemTime, stream: u32, data: Bytes },
+    Status { at: SystemTime, status: Status },
+    Warning { at: SystemTime, warning: Warning },
+}
+
+pub(crate) trait Listener: Send + Sync {
+    /// Says whether it wants to hear more.
+    fn hear(&self, happening: &Happening) -> bool;
+}
+
+#[derive(Default)]
+pub(crate) struct Journal(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    past: Past,
+    listeners: Vec<Arc<dyn Listener>>,
+}
+
+#[derive(Default)]
+struct Past {
+    began: Option<Happening>,
+    ended: Option<Happening>,
+    logs: VecDeque<Happening>,
+    log_bytes: usize,
+    lost_bytes: usize,
+    statuses: VecDeque<Happening>,
+    warnings: VecDeque<Happening>,
+}
+
+impl Journal {
+    pub(crate) fn tell(&self, happening: Happening) {
+        let mut inner = self.0.lock();
+        inner.listeners.retain(|listener| listener.hear(&happening));
+        inner.past.keep(happening);
+    }
+
+    pub(crate) fn began(&self, cached: bool) {
+        self.tell(Happening::Began { at: SystemTime::now(), cached });
+    }
+
+    pub(crate) fn ended(&self, cached: bool, error: Option<String>) {
+        self.tell(Happening::Ended { at: SystemTime::now(), cached, error: error.map(Arc::from) });
+    }
+
+    /// Tells `listener` what happened so far, then what happens from now on.
+    pub(crate) fn join(&self, listener: Arc<dyn Listener>) {
+        let mut inner = self.0.lock();
+        if inner.past.replay(&*listener) {
+            inner.listeners.push(listener);
+        }
+    }
+}
+
+impl Listener for Journal {
+    fn hear(&self, happening: &Happening) -> bool {
+        self.tell(happening.clone());
+        true
+    }
+}
+
+impl Past {
+    fn keep(&mut self, happening: Happening) {
+        match happening {
+            Happening::Began { .. } => {
+                self.began = Some(happening);
+                self.ended = None;
+            }
+            Happening::Ended { .. } => self.ended = Some(happening),
+            Happening::Log { ref data, .. } => {
+                self.log_bytes += data.len();
+                self.logs.push_back(happening);
+                self.trim_logs();
+            }
+            Happening::Status { ref status, .. } => {
+                let same = |known: &Happening| matches!(known, Happening::Status { status: s, .. } if s.id == status.id);
+                match self.statuses.iter().position(same) {
+                    Some(index) => self.statuses[index] = happening,
+                    None => push_bounded(&mut self.statuses, happening),
+                }
+            }
+            Happening::Warning { .. } => push_bounded(&mut self.warnings, happening),
+        }
+    }
+
+    fn trim_logs(&mut self) {
+        while self.log_bytes > LOG_BYTES || self.logs.len() > LOG_CHUNKS {
+            let Some(Happening::Log { data, .. }) = self.logs.pop_front() else { return };
+            self.log_bytes -= data.len();
+            self.lost_bytes += data.len();
+        }
+    }
+
+    fn replay(&self, listener: &dyn Listener) -> bool {
+        let gap = self.logs.front().filter(|_| self.lost_bytes > 0).and_then(|first| match first {
+            Happening::Log { at, .. } => {
+                let data = format!("[{} bytes of earlier output are left out]\n", self.lost_bytes).into();
+                Some(Happening::Log { at: *at, stream: 2, data })
+            }
+            _ => None,
+        });
+        let notes = self.statuses.iter().chain(&self.warnings);
+        let mut past = self.began.iter().chain(&gap).chain(&self.logs).chain(notes).chain(&self.ended);
+        past.all(|happening| listener.hear(happening))
+    }
+}
+
+fn push_bounded(notes: &mut VecDeque<Happening>, note: Happening) {
+    if notes.len() == NOTES {
+        notes.pop_front();
+    }
+    notes.push_back(note);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Ear(Mutex<Vec<String>>);
+
+    impl Listener for Ear {
+        fn hear(&self, happening: &Happening) -> bool {
+            self.0.lock().push(match happening {
+                Happening::Began { .. } => "began".into(),
+                Happening::Ended { .. } => "ended".into(),
+                Happening::Log { data, .. } => String::from_utf8_lossy(data).chars().take(60).collect(),
+                Happening::Status { status, .. } => format!("{} {}", status.id, status.current),
+                Happening::Warning { .. } => "warning".into(),
+            });
+            true
+        }
+    }
+
+    fn log(data: impl Into<Bytes>) -> Happening {
+        Happening::Log { at: SystemTime::UNIX_EPOCH, stream: 1, data: data.into() }
+    }
+
+    fn status(id: &str, current: u64) -> Happening {
+        let status = Status { id: id.into(), current, ..Status::default() };
+        Happening::Status { at: SystemTime::UNIX_EPOCH, status }
+    }
+
+    #[test]
+    fn who_joins_late_hears_what_happened_and_then_what_happens() {
+        let journal = Journal::default();
+        journal.began(false);
+        journal.tell(log("one"));
+        journal.tell(status("pull", 1));
+        journal.tell(status("pull", 2));
+        let ear = Arc::new(Ear::default());
+        journal.join(ear.clone());
+        journal.tell(log("two"));
+        journal.ended(false, None);
+        assert_eq!(*ear.0.lock(), ["began", "one", "pull 2", "two", "ended"]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_gap_is_named() {
+        let journal = Journal::default();
+        for _ in 0..5 {
+            journal.tell(log(vec![b'x'; 100 * 1024]));
+        }
+        (0..10_000).for_each(|id| journal.tell(status(&id.to_string(), 0)));
+        let ear = Arc::new(Ear::default());
+        journal.join(ear.clone());
+        let heard = ear.0.lock();
+        assert_eq!(heard[0], "[307200 bytes of earlier output are left out]\n");
+        assert_eq!(heard.len(), 1 + 2 + NOTES);
+    }
+
+    #[test]
+    fn chained_journals_pass_on_what_they_hear() {
+        let (execution, vertex) = (Journal::default(), Arc::new(Journal::default()));
+        let ear = Arc::new(Ear::default());
+        vertex.join(ear.clone());
+        execution.tell(log("early"));
+        execution.join(vertex.clone());
+        execution.tell(log("late"));
+        assert_eq!(*ear.0.lock(), ["early", "late"]);
+    }
+}

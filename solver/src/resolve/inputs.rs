@@ -1,0 +1,86 @@
+//! Inputs: their results, what is in them, and what they are called.
+
+use std::pin::pin;
+use std::task::Poll;
+
+use futures::future::try_join_all;
+
+use super::Attempt;
+use super::search::Probes;
+use crate::Value;
+use crate::call::call;
+use crate::error::Result;
+use crate::keys::{KeyId, Seen};
+use crate::load::Outcome;
+use crate::memo::abortable;
+use crate::op::CacheMap;
+
+impl<V: Value> Attempt<V> {
+    /// Asks for the results before it lets go of the smaller questions: otherwise what runs for
+    /// them would be cancelled, only to be started again.
+    pub(super) async fn finish_inputs(&self, probes: Probes) -> Result<Vec<Outcome<V>>> {
+        let asked = self.node.inputs.iter().map(|input| input.node.result(input.output));
+        let mut results = pin!(try_join_all(asked));
+        let first = futures::poll!(results.as_mut());
+        drop(probes);
+        match first {
+            Poll::Ready(done) => done,
+            Poll::Pending => results.await,
+        }
+    }
+
+    /// Makes input `input` real, if the operation needs it to be.
+    pub(super) async fn prepare(&self, map: &CacheMap<V>, input: usize) -> Result<()> {
+        let Some(prepare) = map.inputs[input].prepare.clone() else { return Ok(()) };
+        let memo = self.node.answers.prepared.of(input);
+        memo.get(&self.stop, |stop| {
+            let (node, prepare) = (self.node.clone(), prepare.clone());
+            async move {
+                let source = &node.inputs[input];
+                let value = abortable(&stop.token, source.node.result(source.output)).await?.value;
+                let ctx = source.node.context(&stop.token);
+                let work = call(&node.vertex, &stop.token, async { prepare(ctx, value).await });
+                abortable(&stop.token, work).await.inspect_err(|error| node.tell_failure(error))
+            }
+        })
+        .await
+    }
+
+    /// The key of what input `input` contains, if the operation cares.
+    pub(super) async fn content_key(&self, map: &CacheMap<V>, input: usize) -> Result<Option<KeyId>> {
+        let Some(content) = map.inputs[input].content.clone() else { return Ok(None) };
+        let memo = self.node.answers.contents.of(input);
+        if let Some(known) = memo.peek() {
+            return Ok(known);
+        }
+        let source = &self.node.inputs[input];
+        let value = source.node.result(source.output).await?.value;
+        self.prepare(map, input).await?;
+        memo.get(&self.stop, |stop| {
+            let (node, content, value) = (self.node.clone(), content.clone(), value.clone());
+            async move {
+                let ctx = node.context(&stop.token);
+                let digest = call(&node.vertex, &stop.token, async { content(ctx, value).await });
+                let digest =
+                    abortable(&stop.token, digest).await.inspect_err(|error| node.tell_failure(error))?;
+                Ok(Some(KeyId::content(digest)))
+            }
+        })
+        .await
+    }
+
+    /// Every name under which each finished input is known here; the most telling first: what is in
+    /// it, then what later sessions can name, too.
+    pub(super) async fn names_of(&self, inputs: &[Outcome<V>]) -> Result<Vec<Vec<Seen>>> {
+        let map = self.cache_map(0).await?;
+        let mut names = Vec::new();
+        for (input, done) in inputs.iter().enumerate() {
+            let content = self.content_key(&map, input).await?;
+            let mut seen: Vec<_> = content.map(|key| Seen { key, selector: None }).into_iter().collect();
+            seen.extend(map.inputs[input].see(&done.keys));
+            seen.sort_by_key(|seen| seen.key.is_session_bound());
+            names.push(seen);
+        }
+        Ok(names)
+    }
+}

@@ -1,0 +1,71 @@
+//! Taking a result out of a cache.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::Attempt;
+use super::search::Lookup;
+use crate::Value;
+use crate::call::caught;
+use crate::error::{Error, Result};
+use crate::load::Outcome;
+use crate::memo::abortable;
+use crate::records::Found;
+
+impl<V: Value> Attempt<V> {
+    /// The newest record that can still be loaded. One that cannot is remembered as such.
+    pub(super) async fn load_newest(&self, found: &Lookup<V>) -> Result<Option<Outcome<V>>> {
+        let mut records = found.records.clone();
+        records.sort_by_key(|found| (Reverse(found.record.created), found.import.is_some()));
+        for record in records {
+            match self.load(&record).await {
+                Ok(outcome) => return Ok(Some(outcome.also_known_as(&found.keys))),
+                Err(Error::Load(cause)) => {
+                    tracing::debug!(record = %record.record.id, vertex = %self.node.vertex.digest, %cause,
+                        "a cached result does not load");
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn load(&self, found: &Found<V>) -> Result<Outcome<V>> {
+        let load = self.node.board.load(&found.record.id);
+        self.node.hold_load(load.clone());
+        if let Some(failed) = load.outcome.failure() {
+            return Err(failed); // tried before: nothing to show
+        }
+        let held = load.interest.hold();
+        self.node.journal.began(true);
+        let loaded = load
+            .outcome
+            .get(&held.stop, |stop| {
+                let (node, found) = (self.node.clone(), found.clone());
+                async move {
+                    let source = found.import.as_deref();
+                    let ctx = node.context(&stop.token);
+                    let value = abortable(&stop.token, async {
+                        let loaded = match source {
+                            Some(import) => caught(import.load(&found.record, &ctx)).await,
+                            None => caught(node.board.store.load(&found.record, &ctx)).await,
+                        };
+                        loaded.map_err(|failure| Error::Load(Arc::from(failure)))
+                    });
+                    Ok(Outcome { value: value.await?, keys: vec![found.record.key], fresh: false })
+                }
+            })
+            .await;
+        match &loaded {
+            Ok(_) => self.node.journal.ended(true, None),
+            Err(Error::Cancelled) => {}
+            Err(_) => self.node.journal.ended(false, None),
+        }
+        let outcome = loaded?;
+        if let Some(import) = &found.import {
+            self.sources.adopt_chain(&**import, &found.record.key);
+            self.keep(&outcome, found.record.key).await;
+        }
+        Ok(outcome)
+    }
+}

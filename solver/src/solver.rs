@@ -1,0 +1,40 @@
+//! The door: one solver per daemon, shared by all jobs.
+
+use std::sync::Arc;
+
+use crate::Value;
+use crate::board::Board;
+use crate::job::{Job, JobOptions};
+use crate::records::RecordStore;
+
+/// What a solver is made with.
+pub struct SolverOptions<V> {
+    /// Where results are looked for first, and where they are kept.
+    pub store: Arc<dyn RecordStore<V>>,
+}
+
+/// Solves graphs for any number of jobs at a time; equal work is done once. Cheap to clone.
+pub struct Solver<V> {
+    board: Arc<Board<V>>,
+}
+
+impl<V: Value> Solver<V> {
+    pub fn new(options: SolverOptions<V>) -> Self {
+        Self { board: Arc::new(Board::new(options.store)) }
+    }
+
+    pub fn job(&self, options: JobOptions<V>) -> Job<V> {
+        Job::new(&self.board, options)
+    }
+
+    /// How many vertices some job keeps in memory.
+    pub fn active(&self) -> usize {
+        self.board.active()
+    }
+}
+
+impl<V> Clone for Solver<V> {
+    fn clone(&self) -> Self {
+        Self { board: self.board.clone() }
+    }
+}
