@@ -1,1 +1,3 @@
-//! (placeholder)
+//! Where bytes rest: content, trees, layers, and what is known about them.
+
+pub mod content_hash;
