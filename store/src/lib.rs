@@ -14,6 +14,7 @@
 //! (`store/registry`), what a step or an image is (`worker`), and any mount that outlives a descriptor.
 
 pub mod blob;
+pub mod content_hash;
 pub mod error;
 pub mod inroot;
 pub mod metadata;
