@@ -4,6 +4,7 @@
 //! starts it as a process of its own and goes on as its client; it ends soon after its last client.
 //! So a second command finds the first one's daemon, and neither has to know.
 
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -18,6 +19,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use crate::arguments::Connection;
 use crate::error::Failure;
 
+/// A daemon that finds its state directory taken ends with this code.
+pub const EXIT_LOCKED: u8 = 75;
 const SOCKET: &str = "slipway.sock";
 const START: Duration = Duration::from_secs(20);
 
@@ -98,42 +101,46 @@ async fn own_daemon(root: &Path) -> Result<Channel, Failure> {
     }
     std::fs::create_dir_all(root)
         .map_err(|error| Failure::new(format!("cannot create the state directory {}: {error}", root.display())))?;
+    // Of several commands that find no daemon, one starts it and the others wait here.
+    let _starting = lock(root.join("start.lock")).await?;
     let deadline = Instant::now() + START;
     let mut child: Option<Child> = None;
     loop {
-        if let Some(running) = &mut child
-            && let Ok(Some(status)) = running.try_wait()
-        {
-            // It may have lost a race against another command's daemon, which then answers.
-            if let Ok(channel) = dial(&address).await {
-                return Ok(channel);
-            }
-            if !another_daemon_holds(root) {
-                return Err(Failure::new(format!("the daemon ended ({status}): {}", last_words(root))));
-            }
-            child = None;
-        }
-        if child.is_none() && !another_daemon_holds(root) {
-            child = Some(spawn(root, &address)?);
-        }
         if let Ok(channel) = dial(&address).await {
             return Ok(channel);
+        }
+        match child.as_mut().map(Child::try_wait) {
+            None => child = Some(spawn(root, &address)?),
+            Some(Ok(None)) | Some(Err(_)) => tokio::time::sleep(Duration::from_millis(2)).await,
+            // Another daemon has the directory: it may be about to end.
+            Some(Ok(Some(status))) if status.code() == Some(EXIT_LOCKED.into()) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                child = None;
+            }
+            Some(Ok(Some(status))) => {
+                return Err(Failure::new(format!("the daemon ended ({status}): {}", last_words(root))));
+            }
         }
         if Instant::now() > deadline {
             return Err(Failure::new(format!("the daemon does not answer at {address}: {}", last_words(root))));
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// Whether some daemon has the state directory now; then it is starting or about to end.
-fn another_daemon_holds(root: &Path) -> bool {
-    slipway_daemon::is_locked(root)
+/// Held until dropped.
+async fn lock(path: PathBuf) -> Result<File, Failure> {
+    let locking = tokio::task::spawn_blocking(move || {
+        let file = File::create(&path)?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    });
+    let failed = |error: String| Failure::new(format!("cannot lock the state directory: {error}"));
+    locking.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
 }
 
 fn spawn(root: &Path, address: &str) -> Result<Child, Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("cannot start the daemon: {error}"));
-    let log = std::fs::File::create(root.join("daemon.log")).map_err(failed)?;
+    let log = File::create(root.join("daemon.log")).map_err(failed)?;
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = std::process::Command::new(program);
     command.arg("--root").arg(root).args(["daemon", "--exit-when-idle", "--listen", address]);

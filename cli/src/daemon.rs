@@ -32,7 +32,10 @@ pub fn run(connection: &Connection, arguments: DaemonArguments) -> Result<(), Fa
     }
     config.entitlements.extend(arguments.allow_insecure_entitlement);
     config.exit_when_idle = arguments.exit_when_idle;
-    Daemon::run(config).map_err(|error| Failure::new(error.to_string()))
+    Daemon::run(config).map_err(|error| Failure {
+        exit_code: if error.is_locked() { connect::EXIT_LOCKED } else { 1 },
+        ..Failure::new(error.to_string())
+    })
 }
 
 fn start_logging(debug: bool) {

@@ -47,6 +47,10 @@ impl Journal {
         self.written.send_replace((count, true));
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        !self.written.borrow().1
+    }
+
     /// Nothing more comes.
     pub fn close(&self) {
         self.written.send_modify(|(_, open)| *open = false);

@@ -42,20 +42,46 @@ pub struct CacheMount {
     id: SnapshotId,
 }
 
+/// What a directory is made for.
+#[derive(Clone)]
+struct Purpose {
+    record_type: RecordType,
+    description: String,
+}
+
 impl Store {
     /// Takes a cache directory of the pool `id`; waits if it is locked by another.
     ///
     /// `base` is what a new one begins with; pools with another base are other pools.
     pub async fn cache_mount(&self, id: &str, sharing: Sharing, base: Option<&Ref>) -> Result<CacheMount> {
         let pool = base.map_or_else(|| id.to_owned(), |base| format!("{id}\n{}", base.id()));
+        let purpose = Purpose { record_type: RecordType::CacheMount, description: format!("cache mount {id}") };
+        self.take_directory(pool, sharing, base, purpose).await
+    }
+
+    /// Takes a directory that keeps what a client sent, for the next build that asks with the same `key`.
+    /// While one build holds it, another gets a second one.
+    pub async fn source_directory(&self, key: &str, description: &str) -> Result<CacheMount> {
+        let purpose =
+            Purpose { record_type: RecordType::LocalSource, description: description.to_owned() };
+        self.take_directory(format!("source\n{key}"), Sharing::Private, None, purpose).await
+    }
+
+    async fn take_directory(
+        &self,
+        pool: String,
+        sharing: Sharing,
+        base: Option<&Ref>,
+        purpose: Purpose,
+    ) -> Result<CacheMount> {
         loop {
             // Registered before looking, so that no release is missed.
             let freed = self.inner.cache_mount_freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            let (store, id, pool, base) = (self.clone(), id.to_owned(), pool.clone(), base.cloned());
+            let (store, purpose, pool, base) = (self.clone(), purpose.clone(), pool.clone(), base.cloned());
             let taken =
-                tokio::task::spawn_blocking(move || store.try_take(&id, &pool, sharing, base.as_ref()));
+                tokio::task::spawn_blocking(move || store.try_take(&purpose, &pool, sharing, base.as_ref()));
             match taken.await {
                 Ok(Ok(None)) => freed.await,
                 Ok(Ok(Some(mount))) => return Ok(mount),
@@ -70,7 +96,7 @@ impl Store {
 
     fn try_take(
         &self,
-        id: &str,
+        purpose: &Purpose,
         pool: &str,
         sharing: Sharing,
         base: Option<&Ref>,
@@ -91,7 +117,7 @@ impl Store {
         let mut live = self.inner.live.lock();
         live.being_made.remove(pool);
         let result = made.and_then(|new| {
-            self.inner.metadata.with(|db| insert(db, &self.row(new, id), pool))?;
+            self.inner.metadata.with(|db| insert(db, &self.row(new, purpose), pool))?;
             Ok(Some(self.take(&mut live, new, sharing)))
         });
         drop(live);
@@ -123,13 +149,13 @@ impl Store {
         }
     }
 
-    fn row(&self, id: SnapshotId, name: &str) -> Row {
+    fn row(&self, id: SnapshotId, purpose: &Purpose) -> Row {
         Row {
             id,
             parent: None,
             mutable: true,
-            record_type: RecordType::CacheMount,
-            description: format!("cache mount {name}"),
+            record_type: purpose.record_type,
+            description: purpose.description.clone(),
             created: self.inner.clock.now(),
             last_used: None,
             usage_count: 0,

@@ -12,22 +12,32 @@
 //! transfer and written after it, so a directory without an index holds an unknown rest of a broken
 //! transfer and is emptied first.
 
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use prost::Message;
+use rustix::fs::{CWD, Mode, OFlags};
+use slipway_model::Digest;
 use slipway_model::llb::pb;
 use slipway_model::mount::Tree;
-use slipway_model::{Digest, llb};
+use slipway_proto::fsutil::Stat;
 use slipway_session::caller::{Session, SyncRequest};
 use slipway_session::fsutil::{ReceiveOptions, Received};
 use slipway_solver::progress::Status;
 use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
-use slipway_store::content_hash::{self, ContentCache, Selector};
-use slipway_store::{Mounted, NamedMount};
+use slipway_store::content_hash::{ContentCache, Selector};
+use slipway_store::{CacheMount, Mounted};
 
+use crate::blocking::blocking;
 use crate::ops::cache_key::source::LocalIdentifier;
 use crate::{Error, Result, Value, Worker};
+
+/// Inside the kept directory: the client's files, what they are, and their digests.
+const FILES: &str = "files";
+const INDEX: &str = "index";
+const DIGESTS: &str = "digests";
 
 pub(crate) struct LocalOp {
     worker: Arc<Worker>,
@@ -55,9 +65,8 @@ impl LocalOp {
     /// Which of our directories: the client's build root, the name, and everything that was asked for.
     fn directory_key(&self, session: &Session) -> String {
         let LocalIdentifier { name, shared_key_hint, include, exclude, follow, .. } = &self.identifier;
-        let asked = format!("{include:?}{exclude:?}{follow:?}");
-        let shared = session.shared_key();
-        format!("local:{name}:{shared_key_hint}:{shared}:{}", Digest::of(asked).hex())
+        let asked = Digest::of(format!("{include:?}{exclude:?}{follow:?}"));
+        format!("{name}\n{shared_key_hint}\n{}\n{}", session.shared_key(), asked.hex())
     }
 
     fn request(&self) -> SyncRequest {
@@ -70,23 +79,17 @@ impl LocalOp {
     }
 
     async fn receive(&self, ctx: &OpContext<Value>, session: &Session) -> Result<Context> {
-        let (store, key) = (self.worker.store.clone(), self.directory_key(session));
         let description = format!("local source for {}", self.identifier.name);
-        let directory = blocking(move || Ok(store.named_mount(&key, &description)?)).await?;
-        let (directory, root, index) = blocking(move || {
-            let index = take_index(&directory)?;
-            let root = directory.mount()?;
-            Ok((directory, root, index))
-        })
-        .await?;
+        let key = self.directory_key(session);
+        let directory = self.worker.store.source_directory(&key, &description).await?;
+        let Kept { directory, root, index, digests } = blocking(move || Kept::open(directory)).await?;
         let progress = transfer_progress(ctx, &self.identifier.name);
         let options = ReceiveOptions { index, progress: Some(progress), ..ReceiveOptions::default() };
-        let into = root.try_clone_root()?;
         let received = tokio::select! {
             () = ctx.stop.cancelled() => return Err(Error::Cancelled),
-            received = session.sync(self.request(), into, options) => received?,
+            received = session.sync(self.request(), root, options) => received?,
         };
-        blocking(move || Context::new(directory, root, received)).await
+        blocking(move || Context::new(directory, &received, digests)).await
     }
 }
 
@@ -107,28 +110,147 @@ impl Op<Value> for LocalOp {
     }
 }
 
+/// A directory as an earlier build left it.
+struct Kept {
+    directory: CacheMount,
+    root: OwnedFd,
+    index: Vec<Stat>,
+    digests: ContentCache,
+}
+
+impl Kept {
+    /// Opens the files and takes the index away: until the transfer is over, nothing is known of them.
+    fn open(directory: CacheMount) -> Result<Self> {
+        let path = directory.directory();
+        let failed = |error: std::io::Error| Error::io(format!("cannot use {}", path.display()), error);
+        let index = std::fs::read(path.join(INDEX)).ok().and_then(|bytes| read_index(&bytes));
+        let digests = std::fs::read(path.join(DIGESTS)).ok();
+        remove_file(&path.join(INDEX)).map_err(failed)?;
+        remove_file(&path.join(DIGESTS)).map_err(failed)?;
+        let files = path.join(FILES);
+        if index.is_none() && files.exists() {
+            std::fs::remove_dir_all(&files).map_err(failed)?;
+        }
+        if index.is_none() {
+            std::fs::create_dir(&files).map_err(failed)?;
+        }
+        let digests = digests.filter(|_| index.is_some());
+        let digests = digests.and_then(|bytes| ContentCache::from_bytes(&bytes, None).ok());
+        let root = open_directory(&files).map_err(failed)?;
+        Ok(Self {
+            directory,
+            root,
+            index: index.unwrap_or_default(),
+            digests: digests.unwrap_or_else(ContentCache::received),
+        })
+    }
+}
+
 /// A received directory, held by one build until it is done with it.
 pub struct Context {
-    directory: NamedMount,
-    root: Mounted,
+    directory: CacheMount,
     digests: ContentCache,
 }
 
 impl Context {
-    fn new(directory: NamedMount, root: Mounted, received: Received) -> Result<Self> {
-        directory.set_note(&write_index(&received.index))?;
-        Ok(Self { directory, root, digests: ContentCache::default() })
+    fn new(directory: CacheMount, received: &Received, digests: ContentCache) -> Result<Self> {
+        for path in &received.changed {
+            digests.remove(path);
+        }
+        let path = directory.directory().join(INDEX);
+        std::fs::write(&path, write_index(&received.index))
+            .map_err(|error| Error::io(format!("cannot write {}", path.display()), error))?;
+        Ok(Self { directory, digests })
     }
 
     pub fn tree(&self) -> Tree {
-        self.directory.tree().readonly()
+        Tree::Bind { source: self.directory.directory().join(FILES), readonly: true }
     }
 
     pub fn mount(&self) -> Result<Mounted> {
-        Ok(self.directory.mount()?)
+        Ok(Mounted::new(&self.tree())?)
     }
 
     pub fn content_digest(&self, selectors: &[Selector]) -> Result<Digest> {
-        Ok(content_hash::checksum_with(self.root.root(), selectors, &self.digests)?)
+        let root = self.mount()?;
+        Ok(self.digests.checksum(root.root(), selectors)?)
+    }
+}
+
+impl Drop for Context {
+    /// What was hashed need not be hashed again by the next build.
+    fn drop(&mut self) {
+        let path = self.directory.directory().join(DIGESTS);
+        if let Err(error) = std::fs::write(&path, self.digests.to_bytes(None)) {
+            tracing::debug!(%error, path = %path.display(), "digests are not kept");
+        }
+    }
+}
+
+fn remove_file(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn open_directory(path: &Path) -> std::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
+}
+
+/// The stats one after the other, each with its length, and a digest of them all in front.
+fn write_index(index: &[Stat]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for stat in index {
+        // Writing into a Vec cannot run out of room.
+        let _ = stat.encode_length_delimited(&mut body);
+    }
+    let mut bytes = Digest::of(&body).as_bytes().to_vec();
+    bytes.append(&mut body);
+    bytes
+}
+
+/// `None` if it is not whole.
+fn read_index(bytes: &[u8]) -> Option<Vec<Stat>> {
+    let (digest, mut body) = bytes.split_at_checked(32)?;
+    if Digest::of(body).as_bytes() != digest {
+        return None;
+    }
+    let mut index = Vec::new();
+    while !body.is_empty() {
+        index.push(Stat::decode_length_delimited(&mut body).ok()?);
+    }
+    Some(index)
+}
+
+/// Tells the build how much has come, a few times a second.
+fn transfer_progress(ctx: &OpContext<Value>, name: &str) -> Arc<dyn Fn(u64) + Send + Sync> {
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(150);
+    let (ctx, id) = (ctx.clone(), format!("transferring {name}:"));
+    let started = std::time::SystemTime::now();
+    let last = parking_lot::Mutex::new(None::<std::time::Instant>);
+    Arc::new(move |bytes| {
+        let mut last = last.lock();
+        if last.is_some_and(|last| last.elapsed() < PAUSE) {
+            return;
+        }
+        *last = Some(std::time::Instant::now());
+        ctx.status(Status { id: id.clone(), current: bytes, started: Some(started), ..Status::default() });
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_index_is_no_index() {
+        let stat = Stat { path: "a".into(), size: 3, ..Stat::default() };
+        let bytes = write_index(&[stat.clone()]);
+        assert_eq!(read_index(&bytes), Some(vec![stat]));
+        assert_eq!(read_index(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(read_index(b"short"), None);
+        assert_eq!(read_index(&write_index(&[])), Some(Vec::new()));
     }
 }

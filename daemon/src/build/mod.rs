@@ -1,0 +1,23 @@
+//! One build: what it was asked, what it tells, what it makes.
+//!
+//! ```text
+//! request   what Control.Solve was asked, checked
+//! solve     frontend or definition -> results -> exporters -> response
+//! frontend  the built-in Dockerfile frontend at work, and its gateway into the solver
+//! export    results to where they were asked for
+//! journal   what watchers are told
+//! failure   errors with what a client needs to show them
+//! ```
+
+pub(crate) mod builds;
+pub(crate) mod export;
+pub(crate) mod failure;
+pub(crate) mod frontend;
+pub(crate) mod gateway;
+pub(crate) mod images;
+pub(crate) mod journal;
+pub(crate) mod request;
+pub(crate) mod result;
+pub(crate) mod solve;
+
+pub(crate) use builds::{Build, Builds};

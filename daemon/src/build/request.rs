@@ -1,0 +1,125 @@
+//! What `Control.Solve` was asked: checked, and nothing silently ignored.
+
+use std::collections::BTreeMap;
+
+use slipway_model::llb::pb;
+use slipway_proto::control::{CacheOptionsEntry, SolveRequest};
+use slipway_worker::ops::Scope;
+use tonic::Status;
+
+/// Ids are names in maps, logs and file names.
+const LONGEST_ID: usize = 256;
+
+pub(crate) struct BuildRequest {
+    pub id: String,
+    pub session: String,
+    pub what: What,
+    pub exporters: Vec<ExporterRequest>,
+    pub entitlements: Vec<String>,
+    pub cache_imports: Vec<CacheOptionsEntry>,
+    pub cache_exports: Vec<CacheOptionsEntry>,
+}
+
+/// Where the graph comes from.
+pub(crate) enum What {
+    Definition(pb::Definition),
+    Frontend { name: String, options: BTreeMap<String, String>, inputs: BTreeMap<String, pb::Definition> },
+    /// The client is the frontend: it works through LLBBridge and returns a result.
+    Client,
+}
+
+pub(crate) struct ExporterRequest {
+    /// Its place in the request: clients know their outputs by it.
+    pub index: usize,
+    pub kind: String,
+    pub options: BTreeMap<String, String>,
+}
+
+impl BuildRequest {
+    pub(crate) fn check(request: SolveRequest) -> Result<Self, Status> {
+        let invalid = |reason: &str| Err(Status::invalid_argument(reason.to_owned()));
+        let unsupported = |what: &str| Err(Status::unimplemented(format!("{what} is not supported")));
+        if request.r#ref.is_empty() || request.r#ref.len() > LONGEST_ID {
+            return invalid("a build needs a Ref of at most 256 bytes");
+        }
+        if request.source_policy.is_some_and(|policy| !policy.rules.is_empty()) {
+            return unsupported("a source policy");
+        }
+        if !request.source_policy_session.is_empty() {
+            return unsupported("a source policy session");
+        }
+        if request.enable_session_exporter {
+            return unsupported("an exporter of the session");
+        }
+        if request.proxy_network {
+            return unsupported("the proxy network");
+        }
+        let cache = request.cache.unwrap_or_default();
+        let mut cache_imports = cache.imports;
+        cache_imports.extend(cache.import_refs_deprecated.into_iter().map(|reference| CacheOptionsEntry {
+            r#type: "registry".into(),
+            attrs: [("ref".to_owned(), reference)].into(),
+        }));
+        Ok(Self {
+            id: request.r#ref,
+            session: request.session,
+            what: what(request.definition, request.frontend, request.frontend_attrs, request.frontend_inputs)?,
+            exporters: exporters(
+                request.exporters,
+                request.exporter_deprecated,
+                request.exporter_attrs_deprecated,
+            ),
+            entitlements: request.entitlements,
+            cache_imports,
+            cache_exports: cache.exports,
+        })
+    }
+
+    /// What this build may do: what it asks for, if the daemon grants it.
+    pub(crate) fn scope(&self, granted: &[String]) -> Result<Scope, Status> {
+        let mut scope = Scope::default();
+        for entitlement in &self.entitlements {
+            if !granted.contains(entitlement) {
+                return Err(Status::permission_denied(format!("entitlement {entitlement} is not allowed")));
+            }
+            match entitlement.as_str() {
+                "network.host" => scope.allow_host_network = true,
+                "security.insecure" => scope.allow_insecure = true,
+                other => {
+                    return Err(Status::invalid_argument(format!("unknown entitlement {other}")));
+                }
+            }
+        }
+        Ok(scope)
+    }
+}
+
+fn what(
+    definition: Option<pb::Definition>,
+    frontend: String,
+    options: BTreeMap<String, String>,
+    inputs: BTreeMap<String, pb::Definition>,
+) -> Result<What, Status> {
+    match (definition.filter(|definition| !definition.def.is_empty()), frontend.is_empty()) {
+        (Some(_), false) => {
+            Err(Status::invalid_argument("invalid solve request: both a definition and a frontend are given"))
+        }
+        (Some(definition), true) => Ok(What::Definition(definition)),
+        (None, false) => Ok(What::Frontend { name: frontend, options, inputs }),
+        (None, true) => Ok(What::Client),
+    }
+}
+
+fn exporters(
+    list: Vec<slipway_proto::control::Exporter>,
+    deprecated: String,
+    deprecated_options: BTreeMap<String, String>,
+) -> Vec<ExporterRequest> {
+    if list.is_empty() && !deprecated.is_empty() {
+        return vec![ExporterRequest { index: 0, kind: deprecated, options: deprecated_options }];
+    }
+    list.into_iter()
+        .enumerate()
+        .map(|(index, exporter)| ExporterRequest { index, kind: exporter.r#type, options: exporter.attrs })
+        .collect()
+}

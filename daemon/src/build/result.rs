@@ -1,0 +1,28 @@
+//! What a frontend made of a build: a tree for each platform, and facts about them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use slipway_model::Platform;
+use slipway_worker::Value;
+
+/// The outcome of a build, before it is exported.
+#[derive(Clone, Default)]
+pub(crate) struct BuildResult {
+    pub outputs: Vec<PlatformOutput>,
+    /// Results are told apart by platform even if there is only one.
+    pub multi_platform: bool,
+    /// Facts that go to the client (`result.txt`, …) and to exporters.
+    pub metadata: BTreeMap<String, Bytes>,
+}
+
+#[derive(Clone)]
+pub(crate) struct PlatformOutput {
+    /// As the frontend names it, for example `linux/arm64`.
+    pub id: String,
+    pub platform: Platform,
+    pub value: Value,
+    /// The image config as the frontend made it; empty if it made none.
+    pub config: Bytes,
+    pub base_config: Option<Bytes>,
+}

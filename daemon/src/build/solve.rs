@@ -1,0 +1,160 @@
+//! From the request to the response.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use slipway_model::llb;
+use slipway_model::llb::pb;
+use slipway_proto::control::{SolveRequest, SolveResponse};
+use slipway_solver::JobOptions;
+use slipway_worker::{Value, ops};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::export;
+use super::failure::Failure;
+use super::frontend;
+use super::journal::Journal;
+use super::request::{BuildRequest, What};
+use super::result::{BuildResult, PlatformOutput};
+use super::{Build, images};
+use crate::bridge::Returned;
+use crate::engine::Engine;
+
+/// Runs a build to its end. Dropping the future (the client went away) stops it.
+pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result<SolveResponse, Status> {
+    let request = BuildRequest::check(request)?;
+    let scope = request.scope(&engine.entitlements)?;
+    let journal = Arc::new(Journal::default());
+    let sessions = Some(request.session.clone()).filter(|session| !session.is_empty());
+    let job = engine.solver.job(JobOptions {
+        id: request.id.clone(),
+        sessions: sessions.into_iter().collect(),
+        progress: journal.clone(),
+        imports: Vec::new(),
+    });
+    let (returned, result) = mpsc::channel(1);
+    let build = Arc::new(Build {
+        id: request.id.clone(),
+        session: request.session.clone(),
+        journal,
+        job,
+        scope,
+        stop: CancellationToken::new(),
+        returned,
+    });
+    engine.builds.insert(&build)?;
+    // A task of its own, so that a client that hangs up in the middle leaves nothing half done: the
+    // guard pulls the stop token, and the task sees the build come down.
+    let guard = build.stop.clone().drop_guard();
+    let task = tokio::spawn(run(engine.clone(), build, request, result));
+    let outcome = task.await.unwrap_or_else(|error| Err(Failure::internal(error.to_string())));
+    guard.disarm();
+    outcome.map_err(|failure| failure.into_status())
+}
+
+async fn run(
+    engine: Arc<Engine>,
+    build: Arc<Build>,
+    request: BuildRequest,
+    result: mpsc::Receiver<Returned>,
+) -> Result<SolveResponse, Failure> {
+    let outcome = tokio::select! {
+        () = build.stop.cancelled() => Err(Failure::cancelled()),
+        () = session_lost(&engine, &build) => Err(Failure::session_lost()),
+        outcome = work(&engine, &build, &request, result) => outcome,
+    };
+    build.job.cancel();
+    build.job.come_down().await;
+    build.journal.close();
+    engine.builds.retire(build);
+    outcome
+}
+
+/// Returns when the session that the build needs was there and has gone.
+async fn session_lost(engine: &Engine, build: &Build) {
+    if build.session.is_empty() {
+        return std::future::pending().await;
+    }
+    match engine.sessions.get(&build.session).await {
+        Ok(session) => session.closed().await,
+        // It never came: what needs it says so.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+async fn work(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    request: &BuildRequest,
+    mut result: mpsc::Receiver<Returned>,
+) -> Result<SolveResponse, Failure> {
+    export::check(&request.exporters)?;
+    check_caches(request)?;
+    let solved = match &request.what {
+        What::Definition(definition) => definition_result(engine, build, definition).await?,
+        What::Frontend { name, options, inputs } => {
+            frontend::solve(engine, build, name, options, inputs).await?
+        }
+        What::Client => match result.recv().await {
+            Some(returned) => returned?,
+            None => return Err(Failure::internal("the client returned no result")),
+        },
+    };
+    let mut response = export::export(engine, build, &request.exporters, &solved).await?;
+    for (key, value) in &solved.metadata {
+        // What the frontend answered; image configs are no answers.
+        if !key.starts_with("containerimage.") && key != "refs.platforms" {
+            response.entry(key.clone()).or_insert_with(|| String::from_utf8_lossy(value).into_owned());
+        }
+    }
+    let store = engine.store.clone();
+    let flushed = tokio::task::spawn_blocking(move || store.flush());
+    flushed.await.map_err(|error| Failure::internal(error.to_string()))?.map_err(Failure::from_error)?;
+    Ok(SolveResponse { exporter_response: response })
+}
+
+/// A cache that was asked for and cannot be had must not look like one that was empty.
+fn check_caches(request: &BuildRequest) -> Result<(), Failure> {
+    let all = request.cache_imports.iter().chain(&request.cache_exports);
+    match all.map(|entry| entry.r#type.as_str()).next() {
+        None => Ok(()),
+        Some(kind) => Err(Failure::unsupported(format!("a cache of type {kind:?}"))),
+    }
+}
+
+async fn definition_result(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    definition: &pb::Definition,
+) -> Result<BuildResult, Failure> {
+    let value = solve_definition(engine, build, definition).await?;
+    let platform = images::default_platform(engine);
+    let output = PlatformOutput {
+        id: platform.to_string(),
+        platform,
+        value,
+        config: bytes::Bytes::new(),
+        base_config: None,
+    };
+    Ok(BuildResult { outputs: vec![output], ..BuildResult::default() })
+}
+
+/// Solves `definition` as part of `build`.
+pub(crate) async fn solve_definition(
+    engine: &Arc<Engine>,
+    build: &Build,
+    definition: &pb::Definition,
+) -> Result<Value, Failure> {
+    let decoded = llb::Definition::decode(definition).map_err(|error| Failure::invalid(error.to_string()))?;
+    let edge = ops::load(&engine.worker, &decoded, &build.scope).map_err(Failure::from_error)?;
+    let Some(edge) = edge else { return Ok(Value::Scratch) };
+    match build.job.build(&edge).await {
+        Ok(built) => Ok(built.value),
+        Err(error) => Err(Failure::solving(error, &decoded)),
+    }
+}
+
+/// Metadata as the wire has it.
+pub(crate) type Response = BTreeMap<String, String>;

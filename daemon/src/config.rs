@@ -1,0 +1,143 @@
+//! Configuration, in the form of `buildkitd.toml`.
+//!
+//! A key that is not known is an error that names it: a setting that does nothing would be worse.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::{Error, Result};
+
+/// What a daemon is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything rests.
+    pub root: Option<PathBuf>,
+    /// `unix://PATH`, `tcp://HOST:PORT`, `fd://`.
+    pub listen: Vec<String>,
+    /// `builtin`, or an OCI runtime.
+    pub runtime: String,
+    /// `auto`, `host` or `none`.
+    pub network: String,
+    /// `auto`, `overlayfs` or `native`.
+    pub snapshotter: String,
+    /// `network.host`, `security.insecure`.
+    pub entitlements: Vec<String>,
+    /// Operations that run at once; `None` is no limit.
+    pub max_parallelism: Option<usize>,
+    pub registries: BTreeMap<String, Registry>,
+    /// End when no client has been there for a moment.
+    pub exit_when_idle: bool,
+}
+
+/// How to reach one registry.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registry {
+    #[serde(default)]
+    pub mirrors: Vec<String>,
+    /// Plain HTTP.
+    #[serde(default)]
+    pub http: bool,
+    /// TLS without checking the certificate.
+    #[serde(default)]
+    pub insecure: bool,
+    /// Files with further certificate authorities.
+    #[serde(default)]
+    pub ca: Vec<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            root: None,
+            listen: Vec::new(),
+            runtime: "builtin".into(),
+            network: "auto".into(),
+            snapshotter: "auto".into(),
+            entitlements: Vec::new(),
+            max_parallelism: None,
+            registries: BTreeMap::new(),
+            exit_when_idle: false,
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct File {
+    root: Option<PathBuf>,
+    #[serde(default)]
+    grpc: Grpc,
+    #[serde(default, rename = "insecure-entitlements")]
+    insecure_entitlements: Vec<String>,
+    #[serde(default)]
+    worker: Workers,
+    #[serde(default)]
+    registry: BTreeMap<String, Registry>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Grpc {
+    #[serde(default)]
+    address: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Workers {
+    #[serde(default)]
+    oci: OciWorker,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct OciWorker {
+    binary: Option<String>,
+    snapshotter: Option<String>,
+    #[serde(rename = "networkMode")]
+    network_mode: Option<String>,
+    #[serde(rename = "max-parallelism")]
+    max_parallelism: Option<usize>,
+}
+
+impl Config {
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::ConfigRead { path: path.to_owned(), source })?;
+        Self::parse(&text).map_err(|reason| Error::Config { path: path.to_owned(), reason })
+    }
+
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        let defaults = Self::default();
+        let oci = file.worker.oci;
+        Ok(Self {
+            root: file.root,
+            listen: file.grpc.address,
+            runtime: oci.binary.unwrap_or(defaults.runtime),
+            network: oci.network_mode.unwrap_or(defaults.network),
+            snapshotter: oci.snapshotter.unwrap_or(defaults.snapshotter),
+            entitlements: file.insecure_entitlements,
+            max_parallelism: oci.max_parallelism.filter(|limit| *limit > 0),
+            registries: file.registry,
+            exit_when_idle: false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let config = Config::parse("[worker.oci]\nmax-parallelism = 4\n[registry.\"docker.io\"]\nhttp = true").unwrap();
+        assert_eq!(config.max_parallelism, Some(4));
+        assert!(config.registries["docker.io"].http);
+        let error = Config::parse("[worker.oci]\nfrobnicate = 1").unwrap_err();
+        assert!(error.contains("frobnicate"), "{error}");
+    }
+}

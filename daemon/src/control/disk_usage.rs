@@ -1,0 +1,45 @@
+//! `DiskUsage`: what the store holds.
+
+use std::sync::Arc;
+
+use slipway_proto::control::{DiskUsageRequest, DiskUsageResponse, UsageRecord};
+use tonic::Status;
+
+use crate::engine::Engine;
+
+pub(super) async fn disk_usage(
+    engine: &Arc<Engine>,
+    request: DiskUsageRequest,
+) -> Result<DiskUsageResponse, Status> {
+    let filters = parse_filters(&request.filter)?;
+    let store = engine.store.clone();
+    let usage = tokio::task::spawn_blocking(move || store.usage(&filters));
+    let records = usage
+        .await
+        .map_err(|error| Status::internal(error.to_string()))?
+        .map_err(|error| Status::internal(error.to_string()))?;
+    Ok(DiskUsageResponse { record: records.into_iter().map(wire_record).collect() })
+}
+
+pub(super) fn parse_filters(texts: &[String]) -> Result<slipway_store::Filters, Status> {
+    slipway_store::Filters::parse(texts).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+pub(super) fn wire_record(record: slipway_store::UsageRecord) -> UsageRecord {
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let parents: Vec<String> = record.parents.iter().map(ToString::to_string).collect();
+    UsageRecord {
+        id: record.id.to_string(),
+        mutable: record.mutable,
+        in_use: record.in_use,
+        size: count(record.size),
+        parent: parents.first().cloned().unwrap_or_default(),
+        created_at: Some(record.created.into()),
+        last_used_at: record.last_used.map(Into::into),
+        usage_count: count(record.usage_count),
+        description: record.description,
+        record_type: record.record_type.to_string(),
+        shared: record.shared,
+        parents,
+    }
+}

@@ -1,0 +1,94 @@
+//! `moby.buildkit.v1.Control`: a file per method that does more than answer.
+
+mod disk_usage;
+mod history;
+mod info;
+mod prune;
+mod session;
+mod solve;
+mod status;
+mod workers;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::Stream;
+use slipway_proto::control as wire;
+use slipway_proto::health::health_check_response::ServingStatus;
+use slipway_proto::health::{HealthCheckRequest, HealthCheckResponse};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::engine::Engine;
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type Answer<T> = Result<Response<T>, Status>;
+
+pub(crate) struct Control(pub Arc<Engine>);
+
+#[async_trait::async_trait]
+impl wire::control_server::Control for Control {
+    type PruneStream = Answers<wire::UsageRecord>;
+    type StatusStream = Answers<wire::StatusResponse>;
+    type SessionStream = Answers<wire::BytesMessage>;
+    type ListenBuildHistoryStream = Answers<wire::BuildHistoryEvent>;
+
+    async fn disk_usage(&self, request: Request<wire::DiskUsageRequest>) -> Answer<wire::DiskUsageResponse> {
+        disk_usage::disk_usage(&self.0, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn prune(&self, request: Request<wire::PruneRequest>) -> Answer<Self::PruneStream> {
+        prune::prune(&self.0, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn solve(&self, request: Request<wire::SolveRequest>) -> Answer<wire::SolveResponse> {
+        solve::solve(&self.0, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn status(&self, request: Request<wire::StatusRequest>) -> Answer<Self::StatusStream> {
+        status::status(&self.0, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn session(&self, request: Request<Streaming<wire::BytesMessage>>) -> Answer<Self::SessionStream> {
+        session::session(&self.0, request).map(Response::new)
+    }
+
+    async fn list_workers(&self, request: Request<wire::ListWorkersRequest>) -> Answer<wire::ListWorkersResponse> {
+        Ok(Response::new(workers::list(&self.0, &request.into_inner())))
+    }
+
+    async fn info(&self, _: Request<wire::InfoRequest>) -> Answer<wire::InfoResponse> {
+        Ok(Response::new(info::info()))
+    }
+
+    async fn listen_build_history(
+        &self,
+        request: Request<wire::BuildHistoryRequest>,
+    ) -> Answer<Self::ListenBuildHistoryStream> {
+        history::listen(&self.0, &request.into_inner()).map(Response::new)
+    }
+
+    async fn update_build_history(
+        &self,
+        request: Request<wire::UpdateBuildHistoryRequest>,
+    ) -> Answer<wire::UpdateBuildHistoryResponse> {
+        history::update(&request.into_inner()).map(Response::new)
+    }
+}
+
+/// The standard health service: whoever is answered is served.
+pub(crate) struct Health;
+
+#[async_trait::async_trait]
+impl slipway_proto::health::health_server::Health for Health {
+    type WatchStream = Answers<HealthCheckResponse>;
+
+    async fn check(&self, _: Request<HealthCheckRequest>) -> Answer<HealthCheckResponse> {
+        Ok(Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() }))
+    }
+
+    async fn watch(&self, _: Request<HealthCheckRequest>) -> Answer<Self::WatchStream> {
+        let serving = HealthCheckResponse { status: ServingStatus::Serving.into() };
+        let first = futures::stream::iter([Ok(serving)]);
+        Ok(Response::new(Box::pin(futures::StreamExt::chain(first, futures::stream::pending()))))
+    }
+}

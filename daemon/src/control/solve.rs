@@ -1,0 +1,13 @@
+//! `Solve`: see [`crate::build::solve`].
+
+use std::sync::Arc;
+
+use slipway_proto::control::{SolveRequest, SolveResponse};
+use tonic::Status;
+
+use crate::build;
+use crate::engine::Engine;
+
+pub(super) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result<SolveResponse, Status> {
+    build::solve::solve(engine, request).await
+}

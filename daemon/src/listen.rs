@@ -1,0 +1,153 @@
+//! Sockets, and who is connected.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustix::fs::Mode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tonic::transport::server::Connected;
+
+use crate::{Error, Result};
+
+/// One place to listen on. A unix socket's file is removed when this is dropped.
+pub(crate) enum Listener {
+    Unix { listener: UnixListener, path: PathBuf },
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    pub(crate) async fn bind(address: &str) -> Result<Self> {
+        let failed = |reason: String| Error::Listen { address: address.to_owned(), reason };
+        if let Some(path) = address.strip_prefix("unix://") {
+            return Self::bind_unix(Path::new(path)).map_err(|error| failed(error.to_string()));
+        }
+        if let Some(authority) = address.strip_prefix("tcp://") {
+            let listener = TcpListener::bind(authority).await.map_err(|error| failed(error.to_string()))?;
+            return Ok(Self::Tcp(listener));
+        }
+        Err(failed("use unix://PATH or tcp://HOST:PORT".into()))
+    }
+
+    /// The socket appears under its name only when it listens and nobody else may connect.
+    fn bind_unix(path: &Path) -> io::Result<Self> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let new = path.with_extension("new");
+        let _ = std::fs::remove_file(&new);
+        let listener = UnixListener::bind(&new)?;
+        rustix::fs::chmod(&new, Mode::RUSR | Mode::WUSR)?;
+        std::fs::rename(&new, path)?;
+        Ok(Self::Unix { listener, path: path.to_owned() })
+    }
+
+    pub(crate) async fn accept(&self, clients: &Arc<Clients>) -> io::Result<Connection> {
+        let stream = match self {
+            Self::Unix { listener, .. } => Stream::Unix(listener.accept().await?.0),
+            Self::Tcp(listener) => {
+                let stream = listener.accept().await?.0;
+                stream.set_nodelay(true)?;
+                Stream::Tcp(stream)
+            }
+        };
+        Ok(Connection { stream, _present: clients.enter() })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix { path, .. } = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// How many connections are open.
+pub(crate) struct Clients(watch::Sender<usize>);
+
+impl Clients {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(watch::channel(0).0))
+    }
+
+    fn enter(self: &Arc<Self>) -> Present {
+        self.0.send_modify(|count| *count += 1);
+        Present(self.clone())
+    }
+
+    /// Returns when nobody has been connected for `pause`.
+    pub(crate) async fn idle(&self, pause: std::time::Duration) {
+        let mut count = self.0.subscribe();
+        loop {
+            if count.wait_for(|count| *count == 0).await.is_err() {
+                return;
+            }
+            let came = count.wait_for(|count| *count > 0);
+            if tokio::time::timeout(pause, came).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+struct Present(Arc<Clients>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// An accepted connection.
+pub(crate) struct Connection {
+    stream: Stream,
+    _present: Present,
+}
+
+enum Stream {
+    Unix(tokio::net::UnixStream),
+    Tcp(tokio::net::TcpStream),
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
