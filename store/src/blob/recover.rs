@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use slipway_model::{BlobDigest, Digest};
+use slipway_model::BlobDigest;
 
 use super::{Blobs, Unnamed, table};
 use crate::error::{At as _, Result, if_exists};
@@ -66,18 +66,34 @@ impl Blobs {
         self.inner.metadata.with(|db| used.iter().try_for_each(|digest| table::used(db, digest, now)))
     }
 
-    /// Removes blobs that no snapshot names, nobody holds, and nobody used since `before` (nanoseconds).
+    /// All blobs that belong to no snapshot.
+    pub(crate) fn unnamed(&self) -> Result<Vec<Unnamed>> {
+        self.save_uses()?;
+        let mut unnamed = self.inner.metadata.with(|db| table::unnamed(db, i64::MAX))?;
+        self.inner.leases.while_still(|held| {
+            unnamed.iter_mut().for_each(|blob| blob.held = held(&blob.digest));
+        });
+        Ok(unnamed)
+    }
+
+    /// Removes blobs that belong to no snapshot, nobody holds, and nobody used since `before` (nanoseconds).
     pub(crate) fn prune_unnamed(&self, before: i64) -> Result<Vec<Unnamed>> {
         self.save_uses()?;
+        let unnamed = self.inner.metadata.with(|db| table::unnamed(db, before))?;
+        let digests: Vec<_> = unnamed.iter().map(|blob| blob.digest).collect();
+        let removed: HashSet<_> = self.remove_if_unnamed(&digests)?.into_iter().collect();
+        Ok(unnamed.into_iter().filter(|blob| removed.contains(&blob.digest)).collect())
+    }
+
+    /// Removes those of `digests` that belong to no snapshot and nobody holds; answers with what went.
+    pub(crate) fn remove_if_unnamed(&self, digests: &[BlobDigest]) -> Result<Vec<BlobDigest>> {
         let inner = &self.inner;
         let removed = inner.leases.while_still(|held| {
             inner.metadata.with(|db| {
                 let mut removed = Vec::new();
-                for (digest, size) in table::unnamed(db, before)? {
-                    let Ok(digest) = digest.parse::<BlobDigest>() else { continue };
-                    if matches!(digest.0, Digest::Sha256(_)) && !held(&digest) {
-                        table::delete(db, &digest)?;
-                        removed.push(Unnamed { digest, size });
+                for digest in digests {
+                    if !held(digest) && table::is_unnamed(db, digest)? && table::delete(db, digest)? {
+                        removed.push(*digest);
                     }
                 }
                 Ok(removed)
@@ -86,9 +102,7 @@ impl Blobs {
         if !removed.is_empty() {
             inner.metadata.flush_durable()?;
         }
-        for blob in &removed {
-            self.remove_file(&blob.digest)?;
-        }
+        removed.iter().try_for_each(|digest| self.remove_file(digest))?;
         Ok(removed)
     }
 
