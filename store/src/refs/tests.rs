@@ -21,7 +21,8 @@ fn open(root: &Path) -> Store {
 }
 
 fn made(store: &Store, parent: Option<&Ref>, name: &str) -> Ref {
-    let active = store.prepare(parent, PrepareOptions { description: name.into(), ..Default::default() }).unwrap();
+    let active =
+        store.prepare(parent, PrepareOptions { description: name.into(), ..Default::default() }).unwrap();
     let mounted = active.mount().unwrap();
     rustix::fs::mkdirat(mounted.root(), name, rustix::fs::Mode::RWXU).unwrap();
     drop(mounted);
@@ -139,7 +140,8 @@ async fn cache_mounts_are_shared_private_or_waited_for() {
     let locked = take(Sharing::Locked).await;
     assert_eq!(locked.id(), free);
     let other = store.clone();
-    let waiting = tokio::spawn(async move { other.cache_mount("go", Sharing::Locked, None).await.unwrap().id() });
+    let waiting =
+        tokio::spawn(async move { other.cache_mount("go", Sharing::Locked, None).await.unwrap().id() });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     drop(locked);
