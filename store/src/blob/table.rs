@@ -1,0 +1,52 @@
+//! The rows of blobs.
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+use slipway_model::BlobDigest;
+
+pub(super) fn size(db: &Connection, digest: &BlobDigest) -> Result<Option<u64>> {
+    db.prepare_cached("SELECT size FROM blob WHERE digest = ?1")?
+        .query_row([digest.to_string()], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn insert(db: &Connection, digest: &BlobDigest, size: u64, now: i64, epoch: i64) -> Result<()> {
+    db.prepare_cached(
+        "INSERT INTO blob (digest, size, created, last_used, epoch) VALUES (?1, ?2, ?3, ?3, ?4)
+         ON CONFLICT (digest) DO UPDATE SET last_used = ?3",
+    )?
+    .execute(params![digest.to_string(), size, now, epoch])?;
+    Ok(())
+}
+
+pub(super) fn used(db: &Connection, digest: &BlobDigest, now: i64) -> Result<()> {
+    db.prepare_cached("UPDATE blob SET last_used = ?2 WHERE digest = ?1")?
+        .execute(params![digest.to_string(), now])?;
+    Ok(())
+}
+
+pub(super) fn delete(db: &Connection, digest: &BlobDigest) -> Result<()> {
+    db.prepare_cached("DELETE FROM blob WHERE digest = ?1")?.execute([digest.to_string()])?;
+    Ok(())
+}
+
+pub(super) fn newer_than(db: &Connection, epoch: i64) -> Result<Vec<String>> {
+    db.prepare_cached("SELECT digest FROM blob WHERE epoch > ?1")?
+        .query_map([epoch], |row| row.get(0))?
+        .collect()
+}
+
+pub(super) fn all(db: &Connection) -> Result<Vec<(String, u64)>> {
+    db.prepare_cached("SELECT digest, size FROM blob")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// Blobs that belong to no snapshot and were last used before `before`.
+pub(super) fn unnamed(db: &Connection, before: i64) -> Result<Vec<(String, u64)>> {
+    db.prepare_cached(
+        "SELECT digest, size FROM blob WHERE last_used < ?1
+         AND NOT EXISTS (SELECT 1 FROM layer WHERE layer.digest = blob.digest)",
+    )?
+    .query_map([before], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect()
+}

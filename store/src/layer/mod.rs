@@ -1,0 +1,23 @@
+//! Layers: the form in which snapshots travel (OCI image-spec, "Image Layer Filesystem Changeset").
+//!
+//! | part | from → to |
+//! |---|---|
+//! | [`diff`] | a snapshot and what is below it → tar |
+//! | [`compress`] | tar → blob, hashed before and after, on all cores |
+//! | [`apply`] | blob → directory, hashed before and after |
+//! | [`whiteout`] | how "deleted" is written in a tar and in an overlay |
+//! | [`tar`] | the archive format |
+//!
+//! Every byte is touched once: what is read is hashed, packed and written in the same pass. No path
+//! from a layer is ever joined to a path of the host.
+
+pub mod apply;
+pub mod compress;
+pub mod diff;
+mod error;
+pub mod tar;
+#[cfg(test)]
+mod trees;
+pub mod whiteout;
+
+pub use error::{Expected, LayerError};

@@ -1,0 +1,129 @@
+//! A snapshot being written.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use slipway_model::mount::Tree;
+
+use super::table::{self, Row};
+use super::{RecordType, Ref};
+use crate::error::{At as _, Result};
+use crate::mounted::Mounted;
+use crate::snapshot::{Changes, SnapshotId};
+use crate::store::Store;
+
+#[derive(Clone, Debug, Default)]
+pub struct PrepareOptions {
+    /// What makes it, for people: shown by `du`.
+    pub description: String,
+    pub record_type: RecordType,
+}
+
+/// A writable snapshot of one owner. Dropped without [`commit`](Self::commit), it is gone.
+pub struct Active {
+    store: Store,
+    parent: Option<Ref>,
+    row: Row,
+    committed: bool,
+}
+
+impl Store {
+    /// Makes a writable snapshot on `parent`. With overlay this is two or three `mkdir`s.
+    pub fn prepare(&self, parent: Option<&Ref>, options: PrepareOptions) -> Result<Active> {
+        let id = SnapshotId::random().at("make a name in", &self.inner.root)?;
+        let row = Row {
+            id,
+            parent: parent.map(Ref::id),
+            mutable: false,
+            record_type: options.record_type,
+            description: options.description,
+            created: self.inner.clock.now(),
+            last_used: None,
+            usage_count: 0,
+            size: None,
+        };
+        // Made first: if preparing fails half way, dropping it cleans up.
+        let active = Active { store: self.clone(), parent: parent.cloned(), row, committed: false };
+        self.inner.snapshotter.prepare(&id, &active.parents())?;
+        self.inner.live.lock().actives.insert(id, active.row.clone());
+        Ok(active)
+    }
+}
+
+impl Active {
+    pub fn id(&self) -> SnapshotId {
+        self.row.id
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn parent(&self) -> Option<&Ref> {
+        self.parent.as_ref()
+    }
+
+    /// What to mount to write it.
+    pub fn tree(&self) -> Tree {
+        self.store.inner.snapshotter.tree(&self.row.id, &self.parents(), true)
+    }
+
+    /// Where a layer is applied, or the changes so far are found.
+    pub fn changes(&self) -> Changes {
+        self.store.inner.snapshotter.changes(&self.row.id, &self.parents())
+    }
+
+    /// The directory of its own; see [`Ref::upper_dir`].
+    pub fn upper_dir(&self) -> PathBuf {
+        self.changes().directory().to_owned()
+    }
+
+    /// Mounts it writable for this process; see [`Mounted`]. Everything opened through it must be closed, and
+    /// it be dropped, before [`commit`](Self::commit).
+    pub fn mount(&self) -> Result<Mounted> {
+        Mounted::new(&self.tree())
+    }
+
+    /// Makes it immutable. Nothing is copied, scanned or synced; [`Store::flush`] makes it survive a kill.
+    pub fn commit(mut self) -> Result<Ref> {
+        let inner = &self.store.inner;
+        inner.snapshotter.commit(&self.row.id)?;
+        let committed = {
+            // In one go, so that pruning never sees the row without its user.
+            let mut live = inner.live.lock();
+            inner.metadata.with_epoch(|db, epoch| table::insert(db, &self.row, epoch))?;
+            live.actives.remove(&self.row.id);
+            self.store.enliven(&mut live, self.row.clone(), self.parent.clone())
+        };
+        self.committed = true;
+        inner.housekeeper.measure(self.row.id);
+        Ok(committed)
+    }
+
+    fn parents(&self) -> Vec<SnapshotId> {
+        self.parent.as_ref().map(Ref::stack).unwrap_or_default()
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        let inner = &self.store.inner;
+        inner.live.lock().actives.remove(&self.row.id);
+        if let Err(error) = inner.snapshotter.discard(&self.row.id) {
+            tracing::warn!(
+                id = %self.row.id, error = &error as &dyn std::error::Error,
+                "an unfinished snapshot stays until the next start"
+            );
+        }
+        inner.housekeeper.empty_bin();
+    }
+}
+
+impl fmt::Debug for Active {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Active").field(&self.row.id).finish()
+    }
+}

@@ -1,0 +1,118 @@
+//! The rows of snapshots.
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::RecordType;
+use crate::snapshot::SnapshotId;
+
+/// The epoch of a mutable snapshot in use: whatever a power loss leaves of it is not to be trusted.
+pub(crate) const IN_USE: i64 = i64::MAX;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) id: SnapshotId,
+    pub(crate) parent: Option<SnapshotId>,
+    pub(crate) mutable: bool,
+    pub(crate) record_type: RecordType,
+    pub(crate) description: String,
+    pub(crate) created: i64,
+    pub(crate) last_used: Option<i64>,
+    pub(crate) usage_count: i64,
+    pub(crate) size: Option<u64>,
+}
+
+const COLUMNS: &str = "id, parent, mutable, record_type, description, created, last_used, usage_count, size";
+
+fn row(row: &rusqlite::Row<'_>) -> Result<Row> {
+    Ok(Row {
+        id: row.get(0)?,
+        parent: row.get(1)?,
+        mutable: row.get(2)?,
+        record_type: row.get(3)?,
+        description: row.get(4)?,
+        created: row.get(5)?,
+        last_used: row.get(6)?,
+        usage_count: row.get(7)?,
+        size: row.get(8)?,
+    })
+}
+
+pub(super) fn get(db: &Connection, id: &SnapshotId) -> Result<Option<Row>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM snapshot WHERE id = ?1"))?
+        .query_row([id], row)
+        .optional()
+}
+
+pub(crate) fn all(db: &Connection) -> Result<Vec<Row>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM snapshot ORDER BY created, id"))?
+        .query_map([], row)?
+        .collect()
+}
+
+pub(super) fn insert(db: &Connection, new: &Row, epoch: i64) -> Result<()> {
+    db.prepare_cached(
+        "INSERT INTO snapshot
+         (id, parent, mutable, record_type, description, created, last_used, usage_count, size, epoch)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        new.id,
+        new.parent,
+        new.mutable,
+        new.record_type,
+        new.description,
+        new.created,
+        new.last_used,
+        new.usage_count,
+        new.size,
+        epoch
+    ])?;
+    Ok(())
+}
+
+pub(super) fn size(db: &Connection, id: &SnapshotId) -> Result<Option<u64>> {
+    let size: Option<Option<u64>> = db
+        .prepare_cached("SELECT size FROM snapshot WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(size.flatten())
+}
+
+pub(crate) fn set_size(db: &Connection, id: &SnapshotId, size: u64) -> Result<()> {
+    db.prepare_cached("UPDATE snapshot SET size = ?2 WHERE id = ?1")?.execute(params![id, size])?;
+    Ok(())
+}
+
+pub(super) fn set_description(db: &Connection, id: &SnapshotId, description: &str) -> Result<()> {
+    db.prepare_cached("UPDATE snapshot SET description = ?2 WHERE id = ?1")?
+        .execute(params![id, description])?;
+    Ok(())
+}
+
+/// Adds uses to a row, the last at `last`.
+pub(super) fn add_uses(db: &Connection, id: &SnapshotId, count: i64, last: i64) -> Result<()> {
+    db.prepare_cached(
+        "UPDATE snapshot SET usage_count = usage_count + ?2, last_used = max(coalesce(last_used, 0), ?3)
+         WHERE id = ?1",
+    )?
+    .execute(params![id, count, last])?;
+    Ok(())
+}
+
+/// A mutable snapshot is written from now on ([`IN_USE`]), or has been: its size is unknown.
+pub(super) fn set_epoch(db: &Connection, id: &SnapshotId, epoch: i64) -> Result<()> {
+    db.prepare_cached("UPDATE snapshot SET epoch = ?2, size = NULL WHERE id = ?1")?
+        .execute(params![id, epoch])?;
+    Ok(())
+}
+
+/// Removes the row, unless another stands on it. Whether it did.
+pub(crate) fn delete_leaf(db: &Connection, id: &SnapshotId) -> Result<bool> {
+    let removed = db
+        .prepare_cached(
+            "DELETE FROM snapshot WHERE id = ?1
+             AND NOT EXISTS (SELECT 1 FROM snapshot AS child WHERE child.parent = ?1)",
+        )?
+        .execute([id])?;
+    Ok(removed > 0)
+}

@@ -1,0 +1,206 @@
+//! The door: one root directory with everything in it.
+//!
+//! ```text
+//! <root>/lock           who uses it
+//!        layout         version of this layout
+//!        metadata.db    rows of everything below
+//!        blobs/         content-addressed files
+//!        ingest/        blobs being written
+//!        snapshots/     directories of snapshots, by snapshotter
+//!        bin/           what is being removed
+//! ```
+
+mod clock;
+mod housekeeper;
+mod recover;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::blob::Blobs;
+use crate::error::{At as _, Error, Result};
+use crate::metadata::{Durability, Metadata, MetadataOptions};
+use crate::refs::Live;
+use crate::snapshot::{Bin, Native, Overlay, SnapshotId, Snapshotter, SnapshotterChoice};
+pub use clock::Clock;
+pub(crate) use clock::time;
+use housekeeper::Housekeeper;
+
+const LAYOUT: i64 = 1;
+
+#[derive(Clone, Debug, Default)]
+pub struct StoreOptions {
+    pub snapshotter: SnapshotterChoice,
+    pub durability: Durability,
+    /// See [`MetadataOptions::boot_id`].
+    pub boot_id: Option<String>,
+    pub clock: Clock,
+}
+
+/// Everything below one root. Cheap to clone; the last clone, `Ref`, `Active`, … to go closes it.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+type RemovedHook = Box<dyn Fn(&[SnapshotId]) + Send + Sync>;
+
+pub(crate) struct Inner {
+    pub(crate) root: PathBuf,
+    pub(crate) metadata: Metadata,
+    pub(crate) blobs: Blobs,
+    pub(crate) snapshotter: Arc<dyn Snapshotter>,
+    pub(crate) clock: Clock,
+    /// Who uses what. Locked before the database, never the other way round.
+    pub(crate) live: Mutex<Live>,
+    pub(crate) cache_mount_freed: Notify,
+    pub(crate) pruning: Mutex<()>,
+    hooks: Mutex<Vec<RemovedHook>>,
+    pub(crate) housekeeper: Housekeeper,
+}
+
+impl Store {
+    /// Opens or creates the store in `root` and removes what a crash left there.
+    ///
+    /// [`Error::Locked`] if it is open elsewhere, [`Error::Newer`] if a later version made it,
+    /// [`Error::OtherSnapshotter`] and [`Error::NoOverlay`] if it cannot be used as asked.
+    pub fn open(root: &Path, options: StoreOptions) -> Result<Self> {
+        let metadata = MetadataOptions { durability: options.durability, boot_id: options.boot_id };
+        let metadata = Metadata::open(root, metadata)?;
+        let root = root.canonicalize().at("resolve", root)?;
+        check_layout(&root)?;
+        metadata.migrate("store", schema::STEPS)?;
+        let bin = Bin::open(&root.join("bin"))?;
+        let snapshotter = open_snapshotter(&root, &metadata, options.snapshotter, &bin)?;
+        let blobs = Blobs::open_store(&root, metadata.clone(), options.clock.clone())?;
+        recover::recover(&metadata, &*snapshotter, &blobs)?;
+        let housekeeper = Housekeeper::start(snapshotter.clone(), metadata.clone(), bin)?;
+        let inner = Inner {
+            root,
+            metadata,
+            blobs,
+            snapshotter,
+            clock: options.clock,
+            live: Mutex::default(),
+            cache_mount_freed: Notify::new(),
+            pruning: Mutex::default(),
+            hooks: Mutex::default(),
+            housekeeper,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The directory everything is in.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// The database, for the tables of other rooms.
+    pub fn metadata(&self) -> &Metadata {
+        &self.inner.metadata
+    }
+
+    pub fn blobs(&self) -> &Blobs {
+        &self.inner.blobs
+    }
+
+    /// `overlay` or `native`.
+    pub fn snapshotter(&self) -> &'static str {
+        self.inner.snapshotter.name()
+    }
+
+    /// Returns when everything reported as done survives a kill -9. Call it before a result is reported.
+    pub fn flush(&self) -> Result<()> {
+        self.inner.metadata.flush()
+    }
+
+    /// Calls `hook` with snapshots that pruning has removed, so that those who remember them forget. Their rows
+    /// are gone already, their files not yet. It must not call [`prune`](Self::prune).
+    pub fn on_removed(&self, hook: impl Fn(&[SnapshotId]) + Send + Sync + 'static) {
+        self.inner.hooks.lock().push(Box::new(hook));
+    }
+
+    pub(crate) fn tell_removed(&self, removed: &[SnapshotId]) {
+        if !removed.is_empty() {
+            self.inner.hooks.lock().iter().for_each(|hook| hook(removed));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.housekeeper.stop();
+        let saved = self.live.get_mut().save_uses(&self.metadata).and_then(|()| self.blobs.save_uses());
+        if let Err(error) = saved {
+            tracing::warn!(root = %self.root.display(), %error, "the last uses of snapshots were not noted");
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.inner.root).finish()
+    }
+}
+
+fn check_layout(root: &Path) -> Result<()> {
+    let path = root.join("layout");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let found = text.trim().parse().unwrap_or(0);
+            if found > LAYOUT {
+                return Err(Error::Newer { what: root.display().to_string(), found, known: LAYOUT });
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::write(&path, format!("{LAYOUT}\n")).at("write", &path)
+        }
+        Err(error) => Err(Error::io("read", path, error)),
+    }
+}
+
+/// The snapshotter that the root was made with, or in a new root the best that works.
+fn open_snapshotter(
+    root: &Path,
+    metadata: &Metadata,
+    choice: SnapshotterChoice,
+    bin: &Bin,
+) -> Result<Arc<dyn Snapshotter>> {
+    let made_with = metadata.with(schema::snapshotter)?;
+    let overlay = || -> Result<Arc<dyn Snapshotter>> {
+        Ok(Arc::new(Overlay::open(&root.join("snapshots/overlay"), bin.clone())?))
+    };
+    let native = || -> Result<Arc<dyn Snapshotter>> {
+        Ok(Arc::new(Native::open(&root.join("snapshots/native"), bin.clone())?))
+    };
+    let opened = match (choice, made_with.as_deref()) {
+        (SnapshotterChoice::Auto | SnapshotterChoice::Overlay, Some("overlay")) => overlay()?,
+        (SnapshotterChoice::Auto | SnapshotterChoice::Native, Some("native")) => native()?,
+        (SnapshotterChoice::Overlay, None) => overlay()?,
+        (SnapshotterChoice::Native, None) => native()?,
+        (SnapshotterChoice::Auto, None) => overlay().or_else(|error| {
+            tracing::warn!(
+                root = %root.display(), error = &error as &dyn std::error::Error,
+                "overlay does not work here: every snapshot is a full copy"
+            );
+            native()
+        })?,
+        (wanted, Some(found)) => {
+            let (root, found) = (root.into(), found.to_owned());
+            return Err(Error::OtherSnapshotter {
+                root,
+                found,
+                wanted: format!("{wanted:?}").to_lowercase(),
+            });
+        }
+    };
+    metadata.with(|db| schema::set_snapshotter(db, opened.name()))?;
+    Ok(opened)
+}
