@@ -6,6 +6,7 @@
 //! | [`blob`] | content-addressed files |
 //! | [`snapshot`] | directories that stack up to file trees |
 //! | [`refs`] | who uses which snapshot: `Ref`, `Active`, names, layer facts, cache mounts |
+//! | [`layer`] | snapshots to layer blobs and back |
 //! | [`usage`] | disk usage, filters, pruning |
 //! | [`inroot`] | reading files of a foreign tree without leaving it |
 //!
@@ -17,6 +18,7 @@ pub mod blob;
 pub mod content_hash;
 pub mod error;
 pub mod inroot;
+pub mod layer;
 pub mod metadata;
 pub mod mounted;
 pub mod refs;

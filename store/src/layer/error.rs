@@ -16,6 +16,8 @@ pub enum LayerError {
     },
     #[error("cannot read the layer")]
     Input(#[source] io::Error),
+    #[error(transparent)]
+    Store(#[from] crate::Error),
     #[error("cannot write the layer")]
     Output(#[source] io::Error),
     #[error("{path:?} changed while it was read: expected {expected} bytes, found {found}")]

@@ -5,6 +5,8 @@
 //! | [`diff`] | a snapshot and what is below it → tar |
 //! | [`compress`] | tar → blob, hashed before and after, on all cores |
 //! | [`apply`] | blob → directory, hashed before and after |
+//! | [`Ref::layers`](crate::Ref::layers) | a snapshot and all below it → blobs in the store |
+//! | [`unpack`] | blobs → snapshots, shared by chain id |
 //! | [`whiteout`] | how "deleted" is written in a tar and in an overlay |
 //! | [`tar`] | the archive format |
 //!
@@ -15,9 +17,16 @@ pub mod apply;
 pub mod compress;
 pub mod diff;
 mod error;
+mod of_ref;
 pub mod tar;
 #[cfg(test)]
 mod trees;
+mod unpack;
 pub mod whiteout;
 
 pub use error::{Expected, LayerError};
+pub use of_ref::{Layer, LayerOptions, diff as write_changes};
+pub use unpack::{LayerInput, OpenLayer, unpack};
+
+#[cfg(test)]
+mod tests;

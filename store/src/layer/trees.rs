@@ -54,7 +54,7 @@ pub(crate) fn listing(root: &Path) -> BTreeMap<Vec<u8>, String> {
             _ => None,
         };
         let line = format!(
-            "{:o} {}:{} {} {} {} {content} {xattr:?} {link:?}",
+            "{:o} {}:{} {} {} {} {content} {xattr:?} |{link:?}",
             meta.mode(),
             meta.uid(),
             meta.gid(),
@@ -166,7 +166,6 @@ pub(crate) fn settle(directory: &Path) {
     for path in paths.iter().filter(|path| path.symlink_metadata().unwrap().is_dir()) {
         set_time(path, 1_234_567_890);
     }
-    drop(directory.as_os_str().as_bytes());
 }
 
 fn name(random: &mut Random, i: u64) -> std::ffi::OsString {

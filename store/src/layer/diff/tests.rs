@@ -34,7 +34,7 @@ fn whole_trees_survive_diff_and_apply_and_gnu_tar_agrees() {
     for seed in 0..25 {
         let scratch = tempfile::tempdir().unwrap();
         let [from, ours, theirs] = ["from", "ours", "theirs"].map(|name| scratch.path().join(name));
-        [&from, &ours, &theirs].map(|path| fs::create_dir(path).unwrap());
+        [&from, &ours, &theirs].into_iter().for_each(|path| fs::create_dir(path).unwrap());
         grow(&mut Random::new(seed), &from, 3);
         let layer = layer(&from, None, Form::Tree);
         assert_eq!(layer, crate::layer::trees::layer(&from, None, Form::Overlay), "seed {seed}");
@@ -60,7 +60,7 @@ fn archives_of_gnu_tar_are_read_in_all_its_formats() {
     for (seed, format) in ["gnu", "pax", "oldgnu", "gnu", "pax"].into_iter().enumerate() {
         let scratch = tempfile::tempdir().unwrap();
         let [from, to] = ["from", "to"].map(|name| scratch.path().join(name));
-        [&from, &to].map(|path| fs::create_dir(path).unwrap());
+        [&from, &to].into_iter().for_each(|path| fs::create_dir(path).unwrap());
         grow(&mut Random::new(seed as u64 + 100), &from, 3);
         let holes = fs::File::create(from.join("holes")).unwrap();
         for piece in 0..40u64 {
@@ -96,7 +96,7 @@ fn what_changed_between_two_trees_makes_one_of_the_other() {
         let scratch = tempfile::tempdir().unwrap();
         let [before, after, rebuilt, upper] =
             ["before", "after", "rebuilt", "upper"].map(|name| scratch.path().join(name));
-        [&before, &upper].map(|path| fs::create_dir(path).unwrap());
+        [&before, &upper].into_iter().for_each(|path| fs::create_dir(path).unwrap());
         let mut random = Random::new(seed);
         grow(&mut random, &before, 3);
         settle(&before);
