@@ -1,27 +1,36 @@
 //! Running one process in a tree: the only room that starts a step.
 //!
 //! A caller describes the process with a [`ProcessSpec`] and hands it to an [`Executor`]. There are two:
-//! `BuiltinExecutor` is a runtime of our own, `OciExecutor` drives runc or crun. Both re-execute this
+//! [`BuiltinExecutor`] is a runtime of our own, `OciExecutor` drives runc or crun. Both re-execute this
 //! binary as a *helper*, a small single-threaded process that does all that a threaded daemon must not:
-//! unsharing, mounting, forking. So a binary that runs steps begins its `main` with `main_if_helper`.
+//! unsharing, mounting, forking. So a binary that runs steps begins its `main` with [`main_if_helper`].
 //!
 //! What is absent, on purpose:
 //! - no mount on the host: trees are mounted in namespaces that die with the step;
 //! - no path of a tree is ever joined to a host path: the kernel resolves it in its root (`openat2`);
 //! - no state on disk: a killed daemon leaves no step behind, since helpers die with their socket.
 
+mod builtin;
+mod capability;
+mod cgroup;
 mod error;
 mod executor;
 mod exit;
+mod helper;
 mod hosts;
+mod launch;
 mod mount;
+mod protocol;
 mod resolv_conf;
 mod resources;
+mod seccomp;
 mod spec;
 
+pub use builtin::BuiltinExecutor;
 pub use error::{Error, NotStarted};
 pub use executor::{Executor, Options, Started, Stdio};
 pub use exit::{Exit, Status, Usage};
+pub use helper::main_if_helper;
 pub use hosts::DEFAULT_HOSTNAME;
 pub use mount::{Mount, MountKind};
 pub use resolv_conf::Dns;

@@ -1,0 +1,50 @@
+//! The runtime of our own: namespaces, mounts and execve in the helper, nothing else to install.
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::launch::launch;
+use crate::protocol::{Order, Runtime};
+use crate::resolv_conf::resolv_conf;
+use crate::{Error, Executor, Exit, Options, ProcessSpec, Result, Started, Stdio, capability, hosts};
+
+/// Runs steps without an OCI runtime. The binary must begin its `main` with [`crate::main_if_helper`].
+#[derive(Clone, Debug)]
+pub struct BuiltinExecutor {
+    options: Options,
+}
+
+impl BuiltinExecutor {
+    pub fn new(options: Options) -> Self {
+        Self { options }
+    }
+}
+
+#[async_trait]
+impl Executor for BuiltinExecutor {
+    async fn run_with(
+        &self,
+        spec: ProcessSpec,
+        io: Stdio,
+        stop: CancellationToken,
+        started: Started,
+    ) -> Result<Exit> {
+        launch(order(&self.options, spec, Runtime::Builtin)?, io, stop, started).await
+    }
+}
+
+/// Everything the helper needs to know, gathered on the host's side.
+pub(crate) fn order(options: &Options, spec: ProcessSpec, runtime: Runtime) -> Result<Order> {
+    spec.validate()?;
+    let capabilities = capability::available()
+        .map_err(|error| Error::Setup { step: "read our capabilities".into(), reason: error.to_string() })?;
+    let parent = spec.cgroup_parent.as_ref().filter(|parent| !parent.is_empty());
+    Ok(Order {
+        hosts: hosts::hosts_file(spec.hostname(), &spec.extra_hosts),
+        resolv_conf: resolv_conf(&options.dns, spec.network)?,
+        cgroup_parent: parent.unwrap_or(&options.cgroup_parent).clone(),
+        capabilities,
+        runtime,
+        spec,
+    })
+}

@@ -1,0 +1,171 @@
+//! Control groups: one per step, for limits and to learn of deaths by want of memory.
+//!
+//! | layout | group | enters by |
+//! |---|---|---|
+//! | unified (v2) | always one; where it cannot be made, a step without limits goes without | `CLONE_INTO_CGROUP` |
+//! | per controller (v1, hybrid) | in the controllers that a limit needs, and in `memory` where a parent is named | writing its id |
+//!
+//! Groups are made at `<root>/<parent>/slipway/<id>` and removed after the step, `slipway` with the last of
+//! them. Nothing else of the hierarchy is ever removed. Parents that had to be made stay.
+
+mod v1;
+mod v2;
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use crate::Resources;
+use crate::helper::{Attempt, Doing, failure};
+
+const ROOT: &str = "/sys/fs/cgroup";
+const OURS: &str = "slipway";
+
+/// The groups of one step.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    unified: Option<PathBuf>,
+    /// Controller and directory.
+    separate: Vec<(&'static str, PathBuf)>,
+}
+
+impl Groups {
+    /// Makes the step's groups and sets its limits.
+    pub(crate) fn create(parent: &str, id: &str, resources: &Resources) -> Attempt<Self> {
+        let below = relative(parent)?.join(OURS).join(id);
+        let root = Path::new(ROOT);
+        let mut groups = Self::default();
+        let made = if is_unified(root) {
+            v2::create(root, &below, resources).map(|path| groups.unified = Some(path))
+        } else {
+            v1::create(root, &below, resources, !parent.is_empty(), &mut groups.separate)
+        };
+        match made {
+            Err(_) if resources.is_unlimited() && parent.is_empty() => {}
+            Err(error) => {
+                groups.remove();
+                return Err(error).doing("set the step's resource limits");
+            }
+            Ok(()) => return Ok(groups),
+        }
+        groups.remove();
+        Ok(Self::default())
+    }
+
+    pub(crate) fn unified(&self) -> bool {
+        self.unified.is_some()
+    }
+
+    /// The group to be born into.
+    pub(crate) fn directory(&self) -> io::Result<Option<OwnedFd>> {
+        let open = |path: &PathBuf| fs::File::open(path).map(OwnedFd::from);
+        self.unified.as_ref().map(open).transpose()
+    }
+
+    /// Called by the step's process itself, before it loses sight of the host.
+    pub(crate) fn enter(&self) -> Attempt<()> {
+        for (controller, path) in &self.separate {
+            fs::write(path.join("cgroup.procs"), "0")
+                .doing(format!("enter the {controller} control group"))?;
+        }
+        if self.unified() {
+            // SAFETY: a plain flag; what the namespace shows begins at the group we are in.
+            if unsafe { libc::unshare(libc::CLONE_NEWCGROUP) } != 0 {
+                return Err(failure("make a control group namespace", io::Error::last_os_error()));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn oom_killed(&self) -> bool {
+        let v2 = self.unified.as_ref().map(|path| path.join("memory.events"));
+        let v1 = self.separate.iter().find(|(controller, _)| *controller == "memory");
+        let v1 = v1.map(|(_, path)| path.join("memory.oom_control"));
+        [v2, v1].into_iter().flatten().any(|file| counted(&file, "oom_kill").is_some_and(|count| count > 0))
+    }
+
+    /// Everything in them is gone already; the kernel may take a moment to notice.
+    pub(crate) fn remove(self) {
+        let separate = self.separate.into_iter().map(|(_, path)| path);
+        for path in self.unified.into_iter().chain(separate) {
+            for _ in 0..50 {
+                match fs::remove_dir(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                    _ => break,
+                }
+            }
+            // Fails while other steps have theirs in it.
+            path.parent().map(fs::remove_dir);
+        }
+    }
+}
+
+/// `name value` lines, as in `memory.events`.
+fn counted(file: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+fn is_unified(root: &Path) -> bool {
+    rustix::fs::statfs(root).is_ok_and(|found| found.f_type as u64 == CGROUP2_MAGIC)
+}
+
+/// `CGROUP2_SUPER_MAGIC` of `linux/magic.h`.
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
+
+/// A parent comes from the build: it may go down from the root of the hierarchy, not up.
+fn relative(parent: &str) -> Attempt<PathBuf> {
+    if parent.contains(':') {
+        return Err(failure(
+            format!("use control group parent {parent:?}"),
+            "systemd slices need an OCI runtime; name a path instead",
+        ));
+    }
+    let mut path = PathBuf::new();
+    for component in Path::new(parent).components() {
+        match component {
+            Component::RootDir | Component::CurDir => {}
+            Component::Normal(name) => path.push(name),
+            _ => {
+                return Err(failure(format!("use control group parent {parent:?}"), "it contains \"..\""));
+            }
+        }
+    }
+    Ok(path)
+}
+
+/// Makes a group and what is missing above it; another step may be removing `slipway` at the same time.
+fn make(root: &Path, below: &Path) -> io::Result<PathBuf> {
+    let path = root.join(below);
+    for _ in 0..10 {
+        match fs::create_dir_all(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other.map(|()| path),
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+fn set(group: &Path, file: &str, value: &str) -> io::Result<()> {
+    let explain =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot set {file} to {value}: {error}"));
+    fs::write(group.join(file), value).map_err(explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_cannot_lead_up() {
+        assert_eq!(relative("/a//b/").unwrap(), Path::new("a/b"));
+        assert_eq!(relative("").unwrap(), Path::new(""));
+        for parent in ["..", "/a/../../b", "system.slice:x:"] {
+            assert!(relative(parent).is_err(), "{parent}");
+        }
+    }
+}

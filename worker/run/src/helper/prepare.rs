@@ -1,0 +1,185 @@
+//! Everything that can be done before the step's first process exists, on the host's side.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::MountAttrFlags;
+
+use super::attempt::{Attempt, Doing};
+use super::in_root::{self, Make};
+use super::stubs::{self, Stubs};
+use super::tree;
+use super::user::{self, User};
+use crate::mount::MountKind;
+use crate::protocol::Order;
+use crate::{Mount, Security};
+
+/// A tree that is open, and what is to be mounted in it.
+pub(super) struct Prepared {
+    /// The root, detached; writable wherever the tree is.
+    pub(super) root: OwnedFd,
+    pub(super) user: User,
+    /// For `HOME`, where the build has not set it.
+    pub(super) home: String,
+    pub(super) attachments: Vec<Attachment>,
+    /// The files whose bytes came with the order, on a filesystem in memory that only this step has.
+    pub(super) memory: OwnedFd,
+    pub(super) stubs: Stubs,
+}
+
+/// One mount, still detached.
+pub(super) struct Attachment {
+    pub(super) destination: String,
+    pub(super) source: Source,
+    pub(super) attributes: MountAttrFlags,
+}
+
+/// Parts are taken after their whole has been attached: kernels before 6.15 do not clone what is detached.
+pub(super) enum Source {
+    Whole(OwnedFd),
+    /// What a path leads to inside a tree.
+    Part {
+        of: OwnedFd,
+        selector: String,
+    },
+    /// A file of [`Prepared::memory`].
+    File {
+        name: String,
+    },
+}
+
+pub(super) fn prepare(order: &Order) -> Attempt<Prepared> {
+    let spec = &order.spec;
+    let root =
+        tree::open_detached(&spec.root, tree_attributes(spec.security)).doing("mount the root tree")?;
+    let user = user::resolve(&root, &spec.user)?;
+    make_working_directory(order, &root, &user)?;
+    let mut files = Files::new()?;
+    let attachments = attachments(order, &mut files)?;
+    let destinations = attachments.iter().map(|attachment| attachment.destination.as_str());
+    let stubs = stubs::find(&root, destinations, spec.remove_mount_stubs_recursive);
+    Ok(Prepared { home: user::home(&root, user.uid), root, user, attachments, memory: files.memory, stubs })
+}
+
+/// A sandboxed step may make device nodes but must not open them: they would be the host's devices.
+/// Attributes stay with the mount, and a step without `CAP_SYS_ADMIN` cannot change them.
+fn tree_attributes(security: Security) -> MountAttrFlags {
+    match security {
+        Security::Sandbox => MountAttrFlags::MOUNT_ATTR_NODEV,
+        Security::Insecure => MountAttrFlags::empty(),
+    }
+}
+
+/// In the bare tree, before anything is mounted on it, as the reference does.
+fn make_working_directory(order: &Order, root: &OwnedFd, user: &User) -> Attempt<()> {
+    let cwd = order.spec.cwd();
+    let owner = Some((user.uid, user.gid));
+    in_root::make_owned(root, cwd, Make::Directory, owner)
+        .doing(format!("create working directory {cwd:?}"))?;
+    Ok(())
+}
+
+/// The files that every step gets, then what the build asks for; equal destinations replace each other.
+fn attachments(order: &Order, files: &mut Files) -> Attempt<Vec<Attachment>> {
+    let mut attachments: Vec<Attachment> = Vec::new();
+    let ours = [("/etc/resolv.conf", &order.resolv_conf), ("/etc/hosts", &order.hosts)];
+    for (destination, text) in ours {
+        if !order.spec.mounts.iter().any(|mount| mount.destination == destination) {
+            let mount = files.add(destination, text.as_bytes(), 0o644, (0, 0))?;
+            attachments.push(mount);
+        }
+    }
+    for mount in &order.spec.mounts {
+        let attachment = attachment(mount, order.spec.security, files)?;
+        match attachments.iter_mut().find(|earlier| earlier.destination == attachment.destination) {
+            Some(earlier) => *earlier = attachment,
+            None => attachments.push(attachment),
+        }
+    }
+    Ok(attachments)
+}
+
+/// What holds data, not programs or devices.
+const DATA: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
+fn attachment(mount: &Mount, security: Security, files: &mut Files) -> Attempt<Attachment> {
+    let destination = absolute(&mount.destination);
+    let step = || format!("prepare the mount on {destination}");
+    let (source, attributes) = match &mount.kind {
+        MountKind::Tree { tree, selector, readonly } => {
+            let attributes = tree_attributes(security) | tree::readonly_if(*readonly);
+            let mount = tree::open_detached(tree, attributes).doing(step())?;
+            let source = match selector.as_deref() {
+                None | Some("" | "/" | ".") => Source::Whole(mount),
+                Some(selector) => Source::Part { of: mount, selector: selector.to_owned() },
+            };
+            (source, attributes)
+        }
+        MountKind::Tmpfs { size, mode } => {
+            let mode = format!("{:o}", mode.unwrap_or(0o1777) & 0o7777);
+            let size = size.filter(|size| *size > 0).map(|size| size.to_string());
+            let mut options = vec![("mode", mode.as_str())];
+            options.extend(size.as_ref().map(|size| ("size", size.as_str())));
+            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+            let mount = tree::new_filesystem("tmpfs", &options, attributes).doing(step())?;
+            (Source::Whole(mount), attributes)
+        }
+        MountKind::File { bytes, mode, uid, gid } => {
+            return files.add(&destination, bytes.expose(), *mode, (*uid, *gid));
+        }
+        MountKind::Host { path, readonly } => {
+            let source = in_root::open_host(path).doing(format!("open {} of the host", path.display()))?;
+            let attributes = DATA | tree::readonly_if(*readonly);
+            (Source::Whole(tree::bind(&source, attributes).doing(step())?), attributes)
+        }
+    };
+    Ok(Attachment { destination, source, attributes })
+}
+
+fn absolute(destination: &str) -> String {
+    if destination.starts_with('/') { destination.to_owned() } else { format!("/{destination}") }
+}
+
+/// Writes the files of [`Prepared::memory`].
+struct Files {
+    memory: OwnedFd,
+    count: usize,
+}
+
+impl Files {
+    /// Kept out of swap where the kernel can do that (6.4).
+    fn new() -> Attempt<Self> {
+        let make = |options: &[(&str, &str)]| tree::new_filesystem("tmpfs", options, DATA);
+        let memory = make(&[("mode", "700"), ("noswap", "")]).or_else(|_| make(&[("mode", "700")]));
+        Ok(Self { memory: memory.doing("mount a tmpfs for files")?, count: 0 })
+    }
+
+    fn add(&mut self, destination: &str, bytes: &[u8], mode: u32, owner: (u32, u32)) -> Attempt<Attachment> {
+        let name = self.count.to_string();
+        self.count += 1;
+        write(self.memory.as_fd(), &name, bytes, mode, owner)
+            .doing(format!("write the file for {destination}"))?;
+        let attributes = DATA | MountAttrFlags::MOUNT_ATTR_RDONLY;
+        Ok(Attachment { destination: destination.to_owned(), source: Source::File { name }, attributes })
+    }
+}
+
+fn write(
+    memory: impl AsFd,
+    name: &str,
+    bytes: &[u8],
+    mode: u32,
+    (uid, gid): (u32, u32),
+) -> std::io::Result<()> {
+    use std::io::Write;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::openat(memory, name, flags, Mode::from_raw_mode(0o600))?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(bytes)?;
+    if (uid, gid) != (0, 0) {
+        std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
+    }
+    Ok(rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?)
+}

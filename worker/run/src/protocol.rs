@@ -1,0 +1,114 @@
+//! What the daemon and its helper say to each other over one socket pair.
+//!
+//! ```text
+//! daemon                                helper
+//!   order (JSON), filter (bytes)  ->
+//!                                 <-    Started
+//!                                 <-    one of Exited, NotStarted, Failed
+//!   end of file                   ->    kill everything, clean up, answer, end
+//! ```
+//! A frame is its length (u32, little-endian) and that many bytes. The daemon's end closing, for whatever
+//! reason, means "stop": so a daemon that was killed leaves no step behind.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Exit, NotStarted, ProcessSpec};
+
+/// The helper's name in `argv[0]`, and the descriptor of its end of the socket.
+pub(crate) const HELPER_NAME: &str = "slipway-run";
+pub(crate) const HELPER_SOCKET: i32 = 3;
+
+/// Secrets and arguments included; far above what a build may bring along.
+const MAX_FRAME: usize = 64 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) spec: ProcessSpec,
+    pub(crate) hosts: String,
+    pub(crate) resolv_conf: String,
+    /// The group's parent in the hierarchy, without the `slipway/<id>` that is made in it.
+    pub(crate) cgroup_parent: String,
+    /// What may be given at all, as a bit set.
+    pub(crate) capabilities: u64,
+    pub(crate) runtime: Runtime,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Runtime {
+    Builtin,
+    /// `state` is a directory of the daemon's own; the bundle and the runtime's state live in it.
+    Oci {
+        binary: PathBuf,
+        state: PathBuf,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    Started,
+    Exited(Exit),
+    NotStarted(NotStarted),
+    Failed(Failure),
+}
+
+/// A step of the preparation that did not work: "cannot <step>: <reason>".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) step: String,
+    pub(crate) reason: String,
+}
+
+pub(crate) fn write_frame(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).ok().filter(|length| *length as usize <= MAX_FRAME);
+    let length = length.ok_or_else(|| invalid("the message is too large"))?;
+    to.write_all(&length.to_le_bytes())?;
+    to.write_all(bytes)
+}
+
+/// The next frame, or none at the end of the stream.
+pub(crate) fn read_frame(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    match from.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MAX_FRAME {
+        return Err(invalid("the message is too large"));
+    }
+    let mut bytes = vec![0; length];
+    from.read_exact(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+pub(crate) fn write_message(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    write_frame(to, &serde_json::to_vec(message)?)
+}
+
+pub(crate) fn read_message<T: for<'a> Deserialize<'a>>(from: &mut impl Read) -> io::Result<Option<T>> {
+    let Some(bytes) = read_frame(from)? else { return Ok(None) };
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_survive_and_lies_about_length_do_not() {
+        let mut stream = Vec::new();
+        write_message(&mut stream, &Report::Started).unwrap();
+        let mut from = stream.as_slice();
+        assert!(matches!(read_message(&mut from).unwrap(), Some(Report::Started)));
+        assert!(read_message::<Report>(&mut from).unwrap().is_none());
+        assert!(read_frame(&mut u32::MAX.to_le_bytes().as_slice()).is_err());
+        assert!(read_frame(&mut [9, 0, 0, 0, 1].as_slice()).is_err());
+    }
+}
