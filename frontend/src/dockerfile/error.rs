@@ -119,8 +119,8 @@ pub enum Fault {
     ShortInterval(&'static str),
     #[error("--retries cannot be negative ({0})")]
     NegativeRetries(i64),
-    #[error("time: {problem} {}", quoted(.text))]
-    Duration { problem: String, text: String },
+    #[error("time: {0}")]
+    Duration(String),
     #[error("strconv.ParseInt: parsing {}: {problem}", quoted(.text))]
     Integer { problem: &'static str, text: String },
 

@@ -36,7 +36,7 @@ impl Add {
         if statement.arguments.words.len() < 2 {
             return Err(Fault::NoDestination("ADD"));
         }
-        let mut flags = Flags::parse(&statement.flags, FLAGS)?;
+        let flags = Flags::parse(&statement.flags, FLAGS)?;
         Ok(Self {
             sources: Sources::read(statement, "ADD")?,
             chown: flags.text("chown"),

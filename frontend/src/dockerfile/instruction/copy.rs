@@ -34,7 +34,7 @@ impl Copy {
         if statement.arguments.words.len() < 2 {
             return Err(Fault::NoDestination("COPY"));
         }
-        let mut flags = Flags::parse(&statement.flags, FLAGS)?;
+        let flags = Flags::parse(&statement.flags, FLAGS)?;
         Ok(Self {
             sources: Sources::read(statement, "COPY")?,
             from: flags.text("from"),

@@ -12,7 +12,7 @@ impl Device {
     /// The name may stand anywhere and may itself hold `=`: `vendor.com/device=0,required`.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let mut device = Self::default();
-        for field in values::csv_fields(text).map_err(|reason| Fault::DeviceCsv(reason.to_owned()))? {
+        for field in values::csv_fields(text).map_err(Fault::DeviceCsv)? {
             let (key, value) = match field.split_once('=') {
                 Some((key, value)) => (key.to_lowercase(), Some(value)),
                 None => (field.to_lowercase(), None),

@@ -14,7 +14,7 @@ pub(in crate::dockerfile) fn read_from(statement: &Statement) -> Result<Stage, F
         _ => return Err(Fault::FromArguments),
     };
     let name = alias.as_ref().map(stage_name).transpose()?.unwrap_or_default();
-    let mut flags = Flags::parse(&statement.flags, &[("platform", Kind::Text)])?;
+    let flags = Flags::parse(&statement.flags, &[("platform", Kind::Text)])?;
     Ok(Stage {
         from: From {
             keyword: statement.keyword.clone(),

@@ -15,6 +15,7 @@
 
 mod add;
 mod arg;
+mod chmod;
 mod command_line;
 mod copy;
 mod device;
@@ -26,6 +27,7 @@ mod healthcheck;
 mod label;
 mod mount;
 mod onbuild;
+mod owner;
 mod read;
 mod run;
 mod shell;
@@ -35,16 +37,18 @@ mod volume;
 
 pub use add::Add;
 pub use arg::{Arg, Argument};
+pub use chmod::Chmod;
 pub use command_line::{CommandLine, InlineFile};
 pub use copy::Copy;
 pub use device::Device;
 pub use env::{Env, KeyValue};
 pub use expand::Expander;
-pub use expose::{Expose, expand_port_range};
+pub use expose::{Expose, PortWord};
 pub use healthcheck::HealthCheck;
 pub use label::Label;
 pub use mount::{Mount, MountKind, MountSharing, RawMount};
 pub use onbuild::OnBuild;
+pub use owner::{Owner, Ownership};
 pub use run::{NetworkMode, Run, SecurityMode};
 pub use shell::Shell;
 pub use single::{Maintainer, StopSignal, User, Workdir};

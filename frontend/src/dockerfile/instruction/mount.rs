@@ -74,7 +74,7 @@ const KEYS: [&str; 19] = [
 
 impl RawMount {
     pub(super) fn new(text: String) -> Result<Self, Fault> {
-        let fields = values::csv_fields(&text).map_err(|reason| Fault::MountCsv(reason.to_owned()))?;
+        let fields = values::csv_fields(&text).map_err(Fault::MountCsv)?;
         let mut from = String::new();
         for (key, value) in fields.iter().filter_map(|field| field.split_once('=')) {
             if key.to_lowercase() == "from" {

@@ -42,7 +42,7 @@ const FLAGS: &[(&str, Kind)] =
 
 impl Run {
     pub(super) fn read(statement: &Statement) -> Result<Self, Fault> {
-        let mut flags = Flags::parse(&statement.flags, FLAGS)?;
+        let flags = Flags::parse(&statement.flags, FLAGS)?;
         Ok(Self {
             flags_used: flags.used(),
             devices: flags.texts("device").iter().map(|text| Device::parse(text)).collect::<Result<_, _>>()?,
