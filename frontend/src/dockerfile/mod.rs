@@ -34,6 +34,7 @@ pub use source::{parse, parse_trigger};
 pub use span::{Position, Range};
 pub use stage::{Alias, From, Stage};
 pub use suggest::{closest, with_suggestion};
+pub use values::parse_duration;
 pub use warning::Warning;
 
 /// A whole file.

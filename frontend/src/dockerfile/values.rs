@@ -109,7 +109,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Nanoseconds: `1h30m`, `1.5s`, `-2ms`, `0`.
-pub(super) fn parse_duration(text: &str) -> Result<i64, Fault> {
+pub fn parse_duration(text: &str) -> Result<i64, Fault> {
     let invalid = || Fault::Duration(format!("invalid duration {}", quoted_bytes(text)));
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
