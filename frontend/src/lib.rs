@@ -1,1 +1,7 @@
-//! (placeholder)
+//! From a Dockerfile to an LLB graph.
+//!
+//! `dockerfile` turns bytes into a syntax tree, `plan` decides what of it is needed, `lower` writes
+//! the graph. Nothing here executes anything: what has to be known from outside is asked through a gateway.
+
+pub mod dockerfile;
+pub mod plan;

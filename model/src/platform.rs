@@ -20,9 +20,10 @@ pub struct Platform {
 
 /// Why a text is not a platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?}: {reason}: invalid argument")]
+#[error("{reason}: invalid argument")]
 pub struct PlatformError {
     pub text: String,
+    /// Names the text, and its part that is wrong.
     pub reason: String,
 }
 
@@ -72,13 +73,21 @@ impl FromStr for Platform {
     /// `linux/amd64`, `linux`, `arm64`, `linux/arm/v7`, `windows(10.0.1)/amd64`; missing parts are the host's.
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let error = |reason: String| PlatformError { text: text.into(), reason };
+        let whole = |problem: &str| error(format!("{text:?}: {problem}"));
         if text.contains('*') {
-            return Err(error("wildcards not yet supported".into()));
+            return Err(whole("wildcards not yet supported"));
         }
-        let parts: Vec<&str> = text.split('/').collect();
-        let (os, os_version, os_features) = parse_os(parts[0]).map_err(error)?;
-        for part in &parts[1..] {
-            check_component(part).map_err(error)?;
+        let parts: Vec<&str> = text.splitn(4, '/').collect();
+        let (os, os_version, os_features) = parse_os(parts[0]).ok_or_else(|| {
+            let part = parts[0];
+            error(format!(
+                "{part:?} is an invalid OS component of {text:?}: OSAndVersion specifier component must match {OS_PATTERN:?}"
+            ))
+        })?;
+        if let Some(part) = parts[1..].iter().find(|part| !is_component(part, ".")) {
+            return Err(error(format!(
+                "{part:?} is an invalid component of {text:?}: platform specifier component must match {COMPONENT_PATTERN:?}"
+            )));
         }
         let host = Self::host();
         let (os, architecture, variant) = match parts[..] {
@@ -89,7 +98,7 @@ impl FromStr for Platform {
                 } else {
                     let (architecture, variant) = normalize_architecture(one, "");
                     if !is_known_architecture(&architecture) {
-                        return Err(error("unknown operating system or architecture".into()));
+                        return Err(whole("unknown operating system or architecture"));
                     }
                     (host.os, architecture, default_variant(&variant))
                 }
@@ -100,9 +109,10 @@ impl FromStr for Platform {
             }
             [_, architecture, variant] => {
                 let (architecture, variant) = normalize_architecture(architecture, variant);
-                (normalize_os(&os), architecture, variant)
+                let v8 = architecture == "arm64" && variant.is_empty();
+                (normalize_os(&os), architecture, if v8 { "v8".to_owned() } else { variant })
             }
-            _ => return Err(error("cannot parse platform specifier".into())),
+            _ => return Err(whole("cannot parse platform specifier")),
         };
         Ok(Self { os, architecture, variant, os_version, os_features })
     }
@@ -113,25 +123,40 @@ fn default_variant(variant: &str) -> String {
     if variant == "v7" { String::new() } else { variant.to_owned() }
 }
 
-fn parse_os(text: &str) -> Result<(String, String, Vec<String>), String> {
-    match text.split_once('(') {
-        None => {
-            check_component(text)?;
-            Ok((text.into(), String::new(), Vec::new()))
-        }
-        Some((os, rest)) => {
-            check_component(os)?;
-            let inner = rest.strip_suffix(')').ok_or_else(|| format!("{text:?} is an invalid OS component"))?;
-            let mut options = inner.split('+');
-            let version = options.next().unwrap_or_default().to_owned();
-            Ok((os.into(), version, options.map(str::to_owned).collect()))
-        }
-    }
+/// The patterns that messages show; [`parse_os`] and [`is_component`] are what they say.
+const OS_PATTERN: &str = r"^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$";
+const COMPONENT_PATTERN: &str = "^[A-Za-z0-9_.-]+$";
+
+/// `os[(version[+feature]…)]`; version and features may be percent-encoded.
+fn parse_os(text: &str) -> Option<(String, String, Vec<String>)> {
+    let Some((os, rest)) = text.split_once('(') else {
+        return is_component(text, "").then(|| (text.to_owned(), String::new(), Vec::new()));
+    };
+    let mut options = rest.strip_suffix(')')?.split('+');
+    let version = options.next().unwrap_or_default();
+    let features: Vec<&str> = options.collect();
+    let fine = is_component(os, "")
+        && (version.is_empty() || is_component(version, ".%"))
+        && features.iter().all(|feature| is_component(feature, ".%"));
+    let features = features.into_iter().map(decode).collect::<Option<_>>()?;
+    fine.then_some((os.to_owned(), decode(version)?, features))
 }
 
-fn check_component(part: &str) -> Result<(), String> {
-    let fine = !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-    if fine { Ok(()) } else { Err(format!("{part:?} is an invalid component")) }
+fn is_component(part: &str, more: &str) -> bool {
+    let character = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-') || more.as_bytes().contains(&b);
+    !part.is_empty() && part.bytes().all(character)
+}
+
+fn decode(text: &str) -> Option<String> {
+    let (first, rest) = text.split_once('%').unwrap_or((text, ""));
+    let mut bytes = first.as_bytes().to_vec();
+    if text.contains('%') {
+        for part in rest.split('%') {
+            bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+            bytes.extend_from_slice(part.get(2..)?.as_bytes());
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn normalize_os(os: &str) -> String {
@@ -147,7 +172,11 @@ fn normalize_architecture(architecture: &str, variant: &str) -> (String, String)
     let (a, v) = match (architecture.as_str(), variant.as_str()) {
         ("i386", _) => ("386", ""),
         ("x86_64" | "x86-64" | "amd64", v) => ("amd64", if v == "v1" { "" } else { v }),
-        ("aarch64" | "arm64", v) => ("arm64", if matches!(v, "8" | "v8" | "v8.0") { "" } else { v }),
+        ("aarch64" | "arm64", v) => ("arm64", match v {
+            "8" | "v8" | "v8.0" => "",
+            "9" | "9.0" | "v9.0" => "v9",
+            other => other,
+        }),
         ("armhf", _) => ("arm", "v7"),
         ("armel", _) => ("arm", "v6"),
         ("arm", "" | "7") => ("arm", "v7"),
@@ -168,16 +197,20 @@ fn is_known_os(os: &str) -> bool {
 }
 
 fn is_known_architecture(architecture: &str) -> bool {
-    const KNOWN: [&str; 26] = [
+    const KNOWN: [&str; 24] = [
         "386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64", "mips64le",
         "mips64p32", "mips64p32le", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "sparc", "sparc64",
-        "wasm", "x86", "x86_64",
+        "wasm",
     ];
     KNOWN.contains(&architecture)
 }
 
 /// Which platforms serve a wanted one, best first.
-pub struct Matcher(Vec<Platform>);
+pub struct Matcher {
+    accepted: Vec<Platform>,
+    /// What an offer may ask for.
+    os_features: Vec<String>,
+}
 
 impl Matcher {
     /// `wanted` and what it can run: lesser arm variants, arm on arm64, lesser amd64 levels.
@@ -186,14 +219,13 @@ impl Matcher {
         let with = |architecture: &str, variant: &str| Platform {
             architecture: architecture.into(),
             variant: variant.into(),
-            os_version: String::new(),
-            os_features: Vec::new(),
-            ..wanted.clone()
+            os: wanted.os.clone(),
+            ..Platform::default()
         };
-        let mut accepted = vec![with(&wanted.architecture, &wanted.variant)];
-        let level = |v: &str| v.trim_start_matches('v').split('.').next().and_then(|n| n.parse::<u32>().ok());
+        let mut accepted = Vec::new();
         match wanted.architecture.as_str() {
             "amd64" => {
+                accepted.push(with("amd64", &wanted.variant));
                 for lesser in (2..level(&wanted.variant).unwrap_or(1)).rev() {
                     accepted.push(with("amd64", &format!("v{lesser}")));
                 }
@@ -201,26 +233,28 @@ impl Matcher {
                 accepted.push(with("386", ""));
             }
             "arm64" => {
-                accepted.push(with("arm64", ""));
-                for lesser in (5..=8).rev() {
-                    accepted.push(with("arm", &format!("v{lesser}")));
-                }
+                accepted.extend(arm64_variants(&wanted.variant).iter().map(|variant| with("arm64", variant)));
+                accepted.extend((5..=8).rev().map(|lesser| with("arm", &format!("v{lesser}"))));
             }
             "arm" => {
-                for lesser in (5..level(&wanted.variant).unwrap_or(7)).rev() {
+                accepted.push(with("arm", &wanted.variant));
+                for lesser in (5..level(&wanted.variant).unwrap_or(5)).rev() {
                     accepted.push(with("arm", &format!("v{lesser}")));
                 }
             }
-            _ => {}
+            other => accepted.push(with(other, &wanted.variant)),
         }
         accepted.dedup();
-        Self(accepted)
+        Self { accepted, os_features: wanted.os_features }
     }
 
     /// Lower is better; `None` does not run here.
     pub fn rank(&self, offered: &Platform) -> Option<usize> {
         let offered = offered.normalized();
-        self.0.iter().position(|p| {
+        if !offered.os_features.iter().all(|feature| self.os_features.contains(feature)) {
+            return None;
+        }
+        self.accepted.iter().position(|p| {
             p.os == offered.os && p.architecture == offered.architecture && p.variant == offered.variant
         })
     }
@@ -228,4 +262,27 @@ impl Matcher {
     pub fn matches(&self, offered: &Platform) -> bool {
         self.rank(offered).is_some()
     }
+}
+
+/// `v7` is 7.
+fn level(variant: &str) -> Option<u32> {
+    variant.trim_start_matches('v').parse().ok()
+}
+
+/// 9.x can do all that 8.(x+5) can. Normalised: 8.0 is empty, 9.0 is `v9`.
+fn arm64_variants(variant: &str) -> Vec<String> {
+    let text = if variant.is_empty() { "8" } else { variant.trim_start_matches('v') };
+    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+    let (Ok(major), Ok(minor)) = (major.parse::<u32>(), minor.parse::<u32>()) else { return Vec::new() };
+    let generations = match (major, minor) {
+        (8, 0..=9) => vec![(8, minor)],
+        (9, 0..=7) => vec![(9, minor), (8, (minor + 5).min(9))],
+        _ => Vec::new(),
+    };
+    let name = |major: u32, minor: u32| match (major, minor) {
+        (8, 0) => String::new(),
+        (major, 0) => format!("v{major}"),
+        (major, minor) => format!("v{major}.{minor}"),
+    };
+    generations.into_iter().flat_map(|(major, top)| (0..=top).rev().map(move |minor| name(major, minor))).collect()
 }

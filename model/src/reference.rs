@@ -34,6 +34,10 @@ pub enum ReferenceError {
     LooksLikeDigest(String),
     #[error("unsupported digest algorithm")]
     Algorithm,
+    #[error("invalid checksum digest format")]
+    DigestFormat,
+    #[error("invalid checksum digest length")]
+    DigestLength,
 }
 
 impl Reference {
@@ -71,6 +75,20 @@ impl Reference {
         }
     }
 
+    /// The whole reference as people write it: short name, tag, digest.
+    pub fn familiar(&self) -> String {
+        let mut text = self.familiar_name();
+        if let Some(tag) = &self.tag {
+            text.push(':');
+            text.push_str(tag);
+        }
+        if let Some(digest) = &self.digest {
+            text.push('@');
+            text.push_str(&digest.to_string());
+        }
+        text
+    }
+
     /// With `:latest` if there is neither a tag nor a digest.
     pub fn or_latest(mut self) -> Self {
         if self.tag.is_none() && self.digest.is_none() {
@@ -106,29 +124,35 @@ impl FromStr for Reference {
             return Err(ReferenceError::LooksLikeDigest(text.into()));
         }
         let (domain, rest) = split_domain(text);
-        let name_end = rest.find(['@', ':']).unwrap_or(rest.len());
-        if rest[..name_end].bytes().any(|b| b.is_ascii_uppercase()) {
-            return Err(ReferenceError::Uppercase(rest[..name_end].into()));
+        let rest = if domain == DEFAULT_DOMAIN && !rest.contains('/') {
+            format!("{OFFICIAL_PREFIX}{rest}")
+        } else {
+            rest.to_owned()
+        };
+        let untagged = rest.split(':').next().unwrap_or_default();
+        if untagged.to_lowercase() != untagged {
+            return Err(ReferenceError::Uppercase(untagged.to_owned()));
         }
         let (name_and_tag, digest) = match rest.split_once('@') {
-            Some((name, digest)) => (name, Some(parse_digest(digest)?)),
-            None => (rest, None),
+            Some((name, digest)) => (name, Some(digest)),
+            None => (rest.as_str(), None),
         };
         let (path, tag) = match name_and_tag.split_once(':') {
             Some((path, tag)) => (path, Some(tag)),
             None => (name_and_tag, None),
         };
-        let path = if domain == DEFAULT_DOMAIN && !path.contains('/') {
-            format!("{OFFICIAL_PREFIX}{path}")
-        } else {
-            path.to_owned()
-        };
-        if !is_domain(&domain) || !path.split('/').all(is_path_component) || !tag.is_none_or(is_tag) {
+        let well_formed = is_domain(&domain)
+            && path.split('/').all(is_path_component)
+            && tag.is_none_or(is_tag)
+            && digest.is_none_or(looks_like_digest);
+        if !well_formed {
             return Err(ReferenceError::Format);
         }
-        if domain.len() + 1 + path.len() > LONGEST_NAME {
+        if path.len() > LONGEST_NAME {
             return Err(ReferenceError::TooLong);
         }
+        let digest = digest.map(parse_digest).transpose()?;
+        let path = path.to_owned();
         Ok(Self { domain, path, tag: tag.map(str::to_owned), digest })
     }
 }
@@ -166,12 +190,33 @@ fn is_bare_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// Parts of letters and digits, each starting with a letter, then at least 32 hex digits of any case.
+fn looks_like_digest(text: &str) -> bool {
+    let Some((algorithm, hex)) = text.split_once(':') else { return false };
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    algorithm.split(['-', '_', '+', '.']).all(part)
+        && hex.len() >= 32
+        && hex.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 fn parse_digest(text: &str) -> Result<BlobDigest, ReferenceError> {
     match text.parse::<Digest>() {
         Ok(digest) => Ok(BlobDigest(digest)),
+        Err(crate::DigestError::Algorithm(name)) if name.bytes().any(|b| b.is_ascii_uppercase()) => {
+            Err(ReferenceError::DigestFormat)
+        }
         Err(crate::DigestError::Algorithm(_)) => Err(ReferenceError::Algorithm),
-        Err(_) => Err(ReferenceError::Format),
+        Err(crate::DigestError::Hex(_, length)) if hex_length(text) != length => {
+            Err(ReferenceError::DigestLength)
+        }
+        Err(_) => Err(ReferenceError::DigestFormat),
     }
+}
+
+fn hex_length(text: &str) -> usize {
+    text.split_once(':').map_or(0, |(_, hex)| hex.len())
 }
 
 fn is_domain(domain: &str) -> bool {

@@ -1,0 +1,184 @@
+//! Reading a text: plain characters, escapes, quotes; `substitution` reads what follows a `$`.
+
+use std::collections::BTreeSet;
+
+use super::scanner::Scanner;
+use super::words::Words;
+use super::{Lexer, MAX_LENGTH, Problem, Variables};
+
+/// What became of a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expansion {
+    pub text: String,
+    pub words: Vec<String>,
+    /// Names of the variables asked for that are set.
+    pub matched: BTreeSet<String>,
+    /// Names of the variables asked for that are not.
+    pub unmatched: BTreeSet<String>,
+}
+
+/// One pass over a text.
+pub(super) struct Reader<'a> {
+    pub(super) lexer: &'a Lexer,
+    pub(super) scanner: Scanner<'a>,
+    pub(super) variables: &'a dyn Variables,
+    /// Patterns keep their escapes whatever the lexer's options say.
+    pub(super) raw_escapes: bool,
+    pub(super) depth: usize,
+    pub(super) words: Words,
+    pub(super) matched: BTreeSet<String>,
+    pub(super) unmatched: BTreeSet<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(lexer: &'a Lexer, text: &'a str, variables: &'a dyn Variables) -> Self {
+        Self {
+            lexer,
+            scanner: Scanner::new(text),
+            variables,
+            raw_escapes: lexer.raw_escapes,
+            depth: 0,
+            words: Words::default(),
+            matched: BTreeSet::new(),
+            unmatched: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn read(mut self) -> Result<Expansion, Problem> {
+        let text = self.read_until(None)?;
+        Ok(Expansion { text, words: self.words.finish(), matched: self.matched, unmatched: self.unmatched })
+    }
+
+    /// Up to `stop`, which is consumed, or to the end without one.
+    pub(super) fn read_until(&mut self, stop: Option<char>) -> Result<String, Problem> {
+        let mut result = String::new();
+        while let Some(next) = self.scanner.peek() {
+            if Some(next) == stop {
+                self.scanner.next();
+                return Ok(result);
+            }
+            match next {
+                '$' => {
+                    let value = self.dollar()?;
+                    self.words.extend(&value);
+                    result.push_str(&value);
+                }
+                '<' => {
+                    let operator = self.possible_heredoc();
+                    self.words.extend_raw(&operator);
+                    result.push_str(&operator);
+                }
+                '\'' | '"' if !self.lexer.skip_quotes => {
+                    let quoted = if next == '"' { self.double_quotes()? } else { self.single_quotes()? };
+                    self.words.extend_raw(&quoted);
+                    result.push_str(&quoted);
+                }
+                _ => {
+                    self.scanner.next();
+                    if !self.plain(next, &mut result) {
+                        break;
+                    }
+                }
+            }
+            if result.len() > MAX_LENGTH {
+                return Err(Problem::TooLong);
+            }
+        }
+        match stop {
+            Some(stop) => Err(Problem::Unclosed(stop)),
+            None => Ok(result),
+        }
+    }
+
+    /// A character outside quotes, already consumed; false at the end of the text.
+    fn plain(&mut self, character: char, result: &mut String) -> bool {
+        if character != self.lexer.escape {
+            self.words.push(character);
+            result.push(character);
+            return true;
+        }
+        if self.raw_escapes {
+            self.words.push_raw(character);
+            result.push(character);
+        }
+        let Some(escaped) = self.scanner.next() else { return false };
+        self.words.push_raw(escaped);
+        result.push(escaped);
+        true
+    }
+
+    /// Everything up to the next quote as it is; nothing escapes.
+    fn single_quotes(&mut self) -> Result<String, Problem> {
+        let mut result = String::new();
+        self.keep_quote(&mut result);
+        while let Some(next) = self.scanner.peek() {
+            if next == '\'' {
+                self.keep_quote(&mut result);
+                return Ok(result);
+            }
+            self.scanner.next();
+            result.push(next);
+        }
+        Err(Problem::SingleQuote)
+    }
+
+    /// Everything up to the next quote, with variables; an escape counts before `"`, `$` and itself.
+    fn double_quotes(&mut self) -> Result<String, Problem> {
+        let mut result = String::new();
+        self.keep_quote(&mut result);
+        while let Some(next) = self.scanner.peek() {
+            match next {
+                '"' => {
+                    self.keep_quote(&mut result);
+                    return Ok(result);
+                }
+                '$' => result.push_str(&self.dollar()?),
+                _ => {
+                    self.scanner.next();
+                    self.double_quoted(next, &mut result);
+                }
+            }
+            if result.len() > MAX_LENGTH {
+                return Err(Problem::TooLong);
+            }
+        }
+        Err(Problem::DoubleQuote)
+    }
+
+    fn double_quoted(&mut self, character: char, result: &mut String) {
+        let escape = self.lexer.escape;
+        if character != escape {
+            result.push(character);
+            return;
+        }
+        if self.raw_escapes {
+            result.push(character);
+        }
+        match self.scanner.peek() {
+            None => {}
+            Some(next) if matches!(next, '"' | '$') || next == escape => {
+                self.scanner.next();
+                result.push(next);
+            }
+            Some(_) => result.push(character),
+        }
+    }
+
+    fn keep_quote(&mut self, result: &mut String) {
+        if let Some(quote) = self.scanner.next().filter(|_| self.lexer.raw_quotes) {
+            result.push(quote);
+        }
+    }
+
+    /// `<< EOF` is one word: spaces after the operator belong to it.
+    fn possible_heredoc(&mut self) -> String {
+        self.scanner.next();
+        let mut operator = "<".to_owned();
+        if self.scanner.peek() == Some('<') {
+            self.scanner.next();
+            operator.push('<');
+            self.scanner.take_while(&mut operator, |c| matches!(c, ' ' | '\t' | '\r'));
+        }
+        operator
+    }
+}

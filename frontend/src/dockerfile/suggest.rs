@@ -1,0 +1,51 @@
+//! "did you mean …?"
+
+use super::Fault;
+
+/// A word further away than this is no typing error.
+const FARTHEST: usize = 2;
+
+/// The first of the closest options; `None` if all are far, or if one is equal: then the word was not
+/// the problem. Without `case_sensitive` the answer takes the casing of `word`.
+pub fn closest(word: &str, options: &[&str], case_sensitive: bool) -> Option<String> {
+    let fold = |text: &str| if case_sensitive { text.to_owned() } else { text.to_lowercase() };
+    let wanted: Vec<char> = fold(word).chars().collect();
+    let mut best: Option<(usize, String)> = None;
+    for option in options.iter().map(|option| fold(option)) {
+        let distance = distance(&wanted, &option.chars().collect::<Vec<_>>());
+        if distance == 0 {
+            return None;
+        }
+        if distance <= FARTHEST && best.as_ref().is_none_or(|(least, _)| distance < *least) {
+            best = Some((distance, option));
+        }
+    }
+    let (_, option) = best?;
+    let shout = !case_sensitive && word != word.to_lowercase() && word == word.to_uppercase();
+    Some(if shout { option.to_uppercase() } else { option })
+}
+
+pub fn with_suggestion(fault: Fault, word: &str, options: &[&str], case_sensitive: bool) -> Fault {
+    match closest(word, options, case_sensitive) {
+        Some(suggestion) => Fault::Suggestion { fault: Box::new(fault), suggestion },
+        None => fault,
+    }
+}
+
+/// Levenshtein's, but lengths that differ too much are not compared: words come from outside.
+fn distance(a: &[char], b: &[char]) -> usize {
+    if a.len().abs_diff(b.len()) > FARTHEST {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
