@@ -44,10 +44,14 @@ impl Platform {
         Self::new("linux", architecture, if architecture == "arm" { "v7" } else { "" })
     }
 
-    /// Canonical names: `x86_64` is `amd64`, `arm64/v8` is `arm64`, `arm` is `arm/v7`, …
+    /// Canonical names: `x86_64` is `amd64`, `arm64/v8` is `arm64`, `arm` is `arm/v7`, …;
+    /// operating system features are sorted.
     pub fn normalized(&self) -> Self {
         let (architecture, variant) = normalize_architecture(&self.architecture, &self.variant);
-        Self { os: normalize_os(&self.os), architecture, variant, ..self.clone() }
+        let mut os_features = self.os_features.clone();
+        os_features.sort();
+        os_features.dedup();
+        Self { os: normalize_os(&self.os), architecture, variant, os_features, ..self.clone() }
     }
 
     /// `os/architecture[/variant]`.
