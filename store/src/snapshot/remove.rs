@@ -1,0 +1,144 @@
+//! Removing trees: first out of the way by one rename, then file by file.
+//!
+//! A name that is gone stays gone when the process dies in the middle; what it left in the bin is removed at
+//! the next open. Trees come from builds: nothing here follows a symlink, and directories without
+//! permissions are opened up on the way (which matters without CAP_DAC_OVERRIDE).
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::SnapshotId;
+use crate::error::{At as _, Error, Result, if_exists};
+
+/// The directory where what is thrown away waits for its end.
+#[derive(Clone)]
+pub struct Bin {
+    inner: Arc<BinInner>,
+}
+
+struct BinInner {
+    directory: PathBuf,
+    next: AtomicU64,
+}
+
+impl Bin {
+    pub fn open(directory: &Path) -> Result<Self> {
+        std::fs::create_dir_all(directory).at("create", directory)?;
+        Ok(Self { inner: Arc::new(BinInner { directory: directory.into(), next: AtomicU64::new(0) }) })
+    }
+
+    /// Moves `path` away and then removes it. Fine if it does not exist.
+    pub fn throw(&self, path: &Path) -> Result<()> {
+        match self.hide(path)? {
+            Some(hidden) => remove_tree(&hidden),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves `path` away; [`empty`](Self::empty) or the next open removes it.
+    pub fn hide(&self, path: &Path) -> Result<Option<PathBuf>> {
+        loop {
+            let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
+            let hidden = self.inner.directory.join(number.to_string());
+            // A name left over from before a crash is passed over: an empty directory would be replaced.
+            if hidden.symlink_metadata().is_ok() {
+                continue;
+            }
+            return if_exists(std::fs::rename(path, &hidden).at("move away", path))
+                .map(|moved| moved.map(|()| hidden));
+        }
+    }
+
+    /// Removes all that was left behind.
+    pub fn empty(&self) -> Result<()> {
+        let directory = &self.inner.directory;
+        for entry in std::fs::read_dir(directory).at("list", directory)? {
+            remove_tree(&entry.at("list", directory)?.path())?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes the file or tree at `path`; fine if it does not exist.
+pub fn remove_tree(path: &Path) -> Result<()> {
+    match fs::unlinkat(CWD, path, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR) => {}
+        Err(error) => return Err(Error::io("remove", path, error)),
+    }
+    let directory = open_directory(CWD.as_fd(), path).at("open", path)?;
+    empty_directory(directory).at("remove files in", path)?;
+    fs::unlinkat(CWD, path, AtFlags::REMOVEDIR).at("remove", path)
+}
+
+/// Removes all in `directory`, keeping a stack of its own: trees can be deeper than a thread's stack.
+fn empty_directory(directory: OwnedFd) -> rustix::io::Result<()> {
+    let mut open = vec![Level { names: Dir::new(directory)?, own_name: None }];
+    while let Some(level) = open.last_mut() {
+        let Some(entry) = level.names.read() else {
+            let own_name = open.pop().and_then(|level| level.own_name);
+            if let (Some(name), Some(parent)) = (own_name, open.last()) {
+                fs::unlinkat(parent.names.fd()?, name, AtFlags::REMOVEDIR)?;
+            }
+            continue;
+        };
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let parent = level.names.fd()?;
+        if !remove_file(parent, name, entry.file_type())? {
+            let child = open_directory(parent, name)?;
+            open.push(Level { names: Dir::new(child)?, own_name: Some(name.to_owned()) });
+        }
+    }
+    Ok(())
+}
+
+struct Level {
+    names: Dir,
+    own_name: Option<std::ffi::CString>,
+}
+
+/// Whether it was a file, and so is gone.
+fn remove_file(parent: BorrowedFd<'_>, name: &CStr, kind: FileType) -> rustix::io::Result<bool> {
+    if kind == FileType::Directory {
+        return Ok(false);
+    }
+    match fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::ISDIR) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn open_directory<P: rustix::path::Arg + Copy>(
+    parent: BorrowedFd<'_>,
+    name: P,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match fs::openat(parent, name, flags, Mode::empty()) {
+        Err(Errno::ACCESS) => {
+            fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
+            fs::openat(parent, name, flags, Mode::empty())
+        }
+        opened => opened,
+    }
+}
+
+/// The snapshots that have a directory in `root`; other names are none of ours and stay.
+pub(super) fn list(root: &Path) -> Result<Vec<SnapshotId>> {
+    let mut ids = Vec::new();
+    for entry in std::fs::read_dir(root).at("list", root)? {
+        let name = entry.at("list", root)?.file_name();
+        ids.extend(name.to_str().and_then(|name| name.parse::<SnapshotId>().ok()));
+    }
+    Ok(ids)
+}
