@@ -51,7 +51,7 @@ impl Digests {
 
     fn learn(&self, layer: &Ref, parent: Option<&ContentCache>) -> Result<Arc<ContentCache>> {
         let cache = match (parent, layer.changes()) {
-            (Some(parent), Changes::Overlay { upper, .. }) => {
+            (Some(parent), Changes::Upper { upper, .. }) => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let upper = rustix::fs::openat(CWD, &upper, flags, Mode::empty())
                     .map_err(|error| Error::io(format!("cannot open {}", upper.display()), error))?;

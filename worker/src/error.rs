@@ -23,6 +23,14 @@ pub enum Error {
     #[error(transparent)]
     Store(slipway_store::Error),
     #[error(transparent)]
+    Image(crate::source::image::Error),
+    #[error(transparent)]
+    Content(#[from] slipway_store::content_hash::ContentHashError),
+    #[error(transparent)]
+    File(#[from] crate::ops::file::FileError),
+    #[error(transparent)]
+    Layer(#[from] slipway_store::layer::LayerError),
+    #[error(transparent)]
     Session(#[from] slipway_session::Error),
     #[error("{context}: {source}")]
     Io { context: String, source: std::io::Error },

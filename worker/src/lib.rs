@@ -6,10 +6,14 @@
 //! | [`source`] | where trees come from: images, the client's directories, OCI layouts |
 //! | [`value`] | what operations hand to each other |
 //! | [`results`] | values by name, so that the record store can keep them |
+//! | [`images`] | registries, in the name of whoever builds |
 //!
 //! A worker owns no build: everything about one build comes through the solver's `OpContext`.
 
+mod blocking;
+mod digests;
 mod error;
+pub mod images;
 pub mod ops;
 pub mod results;
 pub mod source;
@@ -17,5 +21,7 @@ pub mod value;
 mod worker;
 
 pub use error::{Error, Result};
+pub use images::Images;
+pub use results::SnapshotResults;
 pub use value::Value;
 pub use worker::{Worker, WorkerOptions};

@@ -6,10 +6,30 @@
 use async_trait::async_trait;
 use slipway_cache::ResultStore;
 use slipway_solver::Failure;
-use slipway_store::{SnapshotId, Store};
+use slipway_store::Store;
 
-use crate::Value;
+use crate::{Error, Value};
 
 pub struct SnapshotResults(pub Store);
 
 const SCRATCH: &str = "scratch";
+
+#[async_trait]
+impl ResultStore<Value> for SnapshotResults {
+    async fn persist(&self, value: &Value) -> Result<Option<String>, Failure> {
+        Ok(match value {
+            Value::Scratch => Some(SCRATCH.to_owned()),
+            Value::Snapshot(snapshot) => Some(snapshot.id().to_string()),
+            Value::Context(_) => None,
+        })
+    }
+
+    async fn load(&self, name: &str) -> Result<Value, Failure> {
+        if name == SCRATCH {
+            return Ok(Value::Scratch);
+        }
+        let id = name.parse().map_err(|_| Error::Failed(format!("{name:?} is no snapshot")))?;
+        let found = self.0.get(&id)?;
+        Ok(Value::Snapshot(found.ok_or_else(|| Error::Failed(format!("snapshot {name} is gone")))?))
+    }
+}

@@ -6,13 +6,14 @@ use slipway_model::{Digest, Platform, Redacted};
 use slipway_run::{Executor, Network};
 use slipway_session::caller::Sessions;
 use slipway_solver::{OpContext, OpResult, Permit};
-use slipway_store::content_hash::Selector;
+use slipway_store::content_hash::{self, Selector};
+use slipway_store::snapshot::copy_tree_from;
 use slipway_store::{PrepareOptions, Ref, Store};
 use tokio::sync::Semaphore;
 
-use crate::source::image::Images;
-use crate::source::local::Contexts;
-use crate::{Error, Result, Value};
+use crate::blocking::blocking;
+use crate::digests::Digests;
+use crate::{Error, Images, Result, Value};
 
 /// What a worker is made of.
 pub struct WorkerOptions {
@@ -33,14 +34,17 @@ pub struct Worker {
     pub images: Images,
     pub default_network: Network,
     pub platforms: Vec<Platform>,
-    pub(crate) contexts: Contexts,
+    digests: Arc<Digests>,
     permits: Option<Arc<Semaphore>>,
 }
 
 impl Worker {
     pub fn new(options: WorkerOptions) -> Self {
+        let digests = Arc::new(Digests::default());
+        let forgetful = digests.clone();
+        options.store.on_removed(move |removed| forgetful.forget(removed));
         Self {
-            contexts: Contexts::new(options.store.clone()),
+            digests,
             store: options.store,
             executor: options.executor,
             sessions: options.sessions,
@@ -82,10 +86,8 @@ impl Worker {
             Value::Scratch => Ok(None),
             Value::Snapshot(snapshot) => Ok(Some(snapshot.clone())),
             Value::Context(context) => {
-                let copy = self.store.prepare(None, PrepareOptions::described("copy of a client's directory"))?;
-                let (from, into) = (context.mount()?, copy.mount()?);
-                crate::ops::file::copy_tree(from.root(), into.root())?;
-                drop(into);
+                let copy = self.store.prepare(None, described("copy of a client's directory"))?;
+                copy_tree_from(context.mount()?.root(), &copy.upper_dir())?;
                 Ok(Some(copy.commit()?))
             }
         }
@@ -93,12 +95,17 @@ impl Worker {
 
     /// The digest of what `selectors` select in `value`.
     pub(crate) async fn content_digest(&self, value: Value, selectors: Arc<Vec<Selector>>) -> Result<Digest> {
-        let store = self.store.clone();
-        let work = tokio::task::spawn_blocking(move || match &value {
-            Value::Scratch => Ok(slipway_store::content_hash::of_nothing(&selectors)?),
-            Value::Snapshot(snapshot) => Ok(store.content_digest(snapshot, &selectors)?),
+        let digests = self.digests.clone();
+        blocking(move || match &value {
+            Value::Scratch => Ok(content_hash::checksum_of_scratch(&selectors)?),
+            Value::Snapshot(snapshot) => digests.of(snapshot, &selectors),
             Value::Context(context) => context.content_digest(&selectors),
-        });
-        work.await.map_err(|error| Error::Failed(error.to_string()))?
+        })
+        .await
     }
+}
+
+/// A snapshot to be, as `du` will show it.
+pub(crate) fn described(description: &str) -> PrepareOptions {
+    PrepareOptions { description: description.to_owned(), ..PrepareOptions::default() }
 }

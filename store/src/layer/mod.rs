@@ -6,6 +6,7 @@
 //! | [`compress`] | tar → blob, hashed before and after, on all cores |
 //! | [`apply`] | blob → directory, hashed before and after |
 //! | [`Ref::layers`](crate::Ref::layers) | a snapshot and all below it → blobs in the store |
+//! | [`restack`] | what one snapshot changed → the same on top of another |
 //! | [`unpack`] | blobs → snapshots, shared by chain id |
 //! | [`whiteout`] | how "deleted" is written in a tar and in an overlay |
 //! | [`tar`] | the archive format |
@@ -18,6 +19,7 @@ pub mod compress;
 pub mod diff;
 mod error;
 mod of_ref;
+mod restack;
 pub mod tar;
 #[cfg(test)]
 mod trees;
@@ -25,6 +27,7 @@ mod unpack;
 pub mod whiteout;
 
 pub use error::{Expected, LayerError};
+pub use restack::restack;
 pub use of_ref::{Layer, LayerOptions, diff as write_changes};
 pub use unpack::{LayerInput, OpenLayer, unpack};
 

@@ -167,18 +167,23 @@ fn apply_to(active: &Active, layer: LayerInput) -> Result<Unpacked, LayerError> 
 
 /// `is_lowest`: there is nothing below that could be hidden, so no marks are made.
 fn apply_layer(active: &Active, layer: LayerInput, is_lowest: bool) -> Result<Unpacked, LayerError> {
-    let target = match active.changes() {
-        Changes::Upper { .. } if is_lowest => Target::Tree,
-        Changes::Upper { xattr_prefix: "user.overlay.", .. } => Target::Overlay(Namespace::User),
-        Changes::Upper { .. } => Target::Overlay(Namespace::Trusted),
-        Changes::Trees { .. } => Target::Tree,
-    };
+    let target = target_of(active, is_lowest);
     let expected = Expected { blob: Some(layer.descriptor.digest), diff_id: Some(layer.diff_id) };
     let mut blob = (layer.open)().map_err(LayerError::Input)?;
     let root = open(&active.upper_dir())?;
     let options = ApplyOptions { target, limits: Limits::default(), expected };
     let applied = apply(&mut *blob, root.as_fd(), options)?;
     Ok(Unpacked { descriptor: layer.descriptor, description: layer.description, applied })
+}
+
+/// How deletions are written in a snapshot that is being made.
+pub(super) fn target_of(active: &Active, is_lowest: bool) -> Target {
+    match active.changes() {
+        Changes::Upper { .. } if is_lowest => Target::Tree,
+        Changes::Upper { xattr_prefix: "user.overlay.", .. } => Target::Overlay(Namespace::User),
+        Changes::Upper { .. } => Target::Overlay(Namespace::Trusted),
+        Changes::Trees { .. } => Target::Tree,
+    }
 }
 
 /// Moves everything at the top of one directory to another, which is empty.

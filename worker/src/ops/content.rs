@@ -9,17 +9,15 @@ use super::cache_key::CacheKey;
 use crate::{Value, Worker};
 
 /// The cache map of an operation with inputs.
-pub(super) fn input_rules(worker: &Arc<Worker>, key: CacheKey) -> CacheMap<Value> {
-    let mut map = CacheMap::new(OpDigest(key.digest), key.inputs.len());
-    map.inputs = key
-        .inputs
-        .into_iter()
-        .map(|input| InputRule {
+pub(super) fn input_rules(worker: &Arc<Worker>, key: CacheKey, inputs: usize) -> CacheMap<Value> {
+    let mut map = CacheMap::new(OpDigest(key.digest), inputs);
+    for (rule, input) in map.inputs.iter_mut().zip(key.inputs) {
+        *rule = InputRule {
             selector: input.selector.map(Selector),
             content: input.content.map(|selectors| content_digest(worker, selectors)),
             prepare: None,
-        })
-        .collect();
+        };
+    }
     map
 }
 

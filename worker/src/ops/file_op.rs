@@ -4,17 +4,20 @@
 //! `inputs + i`. An intermediate tree that only one later action wants is passed on and changed in
 //! place; one that several want is made a snapshot first.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use slipway_model::llb::pb;
 use slipway_model::llb::pb::file_action::Action;
 use slipway_solver::{CacheMap, Op, OpContext, OpResult, Permit};
-use slipway_store::{Active, PrepareOptions};
+use slipway_store::{Active, Mounted};
 
 use super::cache_key;
 use super::content::input_rules;
-use super::file::{self, Owners};
+use super::file::{self, Link, Owner};
+use crate::blocking::blocking;
+use crate::worker::described;
 use crate::{Error, Result, Value, Worker};
 
 pub(super) struct FileOp {
@@ -26,7 +29,7 @@ pub(super) struct FileOp {
 #[async_trait]
 impl Op<Value> for FileOp {
     async fn cache_map(&self, _: &OpContext<Value>, _: usize) -> OpResult<CacheMap<Value>> {
-        Ok(input_rules(&self.worker, cache_key::file(&self.file, self.inputs)?))
+        Ok(input_rules(&self.worker, cache_key::file(&self.file, self.inputs)?, self.inputs))
     }
 
     async fn acquire(&self, _: &OpContext<Value>) -> OpResult<Permit> {
@@ -35,8 +38,7 @@ impl Op<Value> for FileOp {
 
     async fn exec(&self, _: &OpContext<Value>, inputs: Vec<Value>) -> OpResult<Vec<Value>> {
         let (worker, file) = (self.worker.clone(), self.file.clone());
-        let work = tokio::task::spawn_blocking(move || Actions::new(worker, inputs).run(&file));
-        Ok(work.await.map_err(|error| Error::Failed(error.to_string()))??)
+        Ok(blocking(move || Actions::new(worker, inputs).run(&file)).await?)
     }
 }
 
@@ -89,23 +91,50 @@ impl Actions {
             .index(action.input)?
             .and_then(|tree| tree.checked_sub(self.inputs))
             .is_some_and(|earlier| file.actions[earlier].output >= 0);
-        let target = self.writable(action.input, wanted_later || is_output || action.secondary_input == action.input)?;
+        let owner = self.owner(action)?;
+        let source = match &action.action {
+            Some(Action::Copy(_)) => Some(self.read(action.secondary_input)?),
+            _ => None,
+        };
+        let shared = wanted_later || is_output || action.secondary_input == action.input;
+        let target = self.writable(action.input, shared)?;
         let root = target.mount()?;
-        let owners = self.owners(action)?;
         match &action.action {
             Some(Action::Copy(copy)) => {
-                let source = self.read(action.secondary_input)?;
-                let source = source.mount()?;
-                file::copy(source.as_ref().map(slipway_store::Mounted::root), root.root(), copy, &owners)?;
+                let source = source.unwrap_or(Value::Scratch).mount()?;
+                let empty = self.worker.store.prepare(None, described("nothing"))?;
+                let source = source.map_or_else(|| empty.mount(), Ok)?;
+                file::copy(source.root(), root.root(), copy, owner, Link::Never)?;
             }
-            Some(Action::Mkfile(mkfile)) => file::mkfile(root.root(), mkfile, &owners)?,
-            Some(Action::Mkdir(mkdir)) => file::mkdir(root.root(), mkdir, &owners)?,
+            Some(Action::Mkfile(mkfile)) => file::mkfile(root.root(), mkfile, owner)?,
+            Some(Action::Mkdir(mkdir)) => file::mkdir(root.root(), mkdir, owner)?,
             Some(Action::Rm(rm)) => file::rm(root.root(), rm)?,
-            Some(Action::Symlink(link)) => file::symlink(root.root(), link, &owners)?,
+            Some(Action::Symlink(link)) => file::symlink(root.root(), link, owner)?,
             None => return Err(Error::Failed("a file operation has an empty action".into())),
         }
         drop(root);
         Ok(target)
+    }
+
+    /// Who is to own what the action makes; names are looked up in the trees that it says.
+    fn owner(&mut self, action: &pb::FileAction) -> Result<Option<Owner>> {
+        let Some(wanted) = wanted_owner(action) else { return Ok(None) };
+        let (user, group) = (self.named_in(wanted.user.as_ref())?, self.named_in(wanted.group.as_ref())?);
+        let root = |tree: &Option<Mounted>| tree.as_ref().map(Mounted::root).map(|fd| fd.try_clone_to_owned());
+        let clone = |tree| match root(tree) {
+            Some(Ok(fd)) => Ok(Some(fd)),
+            Some(Err(error)) => Err(Error::io("cannot open a tree", error)),
+            None => Ok(None),
+        };
+        let (user, group) = (clone(&user)?, clone(&group)?);
+        Ok(file::owner(Some(wanted), user.as_ref().map(AsFd::as_fd), group.as_ref().map(AsFd::as_fd))?)
+    }
+
+    fn named_in(&mut self, user: Option<&pb::UserOpt>) -> Result<Option<Mounted>> {
+        match user.and_then(|user| user.user.as_ref()) {
+            Some(pb::user_opt::User::ByName(named)) => self.read(named.input)?.mount(),
+            _ => Ok(None),
+        }
     }
 
     /// The place of a tree; `None` is scratch.
@@ -128,7 +157,7 @@ impl Actions {
         }
         let base = self.read(input)?;
         let base = self.worker.snapshot_of(&base)?;
-        Ok(self.worker.store.prepare(base.as_ref(), PrepareOptions::described("file operation"))?)
+        Ok(self.worker.store.prepare(base.as_ref(), described("file operation"))?)
     }
 
     /// A tree to read: what is still writable becomes a snapshot.
@@ -147,5 +176,15 @@ impl Actions {
         };
         self.trees[index] = Made::Value(value.clone());
         Ok(value)
+    }
+}
+
+fn wanted_owner(action: &pb::FileAction) -> Option<&pb::ChownOpt> {
+    match action.action.as_ref()? {
+        Action::Copy(copy) => copy.owner.as_ref(),
+        Action::Mkfile(mkfile) => mkfile.owner.as_ref(),
+        Action::Mkdir(mkdir) => mkdir.owner.as_ref(),
+        Action::Symlink(link) => link.owner.as_ref(),
+        Action::Rm(_) => None,
     }
 }

@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use slipway_model::llb::pb::op::Op as Kind;
 use slipway_model::llb::pb::{NetMode, SecurityMode};
+use slipway_model::Platform;
 use slipway_model::llb::{self, VertexDigest, pb};
 use slipway_solver::progress::ProgressGroup;
 use slipway_solver::{Edge, Op, Vertex};
 
 use super::exec::ExecOp;
+use super::image::model_platform;
 use super::file_op::FileOp;
 use super::merge::MergeOp;
-use super::source::SourceOp;
+use super::source;
 use crate::{Error, Result, Value, Worker};
 
 /// What one build brings to all of its graphs.
@@ -91,7 +93,7 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
             Arc::new(ExecOp {
                 worker,
                 exec: exec.clone(),
-                platform: vertex.op.platform.clone(),
+                platform: vertex.op.platform.as_ref().map_or_else(Platform::host, model_platform),
                 resources: vertex.metadata.linux_resources.clone(),
                 inputs,
             })
@@ -102,11 +104,11 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
             }
             Arc::new(FileOp { worker, file: file.clone(), inputs })
         }
-        Some(Kind::Source(source)) => {
+        Some(Kind::Source(op)) => {
             if inputs != 0 {
                 return Err(invalid("a source has no inputs"));
             }
-            SourceOp::load(worker, source, vertex.op.platform.as_ref())?
+            source::load(worker, op, vertex.op.platform.as_ref())?
         }
         Some(Kind::Merge(merge)) => Arc::new(MergeOp::new(worker, merge, inputs).map_err(|reason| invalid(&reason))?),
         Some(Kind::Diff(_)) => return Err(Error::Unsupported("the operation diff".into())),

@@ -1,19 +1,21 @@
 //! One tree on top of another: `pb.MergeOp`, which `COPY --link` is made of.
 //!
 //! The first input is the base; what each snapshot of the further inputs changed is applied on top,
-//! bottom up. On overlay a snapshot's changes are its upper directory, so its files are linked, not
-//! copied: a snapshot never changes, so neither can what is linked.
+//! bottom up.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use slipway_model::llb::pb;
 use slipway_solver::{CacheMap, Op, OpContext, OpResult, Permit};
-use slipway_store::{PrepareOptions, Ref};
+use slipway_store::Ref;
+use slipway_store::layer::restack;
 
 use super::cache_key;
 use super::content::input_rules;
-use crate::{Error, Result, Value, Worker};
+use crate::blocking::blocking;
+use crate::worker::described;
+use crate::{Result, Value, Worker};
 
 pub(super) struct MergeOp {
     worker: Arc<Worker>,
@@ -36,7 +38,7 @@ impl MergeOp {
 #[async_trait]
 impl Op<Value> for MergeOp {
     async fn cache_map(&self, _: &OpContext<Value>, _: usize) -> OpResult<CacheMap<Value>> {
-        Ok(input_rules(&self.worker, cache_key::merge(&self.merge, self.inputs)?))
+        Ok(input_rules(&self.worker, cache_key::merge(&self.merge), self.inputs))
     }
 
     async fn acquire(&self, _: &OpContext<Value>) -> OpResult<Permit> {
@@ -46,8 +48,7 @@ impl Op<Value> for MergeOp {
     async fn exec(&self, _: &OpContext<Value>, inputs: Vec<Value>) -> OpResult<Vec<Value>> {
         let layers = self.layers.iter().flatten().map(|index| inputs[*index].clone()).collect::<Vec<_>>();
         let worker = self.worker.clone();
-        let work = tokio::task::spawn_blocking(move || merge(&worker, layers));
-        Ok(vec![work.await.map_err(|error| Error::Failed(error.to_string()))??])
+        Ok(vec![blocking(move || merge(&worker, layers)).await?])
     }
 }
 
@@ -68,8 +69,7 @@ fn merge(worker: &Worker, layers: Vec<Value>) -> Result<Value> {
 
 /// A snapshot on `base` that changes what `layer` changed.
 fn stack(worker: &Worker, base: &Ref, layer: &Ref) -> Result<Ref> {
-    let options = PrepareOptions::described("merge").keep_layer_of(layer);
-    let active = worker.store.prepare(Some(base), options)?;
-    active.apply_changes(layer)?;
+    let active = worker.store.prepare(Some(base), described("merge"))?;
+    restack(layer, &active)?;
     Ok(active.commit()?)
 }

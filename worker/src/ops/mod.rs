@@ -9,6 +9,7 @@ mod exec;
 pub mod file;
 mod file_op;
 pub mod graph;
+mod image;
 mod merge;
 mod source;
 

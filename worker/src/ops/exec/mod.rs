@@ -15,6 +15,7 @@ mod spec;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use slipway_model::Platform;
 use slipway_model::llb::pb;
 use slipway_solver::{CacheMap, Op, OpContext, OpResult, Permit};
 
@@ -25,7 +26,7 @@ use crate::{Value, Worker};
 pub(super) struct ExecOp {
     pub worker: Arc<Worker>,
     pub exec: pb::ExecOp,
-    pub platform: Option<pb::Platform>,
+    pub platform: Platform,
     pub resources: Option<pb::LinuxResources>,
     pub inputs: usize,
 }
@@ -33,8 +34,8 @@ pub(super) struct ExecOp {
 #[async_trait]
 impl Op<Value> for ExecOp {
     async fn cache_map(&self, _: &OpContext<Value>, _: usize) -> OpResult<CacheMap<Value>> {
-        let key = cache_key::exec(&self.exec, self.platform.as_ref(), self.inputs)?;
-        Ok(input_rules(&self.worker, key))
+        let key = cache_key::exec(&self.exec, &self.platform, self.inputs)?;
+        Ok(input_rules(&self.worker, key, self.inputs))
     }
 
     async fn acquire(&self, _: &OpContext<Value>) -> OpResult<Permit> {

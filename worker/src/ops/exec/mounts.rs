@@ -5,9 +5,10 @@ use slipway_model::llb::pb::{CacheSharingOpt, MountType};
 use slipway_model::mount::Tree;
 use slipway_run::{Mount, MountKind};
 use slipway_solver::OpContext;
-use slipway_store::{Active, CacheMount, PrepareOptions, Ref, Sharing};
+use slipway_store::{Active, CacheMount, Ref, Sharing};
 
 use super::ExecOp;
+use crate::worker::described;
 use crate::{Error, Result, Value};
 
 /// All mounts of one run, held until it has ended.
@@ -147,9 +148,8 @@ impl Preparation<'_> {
     }
 
     fn writable(&self, input: &Value, description: &str) -> Result<Active> {
-        let options = PrepareOptions::described(description);
         let base = self.op.worker.snapshot_of(input)?;
-        Ok(self.op.worker.store.prepare(base.as_ref(), options)?)
+        Ok(self.op.worker.store.prepare(base.as_ref(), described(description))?)
     }
 
     async fn cache(&mut self, mount: &pb::Mount) -> Result<Tree> {

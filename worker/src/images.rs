@@ -1,0 +1,85 @@
+//! Registries, in the name of whoever builds.
+//!
+//! Connections and limits are the daemon's; credentials and the tokens they buy are those of the
+//! sessions of a build, and never shared with another build.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use slipway_model::{Platform, Reference};
+use slipway_registry::{Client, Credential, Credentials, CredentialsError, Token, TokenRequest};
+use slipway_session::caller::{self, Sessions};
+
+use crate::source::image::{ImageRequest, ImageSource, Pinned, RegistryOrigin, ResolveMode};
+use crate::{Error, Result};
+
+#[derive(Clone)]
+pub struct Images {
+    pub source: ImageSource,
+    client: Client,
+    sessions: Arc<Sessions>,
+}
+
+impl Images {
+    pub fn new(source: ImageSource, client: Client, sessions: Arc<Sessions>) -> Self {
+        Self { source, client, sessions }
+    }
+
+    /// A registry client that acts for the builds of `sessions`.
+    pub fn client(&self, sessions: Vec<String>) -> Client {
+        let credentials = SessionCredentials { known: self.sessions.clone(), sessions };
+        self.client.with_credentials(Arc::new(credentials))
+    }
+
+    pub fn origin(&self, reference: Reference, sessions: Vec<String>) -> RegistryOrigin {
+        RegistryOrigin { client: self.client(sessions), reference }
+    }
+
+    /// Which image a name means for a platform: its manifest and config.
+    pub async fn resolve(
+        &self,
+        reference: Reference,
+        platform: Platform,
+        mode: ResolveMode,
+        sessions: Vec<String>,
+    ) -> Result<Pinned> {
+        let origin = self.origin(reference, sessions);
+        let request = ImageRequest { resolve_mode: mode, ..ImageRequest::new(platform) };
+        self.source.pin(&origin, &request).await.map_err(Error::Image)
+    }
+}
+
+/// The accounts of the clients whose builds want something.
+struct SessionCredentials {
+    known: Arc<Sessions>,
+    sessions: Vec<String>,
+}
+
+#[async_trait]
+impl Credentials for SessionCredentials {
+    async fn credentials(&self, host: &str) -> Result<Option<Credential>, CredentialsError> {
+        for session in self.sessions.iter().filter_map(|id| self.known.peek(id)) {
+            if let Some(found) = session.credential(host).await? {
+                return Ok(Some(Credential { username: found.username, secret: found.secret }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn fetch_token(&self, request: &TokenRequest) -> Result<Option<Token>, CredentialsError> {
+        for session in self.sessions.iter().filter_map(|id| self.known.peek(id)) {
+            let wire = caller::TokenRequest {
+                client_id: "buildkit-client".into(),
+                host: request.host.clone(),
+                realm: request.realm.clone(),
+                service: request.service.clone(),
+                scopes: request.scopes.clone(),
+            };
+            if let Some(found) = session.token(wire).await? {
+                let expires_in = u64::try_from(found.expires_in).unwrap_or(0);
+                return Ok(Some(Token { token: found.token, expires_in }));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,4 @@
+//! Where trees come from.
+
+pub mod image;
+pub mod local;
