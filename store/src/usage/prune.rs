@@ -46,6 +46,7 @@ impl Store {
     pub fn prune(&self, options: &PruneOptions) -> Result<Vec<UsageRecord>> {
         let filter = Filter::parse_all(&options.filters)?;
         let _one_at_a_time = self.inner.pruning.lock();
+        let _space_to_work = self.inner.reserve.give_up_if_needed();
         let mut removed = self.prune_blobs(options, &filter)?;
         loop {
             let survey = self.survey()?;
