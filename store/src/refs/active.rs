@@ -124,6 +124,7 @@ impl Drop for Active {
         let inner = &self.store.inner;
         inner.live.lock().actives.remove(&self.row.id);
         if let Err(error) = inner.snapshotter.discard(&self.row.id) {
+            inner.metadata.expect_leftovers();
             tracing::warn!(
                 id = %self.row.id, error = &error as &dyn std::error::Error,
                 "an unfinished snapshot stays until the next start"

@@ -108,9 +108,14 @@ impl Store {
         }
         inner.metadata.flush_durable()?;
         self.tell_removed(&gone.iter().map(|found| found.id).collect::<Vec<_>>());
-        self.blobs().remove_if_unnamed(&blobs)?;
-        in_parallel(&gone, |found| inner.snapshotter.remove(&found.id))?;
-        Ok(gone)
+        let removed = self
+            .blobs()
+            .remove_if_unnamed(&blobs)
+            .and_then(|_| in_parallel(&gone, |found| inner.snapshotter.remove(&found.id)));
+        if removed.is_err() {
+            inner.metadata.expect_leftovers();
+        }
+        removed.map(|()| gone)
     }
 }
 
