@@ -125,9 +125,13 @@ fn lint_stages(dockerfile: &Dockerfile, linter: &mut Linter) {
 fn predefined() -> Vec<String> {
     let mut list = Vec::new();
     for side in ["BUILD", "TARGET"] {
-        for (key, value) in
-            [("PLATFORM", "linux/amd64"), ("OS", "linux"), ("OSVERSION", ""), ("ARCH", "amd64"), ("VARIANT", "")]
-        {
+        for (key, value) in [
+            ("PLATFORM", "linux/amd64"),
+            ("OS", "linux"),
+            ("OSVERSION", ""),
+            ("ARCH", "amd64"),
+            ("VARIANT", ""),
+        ] {
             list.push(format!("{side}{key}={value}"));
         }
     }
