@@ -4,4 +4,5 @@
 //! the graph. Nothing here executes anything: what has to be known from outside is asked through a gateway.
 
 pub mod dockerfile;
+pub mod lint;
 pub mod plan;

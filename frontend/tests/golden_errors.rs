@@ -47,10 +47,7 @@ fn nothing_that_the_reference_refuses_is_taken() {
 
 fn shown(ranges: &[Range]) -> Value {
     let one = |range: &Range| {
-        serde_json::json!([
-            [range.start.line, range.start.character],
-            [range.end.line, range.end.character]
-        ])
+        serde_json::json!([[range.start.line, range.start.character], [range.end.line, range.end.character]])
     };
     Value::Array(ranges.iter().map(one).collect())
 }

@@ -44,7 +44,9 @@ fn paths_match_as_in_the_reference() {
 fn a_walk_agrees_with_single_lookups() {
     rows("patternmatch.json", |row| {
         let Ok(matcher) = PatternMatcher::new(&texts(row, "patterns")) else { return Ok(()) };
-        let Some(path) = text(row, "path").filter(|path| clean(path) == *path && !path.starts_with(['/', '.'])) else {
+        let Some(path) =
+            text(row, "path").filter(|path| clean(path) == *path && !path.starts_with(['/', '.']))
+        else {
             return Ok(());
         };
         let Ok(expected) = matcher.matches_or_parent_matches(path) else { return Ok(()) };

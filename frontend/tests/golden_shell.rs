@@ -10,14 +10,17 @@ use slipway_frontend::dockerfile::shell::{EnvironmentList, Lexer};
 fn words_expand_as_in_the_reference() {
     let Some(folder) = golden::folder() else { return };
     let environments: Value =
-        serde_json::from_str(&std::fs::read_to_string(folder.join("parser/shell-env.json")).unwrap()).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(folder.join("parser/shell-env.json")).unwrap())
+            .unwrap();
     rows("shell.json", |row| {
         let environment: EnvironmentList = texts(&environments, text(row, "env").unwrap()).iter().collect();
         let result = lexer(text(row, "mode").unwrap()).process(text(row, "input").unwrap(), &environment);
         let result = match (result, text(row, "error")) {
             (Err(error), Some(theirs)) => return same("error", error.to_string(), theirs.to_owned()),
             (Err(error), None) => return Err(format!("ours fails: {error}")),
-            (Ok(result), Some(theirs)) => return Err(format!("ours gives {result:?}, theirs fails: {theirs}")),
+            (Ok(result), Some(theirs)) => {
+                return Err(format!("ours gives {result:?}, theirs fails: {theirs}"));
+            }
             (Ok(result), None) => result,
         };
         same("word", result.text.as_str(), text(row, "word").unwrap())?;

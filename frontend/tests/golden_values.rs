@@ -15,7 +15,9 @@ fn modes_read_as_in_the_reference() {
             return Ok(());
         }
         match Chmod::parse(text(row, "input").unwrap()) {
-            Ok(Chmod::Absolute(mode)) => same("mode", Some(format!("{mode:04o}").as_str()), text(row, "mode")),
+            Ok(Chmod::Absolute(mode)) => {
+                same("mode", Some(format!("{mode:04o}").as_str()), text(row, "mode"))
+            }
             Ok(Chmod::Symbolic(_)) => same("symbolic", None, text(row, "error").or(text(row, "mode"))),
             Err(error) => same("error", Some(error.to_string().as_str()), text(row, "error")),
         }
@@ -62,9 +64,7 @@ fn health_checks_read_as_in_the_reference() {
 #[test]
 fn durations_read_as_in_the_reference() {
     rows("duration.json", |row| match parse_duration(text(row, "input").unwrap()) {
-        Ok(duration) => {
-            same("nanoseconds", Some(duration.to_string().as_str()), text(row, "nanoseconds"))
-        }
+        Ok(duration) => same("nanoseconds", Some(duration.to_string().as_str()), text(row, "nanoseconds")),
         Err(error) => same("error", Some(error.to_string().as_str()), text(row, "error")),
     });
 }

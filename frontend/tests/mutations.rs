@@ -3,6 +3,8 @@
 //!
 //! `SLIPWAY_SEED` repeats one run; a failure prints the seed and the input.
 
+#![allow(clippy::print_stdout, clippy::unwrap_used)] // a test: both end in its report
+
 use slipway_frontend::dockerfile::shell::{EnvironmentList, Lexer, MAX_LENGTH};
 use slipway_frontend::dockerfile::{Command, Dockerfile, Fault, Range, directive, parse};
 use slipway_frontend::plan::ignore;
@@ -15,8 +17,33 @@ const ROUNDS: u64 = 3000;
 
 /// Pieces that matter to some rule.
 const PIECES: [&[u8]; 28] = [
-    b"\\\n", b"\n", b"\r\n", b"#", b"# escape=`\n", b"<<", b"<<EOF\n", b"EOF\n", b"\"", b"'", b"$", b"${", b"}", b"[",
-    b"[\"", b"]", b",", b"=", b"--", b"--mount=", b"\t", b" ", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xc2\xa0", b"ONBUILD ",
+    b"\\\n",
+    b"\n",
+    b"\r\n",
+    b"#",
+    b"# escape=`\n",
+    b"<<",
+    b"<<EOF\n",
+    b"EOF\n",
+    b"\"",
+    b"'",
+    b"$",
+    b"${",
+    b"}",
+    b"[",
+    b"[\"",
+    b"]",
+    b",",
+    b"=",
+    b"--",
+    b"--mount=",
+    b"\t",
+    b" ",
+    b"\0",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\xc2\xa0",
+    b"ONBUILD ",
     b"FROM ",
 ];
 

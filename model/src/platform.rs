@@ -147,7 +147,8 @@ fn parse_os(text: &str) -> Option<(String, String, Vec<String>)> {
 }
 
 fn is_component(part: &str, more: &str) -> bool {
-    let character = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-') || more.as_bytes().contains(&b);
+    let character =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-') || more.as_bytes().contains(&b);
     !part.is_empty() && part.bytes().all(character)
 }
 
@@ -176,11 +177,14 @@ fn normalize_architecture(architecture: &str, variant: &str) -> (String, String)
     let (a, v) = match (architecture.as_str(), variant.as_str()) {
         ("i386", _) => ("386", ""),
         ("x86_64" | "x86-64" | "amd64", v) => ("amd64", if v == "v1" { "" } else { v }),
-        ("aarch64" | "arm64", v) => ("arm64", match v {
-            "8" | "v8" | "v8.0" => "",
-            "9" | "9.0" | "v9.0" => "v9",
-            other => other,
-        }),
+        ("aarch64" | "arm64", v) => (
+            "arm64",
+            match v {
+                "8" | "v8" | "v8.0" => "",
+                "9" | "9.0" | "v9.0" => "v9",
+                other => other,
+            },
+        ),
         ("armhf", _) => ("arm", "v7"),
         ("armel", _) => ("arm", "v6"),
         ("arm", "" | "7") => ("arm", "v7"),
@@ -194,16 +198,51 @@ fn normalize_architecture(architecture: &str, variant: &str) -> (String, String)
 
 fn is_known_os(os: &str) -> bool {
     const KNOWN: [&str; 16] = [
-        "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd",
-        "openbsd", "plan9", "solaris", "windows",
+        "aix",
+        "android",
+        "darwin",
+        "dragonfly",
+        "freebsd",
+        "hurd",
+        "illumos",
+        "ios",
+        "js",
+        "linux",
+        "nacl",
+        "netbsd",
+        "openbsd",
+        "plan9",
+        "solaris",
+        "windows",
     ];
     KNOWN.contains(&os) || os == "zos"
 }
 
 fn is_known_architecture(architecture: &str) -> bool {
     const KNOWN: [&str; 24] = [
-        "386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64", "mips64le",
-        "mips64p32", "mips64p32le", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "sparc", "sparc64",
+        "386",
+        "amd64",
+        "amd64p32",
+        "arm",
+        "armbe",
+        "arm64",
+        "arm64be",
+        "loong64",
+        "mips",
+        "mipsle",
+        "mips64",
+        "mips64le",
+        "mips64p32",
+        "mips64p32le",
+        "ppc",
+        "ppc64",
+        "ppc64le",
+        "riscv",
+        "riscv64",
+        "s390",
+        "s390x",
+        "sparc",
+        "sparc64",
         "wasm",
     ];
     KNOWN.contains(&architecture)
@@ -288,5 +327,8 @@ fn arm64_variants(variant: &str) -> Vec<String> {
         (major, 0) => format!("v{major}"),
         (major, minor) => format!("v{major}.{minor}"),
     };
-    generations.into_iter().flat_map(|(major, top)| (0..=top).rev().map(move |minor| name(major, minor))).collect()
+    generations
+        .into_iter()
+        .flat_map(|(major, top)| (0..=top).rev().map(move |minor| name(major, minor)))
+        .collect()
 }

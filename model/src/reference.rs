@@ -233,7 +233,9 @@ fn is_domain(domain: &str) -> bool {
     let label = |label: &str| {
         let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
         let bytes = label.as_bytes();
-        edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+        edge(bytes.first())
+            && edge(bytes.last())
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
     };
     host.split('.').all(label) && port.is_none_or(is_port)
 }
@@ -272,7 +274,9 @@ fn is_path_component(component: &str) -> bool {
 fn is_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let bytes = tag.as_bytes();
-    (1..=128).contains(&bytes.len()) && word(bytes[0]) && bytes.iter().all(|b| word(*b) || matches!(b, b'.' | b'-'))
+    (1..=128).contains(&bytes.len())
+        && word(bytes[0])
+        && bytes.iter().all(|b| word(*b) || matches!(b, b'.' | b'-'))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `parser/imageref.json` and `parser/platform.json`: what names mean to the reference.
 
+#![allow(clippy::print_stdout, clippy::unwrap_used)] // a test: both end in its report
+
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -56,10 +58,8 @@ fn platforms_read_as_in_the_reference() {
 }
 
 fn rows(name: &str, check: impl Fn(&Value) -> Result<(), String>) {
-    let folder = std::env::var_os("SLIPWAY_GOLDEN").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("SLIPWAY_GOLDEN")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden"), PathBuf::from);
     let Ok(rows) = std::fs::read_to_string(folder.join("parser").join(name)) else {
         println!("skipped: no recorded answers at {}", folder.display());
         return;

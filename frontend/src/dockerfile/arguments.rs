@@ -1,13 +1,30 @@
 //! Splitting the text behind keyword and flags, for each instruction in its own way.
 
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::Fault;
 use super::instruction::KeyValue;
 
 pub(super) const KEYWORDS: [&str; 18] = [
-    "add", "arg", "cmd", "copy", "entrypoint", "env", "expose", "from", "healthcheck", "label", "maintainer",
-    "onbuild", "run", "shell", "stopsignal", "user", "volume", "workdir",
+    "add",
+    "arg",
+    "cmd",
+    "copy",
+    "entrypoint",
+    "env",
+    "expose",
+    "from",
+    "healthcheck",
+    "label",
+    "maintainer",
+    "onbuild",
+    "run",
+    "shell",
+    "stopsignal",
+    "user",
+    "volume",
+    "workdir",
 ];
 
 /// What the regular expressions of the reference take for space within a line.
@@ -83,12 +100,35 @@ fn json_list(text: &str) -> Result<Option<Vec<String>>, Fault> {
     if !text.starts_with('[') {
         return Ok(None);
     }
-    if let Ok(words) = serde_json::from_str::<Vec<String>>(text) {
-        return Ok(Some(words));
+    if let Ok(words) = serde_json::from_str::<Vec<JsonText>>(text) {
+        return Ok(Some(words.into_iter().map(|word| word.0).collect()));
     }
     match serde_json::from_str::<Vec<IgnoredAny>>(text) {
         Ok(_) => Err(Fault::JsonNotStrings),
         Err(_) => Ok(None),
+    }
+}
+
+/// A JSON string; half a surrogate pair, which no Rust text can hold, becomes U+FFFD.
+struct JsonText(String);
+
+impl<'de> Deserialize<'de> for JsonText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = JsonText;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<JsonText, E> {
+                // One replacement for each half; they come as three bytes.
+                let text = String::from_utf8_lossy(bytes).replace("\u{fffd}\u{fffd}\u{fffd}", "\u{fffd}");
+                Ok(JsonText(text))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
     }
 }
 
@@ -147,5 +187,38 @@ fn pair(word: String) -> Result<KeyValue, Fault> {
     match word.split_once('=') {
         Some((key, value)) => Ok(KeyValue { key: key.to_owned(), value: value.to_owned(), legacy: false }),
         None => Err(Fault::MissingEquals(word)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_json(text: &str, expected: Result<Option<&[&str]>, Fault>) {
+        let expected =
+            expected.map(|words| words.map(|words| words.iter().map(|w| (*w).to_owned()).collect()));
+        assert_eq!(json_list(text), expected);
+    }
+
+    #[test]
+    fn json_lists() {
+        check_json(r#"["a", "b\n\u00e9"] "#, Ok(Some(&["a", "b\né"])));
+        check_json("[]", Ok(Some(&[])));
+        check_json(r#"["\ud800x"]"#, Ok(Some(&["\u{fffd}x"])));
+        check_json(r#"["a" "b"]"#, Ok(None));
+        check_json(r#"["a"] b"#, Ok(None));
+        check_json(r#"['a']"#, Ok(None));
+        check_json(r#"["a", 1]"#, Err(Fault::JsonNotStrings));
+        check_json(r#"[["a"]]"#, Err(Fault::JsonNotStrings));
+        check_json("[null]", Err(Fault::JsonNotStrings));
+        check_json("[[1, 2]]", Err(Fault::JsonNotStrings));
+    }
+
+    #[test]
+    fn words_keep_their_quotes() {
+        assert_eq!(quoted_words(r#"a="b c" d\ e 'f g'h"#, '\\'), [r#"a="b c""#, r"d\ e", "'f g'h"]);
+        assert_eq!(quoted_words("a \\", '\\'), ["a"]);
+        assert_eq!(quoted_words("'a\\' b", '\\'), ["'a\\'", "b"]);
     }
 }

@@ -38,6 +38,11 @@ pub fn find(name: &str, source: &[u8]) -> Option<Directive> {
     scan(name, source, "#")
 }
 
+/// A directive written in a comment above an instruction: `# check=skip=…`. `comment` is without `#`.
+pub fn in_comment(comment: &str) -> Option<Directive> {
+    DirectiveReader { comment: "", ..DirectiveReader::default() }.read(comment).ok()?
+}
+
 fn scan(name: &str, source: &[u8], comment: &'static str) -> Option<Directive> {
     let (source, first) = without_shebang(source);
     let mut reader = DirectiveReader { comment, line: first, ..DirectiveReader::default() };
@@ -92,7 +97,8 @@ impl DirectiveReader {
             return Ok(None);
         }
         let pair = line.strip_prefix(self.comment).and_then(|text| name_and_value(text.trim_start()));
-        let Some((name, value)) = pair.filter(|(name, _)| ["syntax", "escape", "check"].contains(&name.as_str()))
+        let Some((name, value)) =
+            pair.filter(|(name, _)| ["syntax", "escape", "check"].contains(&name.as_str()))
         else {
             self.done = true;
             return Ok(None);

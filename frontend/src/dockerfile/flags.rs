@@ -32,7 +32,12 @@ impl<'a> Flags<'a> {
             };
             let Some((_, kind)) = known.iter().find(|(known, _)| *known == name) else {
                 let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-                return Err(suggest::with_suggestion(Fault::UnknownFlag(name.to_owned()), name, &names, true));
+                return Err(suggest::with_suggestion(
+                    Fault::UnknownFlag(name.to_owned()),
+                    name,
+                    &names,
+                    true,
+                ));
             };
             if *kind != Kind::Texts && flags.given(name).is_some() {
                 return Err(Fault::DuplicateFlag(name.to_owned()));

@@ -16,14 +16,14 @@ mod flags;
 pub mod heredoc;
 pub mod instruction;
 mod lines;
-mod quote;
+pub(crate) mod quote;
 pub mod shell;
 mod source;
 mod span;
 mod stage;
 mod statement;
 mod suggest;
-mod values;
+pub(crate) mod values;
 mod warning;
 
 pub use directive::{Directive, Directives};

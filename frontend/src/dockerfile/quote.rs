@@ -1,6 +1,6 @@
 //! Quoting texts in messages as the reference does (Go's `%q`).
 
-pub(super) fn quoted(text: impl AsRef<str>) -> String {
+pub(crate) fn quoted(text: impl AsRef<str>) -> String {
     let mut result = String::from('"');
     for character in text.as_ref().chars() {
         match character {

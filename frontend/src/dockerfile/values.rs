@@ -58,7 +58,7 @@ fn csv_quoted(text: &str) -> Result<(String, usize), usize> {
     }
 }
 
-pub(super) fn parse_bool(text: &str) -> Option<bool> {
+pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
@@ -145,7 +145,8 @@ fn duration_part<'a>(rest: &'a str, text: &str) -> Result<(u64, &'a str), Fault>
     if whole.is_empty() && fraction.is_empty() {
         return Err(invalid());
     }
-    let (unit, rest) = rest.split_at(rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len()));
+    let (unit, rest) =
+        rest.split_at(rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len()));
     let scale: u64 = match unit {
         "" => return Err(Fault::Duration(format!("missing unit in duration {}", quoted_bytes(text)))),
         "ns" => 1,

@@ -1,15 +1,15 @@
 //! Where the reference's answers are kept, and how a table of them is gone through.
 
+#![allow(clippy::print_stdout, clippy::unwrap_used)] // a test: both end in its report
+
 use std::path::PathBuf;
 
 use serde_json::Value;
 
 /// The folder of recorded answers; `None` where it is absent.
 pub(crate) fn folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("SLIPWAY_GOLDEN").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("SLIPWAY_GOLDEN")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden"), PathBuf::from);
     if folder.is_dir() {
         return Some(folder);
     }

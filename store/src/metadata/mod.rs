@@ -195,6 +195,11 @@ impl Metadata {
         result
     }
 
+    /// Some files could not be removed when their rows were: the next open has to look for them.
+    pub fn expect_leftovers(&self) {
+        self.shared.core.state.lock().leftovers = true;
+    }
+
     /// What was found at opening.
     pub fn recovery(&self) -> Recovery {
         self.shared.core.recovery

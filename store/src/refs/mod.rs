@@ -14,6 +14,7 @@
 
 mod active;
 mod cache_mount;
+mod fact;
 mod layer_facts;
 mod live;
 mod name;

@@ -112,6 +112,23 @@ fn layers_are_found_by_chain_and_their_facts_kept() {
 }
 
 #[test]
+fn facts_are_kept_beside_a_snapshot_and_go_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let snapshot = made(&store, None, "one");
+    assert_eq!(snapshot.fact("digests").unwrap(), None);
+    snapshot.set_fact("digests", b"1").unwrap();
+    snapshot.set_fact("digests", b"2").unwrap();
+    assert_eq!(snapshot.fact("digests").unwrap().unwrap(), b"2");
+    assert_eq!(snapshot.fact("other").unwrap(), None);
+    drop(snapshot);
+    store.prune(&crate::PruneOptions { all: true, ..Default::default() }).unwrap();
+    let left: i64 =
+        store.metadata().with(|db| db.query_row("SELECT count(*) FROM fact", [], |r| r.get(0))).unwrap();
+    assert_eq!(left, 0);
+}
+
+#[test]
 fn names_move() {
     let root = tempfile::tempdir().unwrap();
     let store = open(root.path());

@@ -1,6 +1,9 @@
 //! How much disk a tree takes, counted as `du` counts: allocated blocks, a hard-linked file once.
+//!
+//! A file that has names in other trees too counts in each by its share of the names, so that the trees
+//! together count it once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
@@ -25,7 +28,7 @@ pub fn disk_usage(path: &Path) -> Result<DiskUsage> {
         let directory = fs::openat(CWD, path, DIRECTORY, Mode::empty()).at("open", path)?;
         count.walk(directory).at("measure", path)?;
     }
-    Ok(count.usage)
+    Ok(count.finish())
 }
 
 const DIRECTORY: OFlags =
@@ -34,17 +37,39 @@ const DIRECTORY: OFlags =
 #[derive(Default)]
 struct Count {
     usage: DiskUsage,
-    linked: HashSet<(u64, u64)>,
+    linked: HashMap<(u64, u64), Linked>,
+}
+
+/// A file with several names.
+struct Linked {
+    bytes: u64,
+    names: u64,
+    names_here: u64,
 }
 
 impl Count {
     fn add(&mut self, stat: &Stat) {
+        let bytes = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
         let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        if !directory && stat.st_nlink > 1 && !self.linked.insert((stat.st_dev, stat.st_ino)) {
+        if !directory && stat.st_nlink > 1 {
+            let file = self.linked.entry((stat.st_dev, stat.st_ino)).or_insert(Linked {
+                bytes,
+                names: stat.st_nlink,
+                names_here: 0,
+            });
+            file.names_here += 1;
             return;
         }
         self.usage.inodes += 1;
-        self.usage.bytes += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+        self.usage.bytes += bytes;
+    }
+
+    fn finish(mut self) -> DiskUsage {
+        for file in self.linked.values() {
+            self.usage.inodes += 1;
+            self.usage.bytes += file.bytes * file.names_here.min(file.names) / file.names;
+        }
+        self.usage
     }
 
     fn walk(&mut self, directory: OwnedFd) -> rustix::io::Result<()> {

@@ -308,3 +308,59 @@ fn random_sequences_keep_rows_files_and_refs_in_step() {
     assert_eq!(store.usage(&[]).unwrap(), []);
     assert_whole(&store);
 }
+
+/// Runs in a process of its own with a small filesystem mounted on the directory it is told.
+#[test]
+fn child_on_a_small_disk() {
+    let Ok(root) = std::env::var("SLIPWAY_TEST_SMALL_ROOT") else { return };
+    let store = open(Path::new(&root), "a");
+    let kept = made(&store, None);
+    store.flush().unwrap();
+    let mut refused = false;
+    for number in 0..400_u32 {
+        let stored = store.blobs().ingest(None).and_then(|mut ingest| {
+            use std::io::Write as _;
+            let bytes = number.to_le_bytes().repeat(10_000);
+            ingest.write_all(&bytes).map_err(|error| Error::io("write", &root, error))?;
+            ingest.commit()
+        });
+        refused |= matches!(stored, Err(Error::NoSpace { .. }));
+    }
+    assert!(refused, "a full disk is told by its own error");
+    while std::fs::write(Path::new(&root).join("filling"), vec![1; 1 << 24]).is_ok() {}
+    let mut errors = Vec::new();
+    for _ in 0..2000 {
+        let active =
+            store.prepare(Some(&kept), PrepareOptions { description: "x".repeat(500), ..Default::default() });
+        errors.extend(active.and_then(|active| active.commit()).err());
+        errors.extend(store.flush().err());
+    }
+    assert!(!errors.is_empty());
+    for error in &errors {
+        assert!(matches!(error, Error::NoSpace { .. } | Error::WritesLost { .. }), "{error:?}");
+    }
+    store.prune(&PruneOptions { all: true, ..PruneOptions::default() }).unwrap();
+    let after = made(&store, Some(&kept));
+    // The first flush may still tell of what was lost before.
+    store.flush().or_else(|_| store.flush()).unwrap();
+    assert!(store.get(&after.id()).unwrap().is_some());
+    println!("survived");
+}
+
+#[test]
+fn a_full_disk_is_told_and_survived() {
+    let root = tempfile::tempdir().unwrap();
+    let script = r#"mount -t tmpfs -o size=12m,mode=700 tmpfs "$SLIPWAY_TEST_SMALL_ROOT" || exit 77
+        exec "$0" --exact store::tests::child_on_a_small_disk --nocapture"#;
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .env("SLIPWAY_TEST_SMALL_ROOT", root.path())
+        .output();
+    let Ok(output) = output else { return println!("skipped: unshare is not here") };
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(77) || text.contains("unshare failed") {
+        return println!("skipped: mounting is not allowed here");
+    }
+    assert!(text.contains("survived"), "{text}");
+}

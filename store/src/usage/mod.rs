@@ -2,8 +2,8 @@
 //!
 //! Sizes are counted as `du` counts. A blob counts to the first snapshot it is a form of; blobs of no snapshot
 //! (manifests, image configs, layers not unpacked) have records of their own, so that the records
-//! together are what the store takes. One exception: a file hard-linked into several snapshots counts in
-//! each of them.
+//! together are what the store takes. A file hard-linked into several snapshots counts in each by its share
+//! ([`crate::Active::shares_files_with`]).
 
 mod filter;
 mod prune;

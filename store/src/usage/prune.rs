@@ -46,6 +46,7 @@ impl Store {
     pub fn prune(&self, options: &PruneOptions) -> Result<Vec<UsageRecord>> {
         let filter = Filter::parse_all(&options.filters)?;
         let _one_at_a_time = self.inner.pruning.lock();
+        let _space_to_work = self.inner.reserve.give_up_if_needed();
         let mut removed = self.prune_blobs(options, &filter)?;
         loop {
             let survey = self.survey()?;
@@ -107,9 +108,14 @@ impl Store {
         }
         inner.metadata.flush_durable()?;
         self.tell_removed(&gone.iter().map(|found| found.id).collect::<Vec<_>>());
-        self.blobs().remove_if_unnamed(&blobs)?;
-        in_parallel(&gone, |found| inner.snapshotter.remove(&found.id))?;
-        Ok(gone)
+        let removed = self
+            .blobs()
+            .remove_if_unnamed(&blobs)
+            .and_then(|_| in_parallel(&gone, |found| inner.snapshotter.remove(&found.id)));
+        if removed.is_err() {
+            inner.metadata.expect_leftovers();
+        }
+        removed.map(|()| gone)
     }
 }
 

@@ -106,6 +106,32 @@ fn usage_is_what_du_says() {
 }
 
 #[test]
+fn files_linked_into_other_snapshots_count_once() {
+    let fixture = Fixture::new();
+    let first = fixture.made(None, "first");
+    let alone = first.usage().unwrap();
+    let linked = |from: &Ref, name: &str| {
+        let mut active = fixture.active(None, name, RecordType::Regular);
+        std::fs::hard_link(from.upper_dir().join("first"), active.upper_dir().join("first")).unwrap();
+        active.shares_files_with(from);
+        active.commit().unwrap()
+    };
+    let second = linked(&first, "second");
+    let third = linked(&second, "third");
+    let total = || fixture.store.usage(&[]).unwrap().iter().map(|record| record.size).sum::<u64>();
+    let disk = || {
+        let path = fixture.root.path().join("snapshots").join(fixture.store.snapshotter());
+        du(&path) - 4096
+    };
+    assert!(total().abs_diff(disk()) < 4, "{} {}", total(), disk());
+    drop((first, second));
+    fixture.prune(Fixture::all());
+    assert_eq!(fixture.names(), ["third"]);
+    assert_eq!(total(), disk());
+    assert!(third.usage().unwrap() > alone);
+}
+
+#[test]
 fn pruning_spares_what_is_used_and_what_others_stand_on() {
     let fixture = Fixture::new();
     let base = fixture.made(None, "base");

@@ -31,5 +31,7 @@ impl Chmod {
 fn is_clause(clause: &str) -> bool {
     let changes = clause.trim_start_matches(['u', 'g', 'o', 'a']);
     changes.starts_with(['+', '-', '='])
-        && changes.bytes().all(|b| matches!(b, b'+' | b'-' | b'=' | b'r' | b'w' | b'x' | b'X' | b's' | b't' | b'u' | b'g' | b'o'))
+        && changes.bytes().all(|b| {
+            matches!(b, b'+' | b'-' | b'=' | b'r' | b'w' | b'x' | b'X' | b's' | b't' | b'u' | b'g' | b'o')
+        })
 }

@@ -23,7 +23,9 @@ impl Device {
                     device.required = values::parse_bool(value)
                         .ok_or_else(|| Fault::InvalidValue { key: key.clone(), value: value.to_owned() })?;
                 }
-                ("name", Some(_)) if !device.name.is_empty() => return Err(Fault::DeviceNameTwice(device.name)),
+                ("name", Some(_)) if !device.name.is_empty() => {
+                    return Err(Fault::DeviceNameTwice(device.name));
+                }
                 ("name", Some(value)) => value.clone_into(&mut device.name),
                 _ if device.name.is_empty() => device.name = field,
                 (_, None) => return Err(Fault::FieldWithoutValue(field)),

@@ -1,9 +1,9 @@
 //! `FROM [--platform=P] base [AS name]`: opens a stage.
 
+use crate::dockerfile::Fault;
 use crate::dockerfile::flags::{Flags, Kind};
 use crate::dockerfile::stage::{Alias, From, Stage};
 use crate::dockerfile::statement::{Statement, description};
-use crate::dockerfile::Fault;
 
 pub(in crate::dockerfile) fn read_from(statement: &Statement) -> Result<Stage, Fault> {
     let (base, alias) = match &statement.arguments.words[..] {

@@ -68,8 +68,25 @@ const SHARINGS: [(&str, MountSharing); 3] =
     [("locked", MountSharing::Locked), ("private", MountSharing::Private), ("shared", MountSharing::Shared)];
 
 const KEYS: [&str; 19] = [
-    "type", "from", "source", "target", "readonly", "id", "sharing", "required", "size", "mode", "uid", "gid",
-    "src", "dst", "destination", "ro", "rw", "readwrite", "env",
+    "type",
+    "from",
+    "source",
+    "target",
+    "readonly",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "src",
+    "dst",
+    "destination",
+    "ro",
+    "rw",
+    "readwrite",
+    "env",
 ];
 
 impl RawMount {
@@ -135,7 +152,13 @@ impl Mount {
         Ok(())
     }
 
-    fn set(&mut self, key: &str, value: String, field: &str, read_only: &mut Option<bool>) -> Result<(), Fault> {
+    fn set(
+        &mut self,
+        key: &str,
+        value: String,
+        field: &str,
+        read_only: &mut Option<bool>,
+    ) -> Result<(), Fault> {
         let invalid = |value: &str| Fault::InvalidValue { key: key.to_owned(), value: value.to_owned() };
         let boolean = |value: &str| values::parse_bool(value).ok_or_else(|| invalid(value));
         let number = |value: &str, radix| {

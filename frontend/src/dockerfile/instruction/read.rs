@@ -1,8 +1,8 @@
 //! From a statement to its command.
 
 use super::{
-    Add, Arg, Command, CommandLine, Copy, Env, Expose, HealthCheck, Instruction, Label, Maintainer, OnBuild, Run,
-    Shell, StopSignal, User, Volume, Workdir,
+    Add, Arg, Command, CommandLine, Copy, Env, Expose, HealthCheck, Instruction, Label, Maintainer, OnBuild,
+    Run, Shell, StopSignal, User, Volume, Workdir,
 };
 use crate::dockerfile::arguments::KEYWORDS;
 use crate::dockerfile::statement::Statement;

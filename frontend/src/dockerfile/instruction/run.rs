@@ -45,7 +45,11 @@ impl Run {
         let flags = Flags::parse(&statement.flags, FLAGS)?;
         Ok(Self {
             flags_used: flags.used(),
-            devices: flags.texts("device").iter().map(|text| Device::parse(text)).collect::<Result<_, _>>()?,
+            devices: flags
+                .texts("device")
+                .iter()
+                .map(|text| Device::parse(text))
+                .collect::<Result<_, _>>()?,
             mounts: flags.texts("mount").into_iter().map(RawMount::new).collect::<Result<_, _>>()?,
             network: network(flags.given("network"))?,
             security: security(flags.given("security"))?,

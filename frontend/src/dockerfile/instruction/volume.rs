@@ -14,7 +14,8 @@ impl Volume {
             return Err(Fault::AtLeastOneArgument("VOLUME"));
         }
         Flags::none(&statement.flags)?;
-        let volumes: Vec<String> = statement.arguments.words.iter().map(|word| word.trim().to_owned()).collect();
+        let volumes: Vec<String> =
+            statement.arguments.words.iter().map(|word| word.trim().to_owned()).collect();
         if volumes.iter().any(String::is_empty) {
             return Err(Fault::EmptyVolume);
         }

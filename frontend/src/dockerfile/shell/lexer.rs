@@ -25,9 +25,7 @@ impl Lexer {
 
     /// Everything about `text`: its expansion, its words, the variables it asked for.
     pub fn process(&self, text: &str, variables: &dyn Variables) -> Result<Expansion, Error> {
-        Reader::new(self, text, variables)
-            .read()
-            .map_err(|problem| Error { text: text.to_owned(), problem })
+        Reader::new(self, text, variables).read().map_err(|problem| Error { text: text.to_owned(), problem })
     }
 
     /// The expansion as one text, spaces kept.

@@ -83,7 +83,11 @@ impl Reader<'_> {
         let value = value.unwrap_or_default();
         let parsed = Pattern::parse(&pattern, Reach::Longest)
             .map_err(|escaped| Problem::Pattern { pattern: pattern.clone(), escaped })?;
-        if everywhere { template::replace_all(&parsed, &value, &replacement) } else { replace_first(&parsed, &value, &replacement) }
+        if everywhere {
+            template::replace_all(&parsed, &value, &replacement)
+        } else {
+            replace_first(&parsed, &value, &replacement)
+        }
     }
 
     /// The text up to `stop`. If the scanner ran out of text, that is what to report, whatever failed.
@@ -138,9 +142,10 @@ fn trimmed(modifier: char, word: &str, value: &str) -> Result<String, Problem> {
     };
     let from_end = modifier == '%';
     let pattern = if from_end { Pattern::reversed(word) } else { word.to_owned() };
-    let parsed =
-        Pattern::parse(&pattern, reach).map_err(|escaped| Problem::Pattern { pattern: pattern.clone(), escaped })?;
-    let characters: Vec<char> = if from_end { value.chars().rev().collect() } else { value.chars().collect() };
+    let parsed = Pattern::parse(&pattern, reach)
+        .map_err(|escaped| Problem::Pattern { pattern: pattern.clone(), escaped })?;
+    let characters: Vec<char> =
+        if from_end { value.chars().rev().collect() } else { value.chars().collect() };
     let end = parsed.matcher(&characters)?.prefix().unwrap_or(0);
     let rest = &characters[end..];
     Ok(if from_end { rest.iter().rev().collect() } else { rest.iter().collect() })

@@ -20,6 +20,13 @@ pub struct NoVariables;
 #[derive(Clone, Debug, Default)]
 pub struct EnvironmentList(HashMap<String, String>);
 
+impl EnvironmentList {
+    /// Adds a variable, or gives it another value.
+    pub fn set(&mut self, key: &str, value: String) {
+        self.0.insert(key.to_owned(), value);
+    }
+}
+
 impl Variables for NoVariables {
     fn get(&self, _: &str) -> Option<Cow<'_, str>> {
         None

@@ -16,7 +16,8 @@ pub struct ParentMatches(Vec<bool>);
 impl PatternMatcher {
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, IgnoreError> {
         let mut matcher = Self { patterns: Vec::new(), has_exceptions: false };
-        for pattern in patterns.iter().map(|pattern| pattern.as_ref().trim()).filter(|text| !text.is_empty()) {
+        for pattern in patterns.iter().map(|pattern| pattern.as_ref().trim()).filter(|text| !text.is_empty())
+        {
             let cleaned = clean(pattern);
             let (text, exception) = match cleaned.strip_prefix('!') {
                 Some("") => return Err(IgnoreError::LoneExclamation),
@@ -37,6 +38,13 @@ impl PatternMatcher {
         self.has_exceptions
     }
 
+    /// A pattern takes everything at the top: `*`, `**` or `**/*`.
+    pub fn ignores_root(&self) -> bool {
+        self.patterns
+            .iter()
+            .any(|pattern| !pattern.exception && matches!(pattern.text(), "*" | "**" | "**/*"))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }
@@ -46,9 +54,11 @@ impl PatternMatcher {
         let parents = parents(path);
         self.decide(|pattern| {
             Ok(pattern.matches(path)?
-                || pattern.parts.checked_sub(1).and_then(|at| parents.get(at)).is_some_and(|parent| {
-                    pattern.matches(parent).unwrap_or_default()
-                }))
+                || pattern
+                    .parts
+                    .checked_sub(1)
+                    .and_then(|at| parents.get(at))
+                    .is_some_and(|parent| pattern.matches(parent).unwrap_or_default()))
         })
     }
 

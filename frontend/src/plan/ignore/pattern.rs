@@ -41,6 +41,11 @@ impl Pattern {
         Self { exception, parts: cleaned.split('/').count(), cleaned: cleaned.to_owned(), kind }
     }
 
+    /// Without `!`.
+    pub(super) fn text(&self) -> &str {
+        &self.cleaned
+    }
+
     pub(super) fn matches(&self, path: &str) -> Result<bool, IgnoreError> {
         match &self.kind {
             Kind::Exact => Ok(path == self.cleaned),

@@ -49,7 +49,9 @@ fn check_class(text: &str) -> Option<&str> {
     let mut rest = text.strip_prefix('^').unwrap_or(text);
     let mut members = 0;
     loop {
-        if members > 0 && let Some(after) = rest.strip_prefix(']') {
+        if members > 0
+            && let Some(after) = rest.strip_prefix(']')
+        {
             return Some(after);
         }
         rest = class_member(rest)?;

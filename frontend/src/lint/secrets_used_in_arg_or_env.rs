@@ -1,0 +1,37 @@
+//! `ARG PASSWORD`: values of arguments stay in the image.
+
+use super::{Linter, Rule};
+use crate::dockerfile::instruction::{Arg, Env};
+use crate::dockerfile::quote::quoted;
+use crate::dockerfile::{Command, Instruction};
+
+pub static RULE: Rule = Rule::new(
+    "SecretsUsedInArgOrEnv",
+    "https://docs.docker.com/go/dockerfile/rule/secrets-used-in-arg-or-env/",
+    "Sensitive data should not be used in the ARG or ENV commands",
+);
+
+const TELLING: [&str; 10] =
+    ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
+const HARMLESS: [&str; 3] = ["public", "file", "version"];
+
+pub fn check(instruction: &Instruction, linter: &mut Linter) {
+    let keys: Vec<&str> = match &instruction.command {
+        Command::Arg(Arg(arguments)) => arguments.iter().map(|argument| argument.key.as_str()).collect(),
+        Command::Env(Env(pairs)) => pairs.iter().map(|pair| pair.key.as_str()).collect(),
+        _ => return,
+    };
+    for key in keys.into_iter().filter(|key| has_part(key, &TELLING) && !has_part(key, &HARMLESS)) {
+        let message = format!(
+            "Do not use ARG or ENV instructions for sensitive data ({} {})",
+            instruction.command.name(),
+            quoted(key)
+        );
+        linter.report(&RULE, instruction.into(), message);
+    }
+}
+
+/// Whether a part between underscores is one of `words`.
+fn has_part(key: &str, words: &[&str]) -> bool {
+    key.split('_').any(|part| words.contains(&part.to_lowercase().as_str()))
+}
