@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::journal::Journal;
-use crate::bridge::Returned;
+use crate::bridge::{Refs, Returned};
 
 /// How long a build that was named is waited for.
 const ARRIVAL: Duration = Duration::from_secs(3);
@@ -34,6 +34,7 @@ pub(crate) struct Build {
     pub stop: CancellationToken,
     /// Where a client that is the frontend itself hands in its result.
     pub returned: mpsc::Sender<Returned>,
+    pub refs: Refs,
 }
 
 #[derive(Default)]

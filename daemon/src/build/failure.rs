@@ -17,11 +17,13 @@ pub(crate) struct Failure {
     message: String,
     vertex: Option<String>,
     sources: Vec<(pb::SourceInfo, Vec<pb::Range>)>,
+    /// Details that a client brought, passed on as they are.
+    details: Vec<prost_types::Any>,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), vertex: None, sources: Vec::new() }
+        Self { code, message: message.into(), vertex: None, sources: Vec::new(), details: Vec::new() }
     }
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {
@@ -67,6 +69,11 @@ impl Failure {
         self
     }
 
+    pub(crate) fn with_details(mut self, details: Vec<prost_types::Any>) -> Self {
+        self.details = details;
+        self
+    }
+
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
@@ -75,6 +82,7 @@ impl Failure {
         let mut details: Vec<prost_types::Any> = self.sources.iter().map(|(info, ranges)| {
             detail("errdefs.Source+json", &source_json(info, ranges))
         }).collect();
+        details.extend(self.details);
         if let Some(vertex) = &self.vertex {
             details.push(detail("errdefs.Vertex+json", &json!({ "digest": vertex })));
         }

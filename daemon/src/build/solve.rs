@@ -19,7 +19,7 @@ use super::journal::Journal;
 use super::request::{BuildRequest, What};
 use super::result::{BuildResult, PlatformOutput};
 use super::{Build, images};
-use crate::bridge::Returned;
+use crate::bridge::{Refs, Returned};
 use crate::engine::Engine;
 
 /// Runs a build to its end. Dropping the future (the client went away) stops it.
@@ -43,6 +43,7 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         scope,
         stop: CancellationToken::new(),
         returned,
+        refs: Refs::default(),
     });
     engine.builds.insert(&build)?;
     // A task of its own, so that a client that hangs up in the middle leaves nothing half done: the

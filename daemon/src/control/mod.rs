@@ -7,7 +7,7 @@ mod prune;
 mod session;
 mod solve;
 mod status;
-mod workers;
+pub(crate) mod workers;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use slipway_proto::pb;
 use crate::engine::Engine;
 
 /// The one worker, unless the filter asks for another id.
-pub(super) fn list(engine: &Engine, request: &ListWorkersRequest) -> ListWorkersResponse {
+pub(crate) fn list(engine: &Engine, request: &ListWorkersRequest) -> ListWorkersResponse {
     let matches = |filter: &String| filter.strip_prefix("id==").is_none_or(|id| id == engine.worker_id);
     let record = request.filter.iter().all(matches).then(|| record(engine));
     ListWorkersResponse { record: record.into_iter().collect() }

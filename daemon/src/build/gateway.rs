@@ -1,0 +1,76 @@
+//! What the built-in frontend asks of the builder.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use slipway_frontend::{
+    Facts, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning,
+};
+use slipway_model::llb::pb;
+use slipway_worker::Value;
+
+use super::Build;
+use super::failure::Failure;
+use super::images;
+use super::journal::WarningEntry;
+use super::solve::solve_definition;
+use crate::engine::Engine;
+
+/// A Dockerfile or an ignore file is not larger than this.
+const LARGEST_FILE: u64 = 16 << 20;
+
+pub(crate) struct BuildGateway {
+    pub engine: Arc<Engine>,
+    pub build: Arc<Build>,
+    pub facts: Facts,
+}
+
+#[async_trait]
+impl Gateway for BuildGateway {
+    async fn resolve_image_config(&self, request: ImageConfigRequest) -> Result<ResolvedImage, GatewayError> {
+        let ImageConfigRequest { reference, platform, resolve_mode, log_name } = request;
+        let resolved =
+            images::resolve(&self.engine, &self.build, &reference, platform, &resolve_mode, &log_name).await;
+        let resolved = resolved.map_err(|failure| gateway_error(&failure))?;
+        Ok(ResolvedImage { reference, digest: Some(resolved.digest.0), config: resolved.config })
+    }
+
+    async fn read_file(&self, definition: &pb::Definition, path: &str) -> Result<Option<Bytes>, GatewayError> {
+        let value = solve_definition(&self.engine, &self.build, definition).await;
+        let value = value.map_err(|failure| gateway_error(&failure))?;
+        let path = path.to_owned();
+        let read = tokio::task::spawn_blocking(move || read_file(&value, &path));
+        read.await.map_err(|error| GatewayError(error.to_string()))?.map_err(|failure| gateway_error(&failure))
+    }
+
+    async fn warn(&self, warning: Warning) {
+        let entry = WarningEntry {
+            level: warning.level,
+            short: warning.short.into(),
+            detail: warning.detail.into_iter().map(Into::into).collect(),
+            url: warning.url,
+            info: warning.info,
+            ranges: warning.ranges,
+        };
+        self.build.journal.warn(warning.vertex.map(|vertex| vertex.to_string()).unwrap_or_default(), entry);
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+/// The bytes of a file of `value`; `None` if there is no such file.
+pub(crate) fn read_file(value: &Value, path: &str) -> Result<Option<Bytes>, Failure> {
+    let Some(tree) = value.mount().map_err(Failure::from_error)? else { return Ok(None) };
+    match slipway_store::inroot::read_to_limit(tree.root(), std::path::Path::new(path), LARGEST_FILE) {
+        Ok(bytes) => Ok(Some(bytes.into())),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(Failure::from_error(error)),
+    }
+}
+
+fn gateway_error(failure: &Failure) -> GatewayError {
+    GatewayError(failure.message().to_owned())
+}

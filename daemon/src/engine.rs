@@ -1,0 +1,135 @@
+//! Everything that lives as long as the daemon, and how it is put together.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slipway_cache::DiskRecords;
+use slipway_model::{Digest, Platform};
+use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig};
+use slipway_run::{BuiltinExecutor, Executor, Network, Options, OciExecutor};
+use slipway_session::caller::Sessions;
+use slipway_solver::{Solver, SolverOptions};
+use slipway_store::{SnapshotterChoice, Store, StoreOptions};
+use slipway_worker::source::image::ImageSource;
+use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
+
+use crate::build::Builds;
+use crate::config::Registry;
+use crate::{Config, Error, Result};
+
+pub(crate) struct Engine {
+    pub store: Store,
+    pub solver: Solver<Value>,
+    pub worker: Arc<Worker>,
+    pub sessions: Arc<Sessions>,
+    pub builds: Builds,
+    /// Stays the same as long as the state directory does.
+    pub worker_id: String,
+    /// What builds may ask for.
+    pub entitlements: Vec<String>,
+}
+
+impl Engine {
+    pub(crate) fn open(config: &Config) -> Result<Self> {
+        let root = config.root.as_deref().ok_or_else(|| Error::Worker("no state directory is set".into()))?;
+        let store = Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..StoreOptions::default() })?;
+        let results = Arc::new(SnapshotResults(store.clone()));
+        let records = DiskRecords::open(store.metadata().clone(), results)
+            .map_err(|error| Error::Records(error.to_string()))?;
+        let records = Arc::new(records);
+        let forgetful = records.clone();
+        store.on_removed(move |removed| {
+            for snapshot in removed {
+                forgetful.forget_result(&snapshot.to_string());
+            }
+        });
+        let sessions = Arc::new(Sessions::default());
+        let worker = Arc::new(worker(config, store.clone(), sessions.clone())?);
+        Ok(Self {
+            solver: Solver::new(SolverOptions { store: records }),
+            worker,
+            sessions,
+            builds: Builds::default(),
+            worker_id: worker_id(root),
+            entitlements: config.entitlements.clone(),
+            store,
+        })
+    }
+
+    /// Stops all builds, waits for them to come down, and writes down what is not yet.
+    pub(crate) async fn come_down(&self, patience: Duration) -> Result<()> {
+        self.builds.stop_all();
+        let deadline = Instant::now() + patience;
+        while self.builds.are_running() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let store = self.store.clone();
+        let flushed = tokio::task::spawn_blocking(move || store.flush()).await;
+        flushed.map_err(|error| Error::Serve(error.to_string()))?.map_err(Error::Store)
+    }
+}
+
+fn worker(config: &Config, store: Store, sessions: Arc<Sessions>) -> Result<Worker> {
+    let source = ImageSource::new(store.clone()).map_err(|error| Error::Worker(error.to_string()))?;
+    let options = ClientOptions { hosts: hosts(&config.registries), ..ClientOptions::new(Arc::new(Anonymous)) };
+    let images = Images::new(source, Client::new(options), sessions.clone());
+    Ok(Worker::new(WorkerOptions {
+        store,
+        executor: executor(&config.runtime)?,
+        sessions,
+        images,
+        default_network: network(config)?,
+        max_parallelism: config.max_parallelism,
+        platforms: vec![Platform::host()],
+    }))
+}
+
+fn executor(runtime: &str) -> Result<Arc<dyn Executor>> {
+    let options = Options::default();
+    match runtime {
+        "" | "builtin" => Ok(Arc::new(BuiltinExecutor::new(options))),
+        binary => {
+            let executor =
+                OciExecutor::new(binary, options).map_err(|error| Error::Worker(error.to_string()))?;
+            Ok(Arc::new(executor))
+        }
+    }
+}
+
+fn network(config: &Config) -> Result<Network> {
+    match config.network.as_str() {
+        "" | "auto" | "host" => Ok(Network::Host),
+        "none" => Ok(Network::None),
+        other => Err(Error::Worker(format!("network mode {other:?} is not supported: use auto, host or none"))),
+    }
+}
+
+fn snapshotter(config: &Config) -> Result<SnapshotterChoice> {
+    match config.snapshotter.as_str() {
+        "" | "auto" => Ok(SnapshotterChoice::Auto),
+        "overlayfs" | "overlay" => Ok(SnapshotterChoice::Overlay),
+        "native" => Ok(SnapshotterChoice::Native),
+        other => {
+            Err(Error::Worker(format!("snapshotter {other:?} is not supported: use auto, overlayfs or native")))
+        }
+    }
+}
+
+fn hosts(registries: &std::collections::BTreeMap<String, Registry>) -> HashMap<String, HostConfig> {
+    let host = |registry: &Registry| HostConfig {
+        mirrors: registry.mirrors.clone(),
+        plain_http: registry.http.then_some(true),
+        insecure: registry.insecure,
+        authorities: registry.ca.clone(),
+        ..HostConfig::default()
+    };
+    registries.iter().map(|(name, registry)| (name.clone(), host(registry))).collect()
+}
+
+/// 25 characters, as BuildKit's are; the same for the same directory on the same machine.
+fn worker_id(root: &Path) -> String {
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    Digest::of(format!("{machine}{}", root.display())).hex()[..25].to_owned()
+}
