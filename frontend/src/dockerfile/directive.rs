@@ -126,3 +126,47 @@ fn name_and_value(text: &str) -> Option<(String, String)> {
     };
     Some((name.to_ascii_lowercase(), value.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(source: &str, expected: Option<(&str, u32)>) {
+        let found = detect_syntax(source.as_bytes());
+        assert_eq!(found.as_ref().map(|found| (found.value.as_str(), found.range.start.line)), expected);
+    }
+
+    #[test]
+    fn syntax_is_found_in_every_style() {
+        check("# syntax = a/b:1 flags \nFROM x", Some(("a/b:1 flags", 1)));
+        check("\u{feff}#syntax=a\r\n", Some(("a", 1)));
+        check("# escape=`\n# SYNTAX=a\n", Some(("a", 2)));
+        check("#!/usr/bin/env x\n# syntax=a\n", Some(("a", 2)));
+        check("// syntax=a\n{}", Some(("a", 1)));
+        check("{\"syntax\": \"a\"}", Some(("a", 0)));
+        check("#!/x\n{\"syntax\": \"a\"}", Some(("a", 1)));
+    }
+
+    #[test]
+    fn other_lines_end_the_directives() {
+        check("\n# syntax=a\n", None);
+        check("# a comment\n# syntax=a\n", None);
+        check("# other=b\n# syntax=a\n", None);
+        check("FROM x\n# syntax=a\n", None);
+        check("# syntax=\n", None);
+        check("", None);
+        check("{\"syntax\": 1}", None);
+    }
+
+    #[test]
+    fn the_first_word_names_the_image() {
+        assert_eq!(detect_syntax(b"# syntax=a/b:1 --flag").unwrap().first_word(), "a/b:1");
+    }
+
+    #[test]
+    fn comments_may_hold_one() {
+        assert_eq!(in_comment("check=skip=all").unwrap().value, "skip=all");
+        assert_eq!(in_comment("checked"), None);
+    }
+}

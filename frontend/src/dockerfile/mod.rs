@@ -1,9 +1,9 @@
 //! Dockerfile bytes to a syntax tree: `parse`.
 //!
-//! The way of the bytes: [`lines`](self) cuts physical lines and joins continued ones into
-//! statements; each statement is split into keyword, flags and arguments; `instruction` gives every
-//! statement its typed form; stages collect them. Variables are *not* expanded here: commands keep
-//! the words as written and offer `expand`, because values are known only while lowering.
+//! The way of the bytes: `lines` cuts physical lines, `statement` joins continued ones and splits
+//! them into keyword, flags and arguments, `instruction` gives each its typed form, and stages collect
+//! them. Variables are *not* expanded here: commands keep the words as written and offer `expand`,
+//! because values are known only while lowering. Bytes that are not UTF-8 become U+FFFD.
 //!
 //! Two kinds of errors differ in their text, as users of the reference know them: what is wrong with
 //! the shape of a line is reported bare, for the whole file first; what is wrong with an instruction

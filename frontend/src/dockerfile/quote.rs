@@ -48,3 +48,15 @@ pub(super) fn quoted_bytes(text: &str) -> String {
     result.push('"');
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted_as_go_does() {
+        assert_eq!(quoted("a\"\\\n\0\x7fé"), r#""a\"\\\n\x00\x7fé""#);
+        assert_eq!(quoted("\u{a0}\u{200b}\u{fffd}\u{10ffff}"), "\"\\u00a0\\u200b\u{fffd}\\U0010ffff\"");
+        assert_eq!(quoted_bytes("1µ\""), r#""1\xc2\xb5\"""#);
+    }
+}

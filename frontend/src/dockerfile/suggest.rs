@@ -49,3 +49,19 @@ fn distance(a: &[char], b: &[char]) -> usize {
     }
     row[b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_suggested() {
+        let options = ["add", "run", "copy"];
+        assert_eq!(closest("RUNN", &options, false).as_deref(), Some("RUN"));
+        assert_eq!(closest("cpoy", &options, true).as_deref(), Some("copy"));
+        assert_eq!(closest("Runn", &options, false).as_deref(), Some("run"));
+        assert_eq!(closest("run", &options, true), None);
+        assert_eq!(closest("something", &options, true), None);
+        assert_eq!(closest(&"x".repeat(1 << 20), &options, true), None);
+    }
+}

@@ -180,3 +180,40 @@ fn fraction_of(digits: &str, scale: u64) -> u64 {
     let fraction = (numerator as f64 * (scale as f64 / denominator)) as u64;
     fraction
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        let good = [("1", 1), ("1b", 1), ("1k", 1024), ("1.5 KiB", 1536), ("2MB", 2 << 20), ("1e3", 1000)];
+        for (text, size) in good {
+            assert_eq!(parse_size(text), Some(size), "{text}");
+        }
+        for text in ["", "k", "-1", "1x", "1kk", "1bb", "1kib2x", "inf", "nan", "1é", "é1é", "1 2 "] {
+            assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn csv() {
+        let fields = |text| csv_fields(text).map(|fields| fields.join("|"));
+        assert_eq!(fields("a,b=c,").as_deref(), Ok("a|b=c|"));
+        assert_eq!(fields(r#""a,b","c""d""#).as_deref(), Ok(r#"a,b|c"d"#));
+        assert_eq!(fields("").unwrap_err(), "EOF");
+        assert!(fields(r#"a"b"#).unwrap_err().contains("column 2: bare"));
+        assert!(fields(r#""ab"#).unwrap_err().contains("extraneous or missing"));
+        assert!(fields(r#""a"b"#).unwrap_err().contains("column 3: extraneous"));
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(parse_unsigned("0755", 8), Some(0o755));
+        assert_eq!(parse_unsigned("+1", 10), None);
+        assert_eq!(parse_int32("+3").unwrap(), 3);
+        assert!(parse_int32("99999999999").unwrap_err().to_string().ends_with("value out of range"));
+        assert_eq!(parse_duration("-9223372036854775808ns").unwrap(), i64::MIN);
+        assert_eq!(parse_duration(".5m").unwrap(), 30_000_000_000);
+    }
+}

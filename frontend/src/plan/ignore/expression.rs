@@ -179,11 +179,20 @@ fn escaped_character(character: char) -> Option<char> {
 fn class(input: &mut Input<'_>) -> Option<Set> {
     let mut set = Set { negated: input.next_if_eq(&'^').is_some(), ranges: Vec::new() };
     let mut first = true;
+    let mut names_ahead = true;
     loop {
         let character = input.next()?;
+        if character == '[' && names_ahead && input.peek() == Some(&':') {
+            // Found once: a name, or an error. Not found once: never again. So all looks are one pass.
+            names_ahead = is_closed(input);
+            if names_ahead {
+                named_class(input, &mut set)?;
+                first = false;
+                continue;
+            }
+        }
         match character {
             ']' if !first => return Some(set),
-            '[' if input.peek() == Some(&':') && has_named_class(input) => named_class(input, &mut set)?,
             '\\' if input.peek().is_some_and(|next| matches!(next, 'd' | 's' | 'w')) => {
                 set.ranges.extend(escape(input)?.ranges);
             }
@@ -212,9 +221,10 @@ fn range_end(low: char, input: &mut Input<'_>) -> Option<char> {
     (low <= high).then_some(high)
 }
 
-fn has_named_class(input: &Input<'_>) -> bool {
-    let rest: String = input.clone().collect();
-    rest.get(1..).is_some_and(|rest| rest.contains(":]"))
+/// Whether a `:]` follows the `:` that comes next.
+fn is_closed(input: &Input<'_>) -> bool {
+    let following = input.clone().skip(1);
+    following.clone().zip(following.skip(1)).any(|pair| pair == (':', ']'))
 }
 
 /// `[:name:]`, its `[` read.
@@ -242,4 +252,44 @@ fn named_class(input: &mut Input<'_>, set: &mut Set) -> Option<()> {
     };
     set.ranges.extend_from_slice(ranges);
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(expression: &str, good: &[&str], bad: &[&str]) {
+        let parsed = Expression::parse(expression).unwrap();
+        for text in good {
+            assert!(parsed.matches(text), "{expression} should match {text:?}");
+        }
+        for text in bad {
+            assert!(!parsed.matches(text), "{expression} should not match {text:?}");
+        }
+    }
+
+    #[test]
+    fn parts_and_folders() {
+        check("^(.*/)?a$", &["a", "b/a", "b/c/a"], &["ba", "a/b", ""]);
+        check("^a(.*/)?b$", &["ab", "a/b", "ax/y/b"], &["axb"]);
+        check("^[^/]*[^/]$", &["a", "abc"], &["", "a/b"]);
+        check("^.*$", &["", "a/b"], &["a\nb"]);
+        check("^a^b$", &[], &["ab", "a^b"]);
+    }
+
+    #[test]
+    fn classes() {
+        check("^[a-cx]$", &["a", "c", "x"], &["d", "-", "ab"]);
+        check("^[^a]$", &["b", "/"], &["a"]);
+        check("^[]a]$", &["]", "a"], &["b"]);
+        check("^[a-]$", &["a", "-"], &["b"]);
+        check("^[[:digit:]_]$", &["1", "_"], &["a", ":"]);
+        check("^[[:x]$", &["[", ":", "x"], &["]"]);
+        check(r"^[\d\]]$", &["1", "]"], &["d"]);
+        check(r"^\d\.\*$", &["1.*"], &["d.*", "1x*"]);
+        for wrong in ["^[z-a]$", "^[a", r"^\p$", "^[[:no:]]$", "^[a\\"] {
+            assert!(Expression::parse(wrong).is_none(), "{wrong}");
+        }
+    }
 }
