@@ -67,7 +67,28 @@ impl Client {
         descriptor: &Descriptor,
         offset: u64,
     ) -> Result<BlobStream, Error> {
-        let mut pull = Pull::new(self, reference, descriptor, offset);
+        let verifier = (offset == 0).then(|| Verifier::new(descriptor.digest.0));
+        self.pull(reference, descriptor, offset, verifier).await
+    }
+
+    /// [`Client::pull_blob`] for those who hash every byte themselves: only the size is verified.
+    pub async fn pull_unverified(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobStream, Error> {
+        self.pull(reference, descriptor, offset, None).await
+    }
+
+    async fn pull(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        offset: u64,
+        verifier: Option<Verifier>,
+    ) -> Result<BlobStream, Error> {
+        let mut pull = Pull::new(self, reference, descriptor, offset, verifier);
         if offset > descriptor.size {
             return Err(pull.length(offset));
         }
@@ -98,7 +119,13 @@ struct Pull {
 }
 
 impl Pull {
-    fn new(client: &Client, reference: &Reference, descriptor: &Descriptor, offset: u64) -> Self {
+    fn new(
+        client: &Client,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        offset: u64,
+        verifier: Option<Verifier>,
+    ) -> Self {
         let blob = Target::Repository(format!("blobs/{}", descriptor.digest));
         let mut sources: Vec<_> =
             client.endpoints(reference).into_iter().map(|endpoint| (endpoint, blob.clone())).collect();
@@ -113,7 +140,7 @@ impl Pull {
             digest: descriptor.digest.0,
             size: descriptor.size,
             position: offset,
-            verifier: (offset == 0).then(|| Verifier::new(descriptor.digest.0)),
+            verifier,
             response: None,
             skip: 0,
             failed: 0,

@@ -1,4 +1,11 @@
-//! Where trees come from.
+//! Where trees come from, before any step has run.
+//!
+//! | source | reads |
+//! |---|---|
+//! | [`image`] | a registry, or the pinned image itself from any other origin |
+//! | [`oci_layout`] | an image in an OCI layout, wherever its files are |
+//! | [`local`] | a directory of the client |
 
 pub mod image;
 pub mod local;
+pub mod oci_layout;

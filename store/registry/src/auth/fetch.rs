@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, StatusCode};
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use super::{HeldToken, Scopes, basic, secret_header};
+use super::{HeldAnswer, Scopes, basic, secret_header};
 use crate::client::Client;
 use crate::credentials::{Credential, TokenRequest};
 use crate::endpoint::Endpoint;
@@ -46,7 +46,7 @@ impl Client {
         service: &str,
         scopes: &Scopes,
         asked: &Asked,
-    ) -> Result<HeldToken, Error> {
+    ) -> Result<HeldAnswer, Error> {
         let url = self.realm(endpoint, realm, asked)?;
         let request = TokenRequest {
             host: endpoint.host.clone(),
@@ -89,7 +89,7 @@ impl Client {
     }
 }
 
-fn hold(token: &str, expires_in: u64, asked: &Asked) -> Result<HeldToken, Error> {
+fn hold(token: &str, expires_in: u64, asked: &Asked) -> Result<HeldAnswer, Error> {
     let bad = |reason: &str| Error::Protocol { asked: asked.clone(), reason: reason.into() };
     if token.is_empty() {
         return Err(bad("its token service answered without a token"));
@@ -98,7 +98,7 @@ fn hold(token: &str, expires_in: u64, asked: &Asked) -> Result<HeldToken, Error>
         secret_header(&format!("Bearer {token}")).ok_or_else(|| bad("its token is not a header value"))?;
     let seconds = if expires_in == 0 { DEFAULT_SECONDS } else { expires_in.min(MOST_SECONDS) };
     // A tenth early: clocks and requests under way.
-    Ok(HeldToken { header, until: Instant::now() + Duration::from_millis(seconds * 900) })
+    Ok(HeldAnswer { header, until: Instant::now() + Duration::from_millis(seconds * 900) })
 }
 
 struct Service<'a> {

@@ -13,7 +13,7 @@ mod scope;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -36,12 +36,16 @@ enum Method {
     Bearer { realm: String, service: String },
 }
 
-struct HeldToken {
+/// How long a password is used before whoever has it is asked again: asking may mean a way to a client.
+const BASIC: Duration = Duration::from_secs(300);
+
+/// What goes into `Authorization`.
+struct HeldAnswer {
     header: HeaderValue,
     until: Instant,
 }
 
-type TokenSlot = Arc<tokio::sync::Mutex<Option<HeldToken>>>;
+type Slot = Arc<tokio::sync::Mutex<Option<HeldAnswer>>>;
 
 pub(crate) struct Authorizer {
     credentials: Arc<dyn Credentials>,
@@ -49,13 +53,13 @@ pub(crate) struct Authorizer {
     /// What a host wants for what we would ask for, where that is more: a mirror may know the
     /// repository by another name.
     wider: Mutex<HashMap<(String, Scopes), Scopes>>,
-    /// One lock per set of scopes: those who want the same token wait for one fetch.
-    tokens: Mutex<HashMap<(String, Scopes), TokenSlot>>,
+    /// One lock per set of scopes: those who want the same answer wait for one fetch.
+    answers: Mutex<HashMap<(String, Scopes), Slot>>,
 }
 
 impl Authorizer {
     pub(crate) fn new(credentials: Arc<dyn Credentials>) -> Self {
-        Self { credentials, methods: Mutex::default(), wider: Mutex::default(), tokens: Mutex::default() }
+        Self { credentials, methods: Mutex::default(), wider: Mutex::default(), answers: Mutex::default() }
     }
 
     async fn credential(&self, host: &str) -> Result<Option<Credential>, Error> {
@@ -63,7 +67,11 @@ impl Authorizer {
         asked.map_err(|source| Error::Credentials { host: host.to_owned(), source })
     }
 
-    fn wanted(&self, host: &str, scopes: &Scopes) -> Scopes {
+    /// What the answer is kept under: a password is good for everything.
+    fn wanted(&self, host: &str, scopes: &Scopes, method: &Method) -> Scopes {
+        if let Method::Basic = method {
+            return Scopes::default();
+        }
         let wider = self.wider.lock();
         wider.get(&(host.to_owned(), scopes.clone())).unwrap_or(scopes).clone()
     }
@@ -75,8 +83,8 @@ impl Authorizer {
         }
     }
 
-    fn slot(&self, host: &str, scopes: &Scopes) -> TokenSlot {
-        self.tokens.lock().entry((host.to_owned(), scopes.clone())).or_default().clone()
+    fn slot(&self, host: &str, scopes: &Scopes) -> Slot {
+        self.answers.lock().entry((host.to_owned(), scopes.clone())).or_default().clone()
     }
 }
 
@@ -89,22 +97,24 @@ impl Client {
         asked: &Asked,
     ) -> Result<Option<HeaderValue>, Error> {
         let method = self.authorizer.methods.lock().get(&endpoint.host).cloned();
-        match method {
-            None => Ok(None),
-            Some(Method::Basic) => {
-                Ok(self.authorizer.credential(&endpoint.host).await?.as_ref().and_then(basic))
-            }
-            Some(Method::Bearer { realm, service }) => {
-                let scopes = &self.authorizer.wanted(&endpoint.host, scopes);
-                let slot = self.authorizer.slot(&endpoint.host, scopes);
-                let mut held = slot.lock().await;
-                if let Some(token) = held.as_ref().filter(|token| token.until > Instant::now()) {
-                    return Ok(Some(token.header.clone()));
-                }
-                let token = self.fetch_token(endpoint, &realm, &service, scopes, asked).await?;
-                Ok(Some(held.insert(token).header.clone()))
-            }
+        let Some(method) = method else { return Ok(None) };
+        let scopes = &self.authorizer.wanted(&endpoint.host, scopes, &method);
+        let slot = self.authorizer.slot(&endpoint.host, scopes);
+        let mut held = slot.lock().await;
+        if let Some(answer) = held.as_ref().filter(|answer| answer.until > Instant::now()) {
+            return Ok(Some(answer.header.clone()));
         }
+        *held = match &method {
+            Method::Basic => {
+                let credential = self.authorizer.credential(&endpoint.host).await?;
+                let header = credential.as_ref().and_then(basic);
+                header.map(|header| HeldAnswer { header, until: Instant::now() + BASIC })
+            }
+            Method::Bearer { realm, service } => {
+                Some(self.fetch_token(endpoint, realm, service, scopes, asked).await?)
+            }
+        };
+        Ok(held.as_ref().map(|answer| answer.header.clone()))
     }
 
     /// The `Authorization` that answers a 401, or `None` if there is none (left) to give.
@@ -121,10 +131,10 @@ impl Client {
         let challenges: Vec<_> = challenges.flat_map(challenge::parse).collect();
         let Some((method, wanted)) = choose(&challenges) else { return Ok(None) };
         self.authorizer.widen(&endpoint.host, scopes, &wanted);
-        let scopes = self.authorizer.wanted(&endpoint.host, scopes);
-        self.authorizer.methods.lock().insert(endpoint.host.clone(), method);
-        self.forget(endpoint, &scopes, refused).await;
-        let answer = self.authorization(endpoint, &scopes, asked).await?;
+        self.authorizer.methods.lock().insert(endpoint.host.clone(), method.clone());
+        let scopes = &self.authorizer.wanted(&endpoint.host, scopes, &method);
+        self.forget(endpoint, scopes, refused).await;
+        let answer = self.authorization(endpoint, scopes, asked).await?;
         Ok(answer.filter(|answer| Some(answer) != refused))
     }
 

@@ -21,10 +21,11 @@ fn bearer() -> Auth {
 #[tokio::test]
 async fn basic_auth_is_given_when_asked_for_and_then_from_the_start() {
     let registry = registry(Auth::basic("me", "secret")).await;
-    let (client, _) = logged_in("me", "secret");
+    let (client, account) = logged_in("me", "secret");
     let app = reference(&registry, "app:v1");
     client.resolve(&app).await.unwrap();
     client.resolve(&app).await.unwrap();
+    assert_eq!(account.asked.load(Ordering::Relaxed), 1);
     let statuses: Vec<_> = registry.log().iter().map(|l| l.status).collect();
     assert_eq!(statuses, [Some(401), Some(200), Some(200)]);
     for client in [anonymous(), logged_in("me", "wrong").0, logged_in("<token>", "secret").0] {

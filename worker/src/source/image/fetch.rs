@@ -1,0 +1,129 @@
+//! From a pinned image to a snapshot: only the layers that are not here, unpacked while they arrive.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use slipway_model::{BlobDigest, ChainId, Hasher};
+use slipway_store::layer::{LayerInput, unpack};
+use slipway_store::{RecordType, Ref, Store};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::incoming::Incoming;
+use super::{Error, ImageSource, LayerProgress, LayerState, Origin, Pinned};
+
+/// Layers on their way at a time: as many as a registry is asked for at a time.
+const AT_ONCE: usize = 4;
+
+impl ImageSource {
+    /// The snapshot of the image; `None` if it has no layers. Dropping the future stops the transfers.
+    pub async fn fetch(
+        &self,
+        origin: Arc<dyn Origin>,
+        pinned: &Pinned,
+        record_type: RecordType,
+        progress: Arc<dyn LayerProgress>,
+    ) -> Result<Option<Ref>, Error> {
+        let Some(chain) = pinned.chain() else { return Ok(None) };
+        let turn = self.turn(chain);
+        let _mine = turn.lock().await;
+        match self.unpack(&origin, pinned, record_type, &progress).await {
+            // If one of our own blobs is damaged, it is pulled once more.
+            Err(Error::Layer { .. }) if self.forget_damaged(pinned).await? => {
+                self.unpack(&origin, pinned, record_type, &progress).await
+            }
+            result => result,
+        }
+    }
+
+    /// The lock of all who want this chain.
+    fn turn(&self, chain: ChainId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut fetching = self.fetching.lock();
+        fetching.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = fetching.get(&chain).and_then(std::sync::Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::new(tokio::sync::Mutex::new(()));
+        fetching.insert(chain, Arc::downgrade(&turn));
+        turn
+    }
+
+    async fn unpack(
+        &self,
+        origin: &Arc<dyn Origin>,
+        pinned: &Pinned,
+        record_type: RecordType,
+        progress: &Arc<dyn LayerProgress>,
+    ) -> Result<Option<Ref>, Error> {
+        let stop = CancellationToken::new();
+        let _stops_when_dropped = stop.clone().drop_guard();
+        let description = format!("pulled from {}", pinned.name);
+        let mut inputs = Vec::new();
+        let mut opened = Vec::new();
+        // Blobs stay at least until the snapshots that name them are there.
+        let mut leases = Vec::new();
+        for (descriptor, diff_id) in &pinned.layers {
+            leases.push(self.store.blobs().hold(&descriptor.digest));
+            let flag = Arc::new(AtomicBool::new(false));
+            opened.push(flag.clone());
+            let incoming = Incoming {
+                store: self.store.clone(),
+                origin: origin.clone(),
+                descriptor: descriptor.clone(),
+                progress: progress.clone(),
+                stop: stop.clone(),
+                runtime: Handle::current(),
+                opened: flag,
+            };
+            inputs.push(LayerInput {
+                descriptor: descriptor.clone(),
+                diff_id: *diff_id,
+                description: description.clone(),
+                open: Box::new(move || incoming.open()),
+            });
+        }
+        let name = pinned.name.clone();
+        let found = self
+            .blocking(move |store| {
+                let unpacked = unpack(store, inputs, record_type, AT_ONCE);
+                drop(leases);
+                unpacked.map_err(|source| Error::Layer { name, source: Box::new(source) })
+            })
+            .await?;
+        for ((descriptor, _), opened) in pinned.layers.iter().zip(opened) {
+            let state = if opened.load(Ordering::Relaxed) { LayerState::Done } else { LayerState::Exists };
+            progress.layer(&descriptor.digest, state, descriptor.size, descriptor.size);
+        }
+        Ok(found)
+    }
+
+    /// Removes layer blobs that are not what their names say; `false` if there are none. What damage
+    /// looks like to who unpacks it is anybody's guess, so all of the image's are looked at.
+    async fn forget_damaged(&self, pinned: &Pinned) -> Result<bool, Error> {
+        let layers: Vec<_> = pinned.layers.iter().map(|(descriptor, _)| descriptor.digest).collect();
+        self.blocking(move |store| {
+            let mut found = false;
+            for digest in layers {
+                if !is_whole(store, &digest)? {
+                    tracing::warn!(%digest, "a damaged blob is fetched again");
+                    store.blobs().remove(&digest)?;
+                    found = true;
+                }
+            }
+            Ok::<_, Error>(found)
+        })
+        .await
+    }
+}
+
+/// Also if it is not here: then there is nothing wrong with it.
+fn is_whole(store: &Store, digest: &BlobDigest) -> Result<bool, Error> {
+    let mut file = match store.blobs().open(digest) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(true),
+        Err(slipway_store::Error::WrongSize { .. }) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let mut hasher = Hasher::new();
+    Ok(std::io::copy(&mut file, &mut hasher).is_ok() && BlobDigest(hasher.finish()) == *digest)
+}
