@@ -49,6 +49,9 @@ pub(super) fn populate(dev: &OwnedFd, sandbox: bool) -> Attempt<()> {
         make_insecure(dev).doing("make the devices of insecure mode")?;
     }
     for (target, name) in LINKS {
+        if *name == "core" && !std::fs::exists(target).unwrap_or_default() {
+            continue;
+        }
         rustix::fs::symlinkat(*target, dev, *name).doing(format!("link /dev/{name}"))?;
     }
     Ok(())
@@ -72,6 +75,14 @@ pub(super) fn open_host_device(name: &str) -> io::Result<OwnedFd> {
         return Err(io::Error::other(format!("the host's /dev/{name} is not the device of that name")));
     }
     Ok(device)
+}
+
+/// The nodes of insecure mode as an OCI runtime's configuration lists them.
+pub(super) fn insecure_for_runtime() -> Vec<serde_json::Value> {
+    let device = |name: String, kind: &str, major: u32, minor: u32| serde_json::json!({ "path": format!("/dev/{name}"), "type": kind, "major": major, "minor": minor });
+    let characters = INSECURE.iter().map(|(name, major, minor)| device((*name).into(), "c", *major, *minor));
+    let loops = (0..LOOP_DEVICES).map(|number| device(format!("loop{number}"), "b", LOOP_MAJOR, number));
+    characters.chain(loops).collect()
 }
 
 fn make_insecure(dev: &OwnedFd) -> io::Result<()> {

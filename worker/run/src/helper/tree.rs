@@ -125,7 +125,9 @@ fn explain(context: &OwnedFd, error: io::Error) -> io::Error {
 fn remove_volatile_marker(work: &Path) {
     // Where one of them is missing there was nothing to remove. Our own directory, not one of the tree's.
     let incompatible = work.join("work/incompat");
-    let _ = std::fs::remove_dir(incompatible.join("volatile"));
+    let marker = incompatible.join("volatile");
+    let _ = std::fs::remove_file(marker.join("dirty"));
+    let _ = std::fs::remove_dir(marker);
     let _ = std::fs::remove_dir(incompatible);
 }
 
