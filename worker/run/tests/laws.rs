@@ -1,5 +1,6 @@
 //! What every executor keeps, run on each of them; an OCI runtime that is not installed is skipped.
 
+#[cfg(test)]
 mod laws {
     mod confinement;
     mod ending;

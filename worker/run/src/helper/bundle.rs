@@ -213,7 +213,7 @@ impl Invocation<'_> {
         }
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         let entries = log.lines().filter_map(|line| serde_json::from_str::<LogEntry>(line).ok());
-        let message = entries.filter(|entry| entry.level == "error").map(|entry| entry.msg).last()?;
+        let message = entries.filter(|entry| entry.level == "error").map(|entry| entry.msg).next_back()?;
         let Some(at) = message.find("exec: ").or_else(|| message.find("exec /")) else {
             let step = format!("start the container with {}", self.runtime.binary.display());
             return Some(Report::Failed(failure(step, message)));
