@@ -44,7 +44,8 @@ impl Executor for OciExecutor {
         stop: CancellationToken,
         started: Started,
     ) -> Result<Exit> {
-        launch(order(&self.options, spec, Runtime::Oci(self.runtime.clone()))?, io, stop, started).await
+        let Self { options, runtime } = self.clone();
+        launch(move || order(&options, spec, Runtime::Oci(runtime)), io, stop, started).await
     }
 }
 

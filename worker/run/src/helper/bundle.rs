@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
-use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::attempt::{Attempt, Doing, failure};
@@ -56,11 +56,7 @@ impl Bundle {
         let path = state.join(id);
         fs::create_dir_all(&path)?;
         let bundle = Self { path };
-        // SAFETY: a plain flag; this process has one thread.
-        if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        tree::enter_own_namespace()?;
         let memory = tree::new_filesystem("tmpfs", &[("mode", "711")], MountAttrFlags::empty())?;
         tree::attach_at(memory, &bundle.path)?;
         fs::create_dir(bundle.rootfs())?;

@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Dev, FileType, Mode, makedev};
+use rustix::fs::{AtFlags, Dev, FileType, Mode, makedev};
 use rustix::mount::MountAttrFlags;
 
 use super::attempt::{Attempt, Doing};
@@ -97,7 +97,9 @@ fn make_insecure(dev: &OwnedFd) -> io::Result<()> {
 }
 
 fn node(dev: impl AsFd, name: &str, kind: FileType, device: Dev) -> io::Result<()> {
-    Ok(rustix::fs::mknodat(dev, name, kind, Mode::from_raw_mode(0o666), device)?)
+    rustix::fs::mknodat(&dev, name, kind, Mode::empty(), device)?;
+    // Apart from the umask.
+    Ok(rustix::fs::chmodat(&dev, name, Mode::from_raw_mode(0o666), AtFlags::empty())?)
 }
 
 /// Whether a descriptor is the null device, which belongs to everybody.

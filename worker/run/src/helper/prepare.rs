@@ -139,7 +139,7 @@ fn attachment(mount: &Mount, of_trees: MountAttrFlags, files: &mut Files) -> Att
             let size = size.filter(|size| *size > 0).map(|size| size.to_string());
             let mut options = vec![("mode", mode.as_str())];
             options.extend(size.as_ref().map(|size| ("size", size.as_str())));
-            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | of_trees;
             let mount = tree::new_filesystem("tmpfs", &options, attributes).doing(step())?;
             (Source::Whole(mount), attributes)
         }

@@ -103,6 +103,18 @@ fn a_step_that_is_stopped_before_it_starts() {
 }
 
 #[test]
+fn a_future_that_is_dropped_takes_its_step_along() {
+    on_each(|case| {
+        let mut stdout =
+            case.start_and_drop(case.shell("trap '' TERM; echo started; sleep 1000 & sleep 1000"));
+        // The end of the file: nobody holds the writing end any more.
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stdout, &mut text).unwrap();
+        assert_eq!(text, "started\n", "{}", case.name);
+    });
+}
+
+#[test]
 fn want_of_memory_is_told() {
     on_each(|case| {
         if !fs::exists("/sys/fs/cgroup/memory/memory.limit_in_bytes").unwrap()

@@ -139,6 +139,30 @@ impl Case {
         readers
     }
 
+    /// Starts a process, waits for its first byte, and drops the future.
+    pub(super) fn start_and_drop(&self, spec: ProcessSpec) -> std::io::PipeReader {
+        let (stdout, stdout_writer) = std::io::pipe().unwrap();
+        let stderr = fs::File::options().write(true).open("/dev/null").unwrap();
+        let io = Stdio { stdin: None, stdout: stdout_writer.into(), stderr: stderr.into() };
+        self.runtime.block_on(async {
+            let readable = async {
+                loop {
+                    let mut poll = [rustix::event::PollFd::new(&stdout, rustix::event::PollFlags::IN)];
+                    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+                    if rustix::event::poll(&mut poll, Some(&now)).unwrap() > 0 {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::select! {
+                result = self.executor.run(spec, io, CancellationToken::new()) => panic!("{result:?}"),
+                () = readable => {}
+            }
+        });
+        stdout
+    }
+
     /// The output of a process that must succeed.
     #[track_caller]
     pub(super) fn output(&self, spec: ProcessSpec) -> String {
