@@ -1,7 +1,6 @@
-//! How long one trivial step takes: `bench [N] [ROOTFS]` runs `/bin/true` N times on an overlay over ROOTFS
-//! with the built-in runtime, one after the other, and with a network of its own.
-//!
-//! Without ROOTFS the tree is the host's static busybox alone.
+//! How long one trivial step takes: `bench [N] [RUNTIME]` runs `/bin/true` N times, one after the other, on an
+//! overlay over the host's static busybox: with the built-in runtime, on the host's network and on one of its
+//! own, and with RUNTIME (such as `runc`) where one is named.
 #![allow(clippy::print_stdout)]
 
 use std::fs::{self, File};
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use slipway_model::mount::{OverlayUpper, Tree};
-use slipway_run::{BuiltinExecutor, Executor, Network, Options, ProcessSpec, Stdio};
+use slipway_run::{BuiltinExecutor, Executor, Network, OciExecutor, Options, ProcessSpec, Stdio};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,23 +16,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let count = args.next().map_or(Ok(200), |count| count.parse())?;
     let directory = std::env::temp_dir().join(format!("slipway-bench-{}", std::process::id()));
-    let rootfs = match args.next() {
-        Some(rootfs) => PathBuf::from(rootfs),
-        None => busybox(&directory.join("rootfs"))?,
-    };
+    let rootfs = busybox(&directory.join("rootfs"))?;
+    let builtin = BuiltinExecutor::new(Options::default());
+    let mut rounds: Vec<(String, Network, Box<dyn Executor>)> = vec![
+        ("builtin".into(), Network::Host, Box::new(builtin.clone())),
+        ("builtin".into(), Network::None, Box::new(builtin)),
+    ];
+    if let Some(runtime) = args.next() {
+        let executor = OciExecutor::new(&runtime, directory.join("state"), Options::default())?;
+        rounds.push((runtime, Network::Host, Box::new(executor)));
+    }
     let runtime = tokio::runtime::Runtime::new()?;
-    for network in [Network::Host, Network::None] {
+    for (round, (name, network, executor)) in rounds.iter().enumerate() {
         let mut times = Vec::new();
         for number in 0..count {
-            let step = directory.join(format!("{network:?}-{number}"));
-            let spec = spec(&rootfs, &step, network)?;
+            let spec = spec(&rootfs, &directory.join(format!("{round}-{number}")), *network)?;
             let begin = Instant::now();
-            let exit = runtime.block_on(run(spec))?;
+            let exit = runtime.block_on(run(executor.as_ref(), spec))?;
             times.push(begin.elapsed());
             assert_eq!(exit.code(), 0);
         }
-        report(&format!("builtin, network {network:?}"), times);
+        report(&format!("{name}, network {network:?}"), times);
     }
+    Options::default().remove_control_group();
     fs::remove_dir_all(directory)?;
     Ok(())
 }
@@ -57,11 +62,11 @@ fn spec(rootfs: &Path, step: &Path, network: Network) -> std::io::Result<Process
     Ok(spec)
 }
 
-async fn run(spec: ProcessSpec) -> slipway_run::Result<slipway_run::Exit> {
+async fn run(executor: &dyn Executor, spec: ProcessSpec) -> slipway_run::Result<slipway_run::Exit> {
     let null = || File::options().write(true).open("/dev/null").map(Into::into);
     let io = |stdout, stderr| Stdio { stdin: None, stdout, stderr };
     let (Ok(stdout), Ok(stderr)) = (null(), null()) else { panic!("no /dev/null") };
-    BuiltinExecutor::new(Options::default()).run(spec, io(stdout, stderr), CancellationToken::new()).await
+    executor.run(spec, io(stdout, stderr), CancellationToken::new()).await
 }
 
 fn report(name: &str, mut times: Vec<Duration>) {

@@ -29,7 +29,8 @@ impl Executor for BuiltinExecutor {
         stop: CancellationToken,
         started: Started,
     ) -> Result<Exit> {
-        launch(order(&self.options, spec, Runtime::Builtin)?, io, stop, started).await
+        let options = self.options.clone();
+        launch(move || order(&options, spec, Runtime::Builtin), io, stop, started).await
     }
 }
 

@@ -49,3 +49,10 @@ pub struct Options {
     /// Steps' groups are made in `<parent>/slipway/<id>`; "" is the root of the hierarchy.
     pub cgroup_parent: String,
 }
+
+impl Options {
+    /// Removes the empty control group that steps' groups are made in; for a daemon that ends.
+    pub fn remove_control_group(&self) {
+        crate::cgroup::remove_ours(&self.cgroup_parent);
+    }
+}

@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::protocol::{self, HELPER_NAME, HELPER_SOCKET, Order, Report};
 use crate::{Error, Exit, Result, Started, Stdio, seccomp};
 
-/// Run an order to its end.
+/// Run an order to its end. It is made on the blocking thread, since it takes reading files.
 pub(crate) async fn launch(
-    order: Order,
+    order: impl FnOnce() -> Result<Order> + Send + 'static,
     io: Stdio,
     stop: CancellationToken,
     started: Started,
@@ -34,7 +34,7 @@ pub(crate) async fn launch(
     let socket = Arc::new(socket);
     let hang_up = HangUp(Arc::clone(&socket));
     let mut ended =
-        tokio::task::spawn_blocking(move || accompany(&socket, helper_socket, &order, io, started));
+        tokio::task::spawn_blocking(move || accompany(&socket, helper_socket, &order()?, io, started));
 
     tokio::select! {
         biased;

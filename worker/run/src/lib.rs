@@ -1,7 +1,7 @@
 //! Running one process in a tree: the only room that starts a step.
 //!
 //! A caller describes the process with a [`ProcessSpec`] and hands it to an [`Executor`]. There are two:
-//! [`BuiltinExecutor`] is a runtime of our own, `OciExecutor` drives runc or crun. Both re-execute this
+//! [`BuiltinExecutor`] is a runtime of our own, [`OciExecutor`] drives runc or crun. Both re-execute this
 //! binary as a *helper*, a small single-threaded process that does all that a threaded daemon must not:
 //! unsharing, mounting, forking. So a binary that runs steps begins its `main` with [`main_if_helper`].
 //!
@@ -20,6 +20,7 @@ mod helper;
 mod hosts;
 mod launch;
 mod mount;
+mod oci;
 mod protocol;
 mod resolv_conf;
 mod resources;
@@ -33,6 +34,7 @@ pub use exit::{Exit, Status, Usage};
 pub use helper::main_if_helper;
 pub use hosts::DEFAULT_HOSTNAME;
 pub use mount::{Mount, MountKind};
+pub use oci::OciExecutor;
 pub use resolv_conf::Dns;
 pub use resources::Resources;
 pub use spec::{HostIp, Network, ProcessSpec, Security, Ulimit};

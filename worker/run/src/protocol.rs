@@ -39,11 +39,18 @@ pub(crate) struct Order {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Runtime {
     Builtin,
-    /// `state` is a directory of the daemon's own; the bundle and the runtime's state live in it.
-    Oci {
-        binary: PathBuf,
-        state: PathBuf,
-    },
+    Oci(OciRuntime),
+}
+
+/// How to drive an OCI runtime.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OciRuntime {
+    /// Absolute.
+    pub(crate) binary: PathBuf,
+    /// A directory of the daemon's own; the bundles and the runtime's state live in it.
+    pub(crate) state: PathBuf,
+    /// Whether `run` knows `--keep`, so that the control group can be looked at before it goes.
+    pub(crate) can_keep: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -5,8 +5,9 @@
 //! | unified (v2) | always one; where it cannot be made, a step without limits goes without | `CLONE_INTO_CGROUP` |
 //! | per controller (v1, hybrid) | in the controllers that a limit needs, and in `memory` where a parent is named | writing its id |
 //!
-//! Groups are made at `<root>/<parent>/slipway/<id>` and removed after the step, `slipway` with the last of
-//! them. Nothing else of the hierarchy is ever removed. Parents that had to be made stay.
+//! Groups are made at `<root>/<parent>/slipway/<id>` and removed after the step. `slipway` stays until the
+//! daemon asks for its removal ([`remove_ours`]): steps come and go in parallel, and a runtime that is just
+//! making its group there must not lose the ground. Nothing else of the hierarchy is ever removed.
 
 mod v1;
 mod v2;
@@ -54,6 +55,29 @@ impl Groups {
         Ok(Self::default())
     }
 
+    /// Where an OCI runtime is to make the step's group: an absolute path in the hierarchy, or a systemd
+    /// slice as the build has written it.
+    pub(crate) fn path_for_runtime(parent: &str, id: &str) -> Attempt<String> {
+        if parent.contains(".slice") && parent.ends_with(':') {
+            return Ok(format!("{parent}{id}"));
+        }
+        Ok(Path::new("/").join(relative(parent)?).join(OURS).join(id).to_string_lossy().into_owned())
+    }
+
+    /// A group that an OCI runtime has made at such a path, only to be read.
+    pub(crate) fn of_runtime(path: &str) -> Self {
+        let (root, below) = (Path::new(ROOT), path.trim_start_matches('/'));
+        if is_unified(root) {
+            Self { unified: Some(root.join(below)), separate: Vec::new() }
+        } else {
+            Self { unified: None, separate: vec![("memory", root.join("memory").join(below))] }
+        }
+    }
+
+    pub(crate) fn is_host_unified() -> bool {
+        is_unified(Path::new(ROOT))
+    }
+
     pub(crate) fn unified(&self) -> bool {
         self.unified.is_some()
     }
@@ -98,9 +122,19 @@ impl Groups {
                     _ => break,
                 }
             }
-            // Fails while other steps have theirs in it.
-            path.parent().map(fs::remove_dir);
         }
+    }
+}
+
+/// Removes the empty `slipway` below a parent; while a step has its group in it, that does nothing.
+pub(crate) fn remove_ours(parent: &str) {
+    let Ok(below) = relative(parent).map(|parent| parent.join(OURS)) else { return };
+    let root = Path::new(ROOT);
+    let controllers = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    let hierarchies: Vec<_> = if is_unified(root) { vec![root.to_owned()] } else { controllers.collect() };
+    for hierarchy in hierarchies {
+        // It is not in every hierarchy.
+        let _ = fs::remove_dir(hierarchy.join(&below));
     }
 }
 
@@ -138,16 +172,11 @@ fn relative(parent: &str) -> Attempt<PathBuf> {
     Ok(path)
 }
 
-/// Makes a group and what is missing above it; another step may be removing `slipway` at the same time.
+/// Makes a group and what is missing above it.
 fn make(root: &Path, below: &Path) -> io::Result<PathBuf> {
     let path = root.join(below);
-    for _ in 0..10 {
-        match fs::create_dir_all(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => return other.map(|()| path),
-        }
-    }
-    Err(io::ErrorKind::NotFound.into())
+    fs::create_dir_all(&path)?;
+    Ok(path)
 }
 
 fn set(group: &Path, file: &str, value: &str) -> io::Result<()> {

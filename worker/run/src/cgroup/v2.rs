@@ -13,7 +13,6 @@ pub(super) fn create(root: &Path, below: &Path, resources: &Resources) -> io::Re
     if let Err(error) = limit(&path, resources) {
         // Nothing is in it yet; the caller never hears of it.
         let _ = fs::remove_dir(&path);
-        path.parent().map(fs::remove_dir);
         return Err(error);
     }
     Ok(path)

@@ -11,7 +11,7 @@
 //!    working directory and look for the command: a path like `/proc/self/fd/8` finds nothing to escape by.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -22,7 +22,7 @@ use super::attempt::{Attempt, Doing, failure};
 use super::prepare::{Attachment, Prepared, Source};
 use super::{devices, execute, in_root, limits, privileges, standard, tree};
 use crate::cgroup::Groups;
-use crate::protocol::{self, Failure, Order, Report};
+use crate::protocol::{self, Failure, HELPER_SOCKET, Order, Report};
 use crate::{NotStarted, Security};
 
 /// What process 1 needs of its parent, whose memory it is a copy of.
@@ -51,14 +51,21 @@ impl From<NotStarted> for Refusal {
     }
 }
 
-/// The number under which the reporting socket survives step 4.
-const REPORT: i32 = 3;
+/// The number of the reporting socket from the beginning: that of the helper's own socket, which must not
+/// stay open here.
+const REPORT: i32 = HELPER_SOCKET;
+
+/// Where mounts are attached, one upon the other, until the step's root is entered: a directory that every host
+/// has (it is how the helper was started). Never `/` itself: what is mounted on the host's root would be what
+/// `enter_root` lets go of, in place of the host's root.
+const SCRATCH: &str = "/proc";
 
 impl Container<'_> {
     /// Becomes the command, or tells the helper why not.
     pub(super) fn become_command(&self, report: UnixStream) -> ! {
+        let Ok(report) = take_place_of_socket(report) else { exit_now() };
         let refusal = match self.set_up() {
-            Ok(home) => self.execute(&report, &home),
+            Ok(home) => self.execute(&home),
             Err(failure) => failure.into(),
         };
         let message = match refusal {
@@ -78,11 +85,11 @@ impl Container<'_> {
         self.groups.enter()?;
         mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .doing("detach the mounts from the host's")?;
+        let mounts = self.take_mounts()?;
         let root = self.attach_root().doing("attach the root tree")?;
         standard::mount_all(&root, self.order, self.groups)?;
-        tree::attach_at(&self.prepared.memory, "/").doing("attach the files of the step")?;
-        for attachment in &self.prepared.attachments {
-            attach(&root, &self.prepared.memory, attachment)?;
+        for (attachment, mount) in self.prepared.attachments.iter().zip(&mounts) {
+            attach(&root, &attachment.destination, mount)?;
         }
         if spec.readonly_root {
             let readonly = MountAttrFlags::MOUNT_ATTR_RDONLY;
@@ -94,27 +101,46 @@ impl Container<'_> {
         Ok(self.prepared.home.clone())
     }
 
+    /// What is to be mounted, as detached mounts. Parts are taken here, while nothing lies on their wholes yet:
+    /// for the kernel, `..` of a root leads to what is mounted on it.
+    fn take_mounts(&self) -> Attempt<Vec<OwnedFd>> {
+        let memory = &self.prepared.memory;
+        tree::attach_at(memory, SCRATCH).doing("attach the files of the step")?;
+        let take = |attachment: &Attachment| -> io::Result<OwnedFd> {
+            match &attachment.source {
+                Source::Whole(mount) => Ok(rustix::io::fcntl_dupfd_cloexec(mount, 0)?),
+                Source::File { name } => part(memory, name, attachment.attributes),
+                Source::Part { of, selector } => {
+                    tree::attach_at(of, SCRATCH)?;
+                    part(of, selector, attachment.attributes)
+                }
+            }
+        };
+        let attachments = self.prepared.attachments.iter();
+        attachments.map(|one| take(one).doing(format!("mount on {:?}", one.destination))).collect()
+    }
+
     /// The root as a mount of this namespace. For a read-only one a second mount of the same tree is taken,
     /// since the helper has to remove mount stubs through the first.
     fn attach_root(&self) -> io::Result<OwnedFd> {
-        tree::attach_at(&self.prepared.root, "/")?;
+        tree::attach_at(&self.prepared.root, SCRATCH)?;
         if !self.order.spec.readonly_root {
             return Ok(rustix::io::fcntl_dupfd_cloexec(&self.prepared.root, 0)?);
         }
         let root = tree::bind(&self.prepared.root, MountAttrFlags::empty())?;
-        tree::attach_at(&root, "/")?;
+        tree::attach_at(&root, SCRATCH)?;
         Ok(root)
     }
 
     /// Steps 3 and 4. Returns only what went wrong.
-    fn execute(&self, report: &UnixStream, home: &str) -> Refusal {
-        match self.give_up_privileges(report) {
+    fn execute(&self, home: &str) -> Refusal {
+        match self.give_up_privileges() {
             Ok(()) => execute::execute(&self.order.spec.args, &self.order.spec.env, home).into(),
             Err(failure) => failure.into(),
         }
     }
 
-    fn give_up_privileges(&self, report: &UnixStream) -> Attempt<()> {
+    fn give_up_privileges(&self) -> Attempt<()> {
         let spec = &self.order.spec;
         limits::apply(&spec.ulimits)?;
         rustix::process::umask(Mode::from_raw_mode(0o022));
@@ -126,7 +152,7 @@ impl Container<'_> {
         };
         privileges::reduce(spec.security, self.order.capabilities, filter, &self.prepared.user)?;
         die_with_helper().doing("tie the process to its helper")?;
-        close_all_but(report.as_raw_fd()).doing("close what was inherited")?;
+        close_all_after_report().doing("close what was inherited")?;
         change_directory(spec.cwd())
     }
 }
@@ -141,54 +167,23 @@ fn die_with_helper() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
-/// What a mount's source leads to, as a detached mount.
-fn open_source<'a>(
-    source: &'a Source,
-    memory: &OwnedFd,
-    attributes: MountAttrFlags,
-) -> io::Result<SourceMount<'a>> {
-    let part = |of: &OwnedFd, selector: &str| {
-        let explain =
-            |error: io::Error| io::Error::new(error.kind(), format!("{selector:?} of its source: {error}"));
-        let part = in_root::open(of, selector, OFlags::PATH).map_err(explain)?;
-        Ok(SourceMount::Owned(tree::bind(&part, attributes)?))
-    };
-    match source {
-        Source::Whole(mount) => Ok(SourceMount::Borrowed(mount)),
-        Source::File { name } => part(memory, name),
-        Source::Part { of, selector } => {
-            tree::attach_at(of, "/")?;
-            part(of, selector)
-        }
-    }
-}
-
-/// A mount that is the helper's, or one taken from it.
-enum SourceMount<'a> {
-    Borrowed(&'a OwnedFd),
-    Owned(OwnedFd),
-}
-
-impl AsFd for SourceMount<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Borrowed(mount) => mount.as_fd(),
-            Self::Owned(mount) => mount.as_fd(),
-        }
-    }
+/// What a path leads to in an attached mount, as a detached one.
+pub(super) fn part(of: &OwnedFd, selector: &str, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+    let explain =
+        |error: io::Error| io::Error::new(error.kind(), format!("{selector:?} of its source: {error}"));
+    let part = in_root::open(of, selector, OFlags::PATH).map_err(explain)?;
+    tree::bind(&part, attributes)
 }
 
 /// Mounts one of the build's mounts where its destination leads inside the root.
-fn attach(root: &OwnedFd, memory: &OwnedFd, attachment: &Attachment) -> Attempt<()> {
-    let Attachment { destination, source, attributes } = attachment;
+fn attach(root: &OwnedFd, destination: &str, mount: &OwnedFd) -> Attempt<()> {
     let step = || format!("mount on {destination:?}");
-    let mount = open_source(source, memory, *attributes).doing(step())?;
-    let make = devices::kind_to_make(&mount).doing(step())?;
+    let make = devices::kind_to_make(mount).doing(step())?;
     let place = in_root::make(root, destination, make).doing(step())?;
     if is_proc(&place).doing(step())? {
         return Err(failure(step(), "it is inside /proc"));
     }
-    tree::attach(&mount, &place).doing(step())
+    tree::attach(mount, &place).doing(step())
 }
 
 /// Covering parts of `/proc` would let a build fake what the runtime and the kernel say there.
@@ -202,7 +197,13 @@ fn enter_root(root: &OwnedFd) -> io::Result<()> {
     rustix::process::pivot_root(c".", c".")?;
     // The old root is now mounted on the new one's.
     unmount(c".", UnmountFlags::DETACH)?;
-    Ok(rustix::process::chdir(c"/")?)
+    rustix::process::chdir(c"/")?;
+    // Whatever was left on top of the root could be reached by this path.
+    let (above, root) = (rustix::fs::stat(c"/..")?, in_root::stat(root)?);
+    if (above.st_dev, above.st_ino) != (root.st_dev, root.st_ino) {
+        return Err(io::Error::other("the root's parent is another directory"));
+    }
+    Ok(())
 }
 
 /// Keyrings know no namespaces: without one of its own the step would see the daemon's.
@@ -234,19 +235,25 @@ fn own_streams(uid: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives the reporting socket its number.
+fn take_place_of_socket(report: UnixStream) -> io::Result<UnixStream> {
+    // SAFETY: whoever owned the number is a caller that never returns in this process.
+    unsafe {
+        if libc::dup3(report.as_raw_fd(), REPORT, libc::O_CLOEXEC) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(UnixStream::from_raw_fd(REPORT))
+    }
+}
+
 /// Leaves 0 to 2 and the reporting socket, which closes by itself in `execve`.
 ///
 /// The numbers that are closed here belong to values of callers that never return: the process becomes
 /// another, or ends by `_exit`.
-fn close_all_but(report: i32) -> io::Result<()> {
+fn close_all_after_report() -> io::Result<()> {
     // SAFETY: plain numbers; see above for who owns what is closed.
-    unsafe {
-        if report != REPORT && libc::dup3(report, REPORT, libc::O_CLOEXEC) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if libc::syscall(libc::SYS_close_range, REPORT + 1, u32::MAX, 0) < 0 {
-            return Err(io::Error::last_os_error());
-        }
+    if unsafe { libc::syscall(libc::SYS_close_range, REPORT + 1, u32::MAX, 0) } < 0 {
+        return Err(io::Error::last_os_error());
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Dev, FileType, Mode, makedev};
+use rustix::fs::{AtFlags, Dev, FileType, Mode, makedev};
 use rustix::mount::MountAttrFlags;
 
 use super::attempt::{Attempt, Doing};
@@ -49,6 +49,9 @@ pub(super) fn populate(dev: &OwnedFd, sandbox: bool) -> Attempt<()> {
         make_insecure(dev).doing("make the devices of insecure mode")?;
     }
     for (target, name) in LINKS {
+        if *name == "core" && !std::fs::exists(target).unwrap_or_default() {
+            continue;
+        }
         rustix::fs::symlinkat(*target, dev, *name).doing(format!("link /dev/{name}"))?;
     }
     Ok(())
@@ -74,6 +77,14 @@ pub(super) fn open_host_device(name: &str) -> io::Result<OwnedFd> {
     Ok(device)
 }
 
+/// The nodes of insecure mode as an OCI runtime's configuration lists them.
+pub(super) fn insecure_for_runtime() -> Vec<serde_json::Value> {
+    let device = |name: String, kind: &str, major: u32, minor: u32| serde_json::json!({ "path": format!("/dev/{name}"), "type": kind, "major": major, "minor": minor });
+    let characters = INSECURE.iter().map(|(name, major, minor)| device((*name).into(), "c", *major, *minor));
+    let loops = (0..LOOP_DEVICES).map(|number| device(format!("loop{number}"), "b", LOOP_MAJOR, number));
+    characters.chain(loops).collect()
+}
+
 fn make_insecure(dev: &OwnedFd) -> io::Result<()> {
     rustix::fs::mkdirat(dev, "net", Mode::from_raw_mode(0o755))?;
     for (name, major, minor) in INSECURE {
@@ -86,7 +97,9 @@ fn make_insecure(dev: &OwnedFd) -> io::Result<()> {
 }
 
 fn node(dev: impl AsFd, name: &str, kind: FileType, device: Dev) -> io::Result<()> {
-    Ok(rustix::fs::mknodat(dev, name, kind, Mode::from_raw_mode(0o666), device)?)
+    rustix::fs::mknodat(&dev, name, kind, Mode::empty(), device)?;
+    // Apart from the umask.
+    Ok(rustix::fs::chmodat(&dev, name, Mode::from_raw_mode(0o666), AtFlags::empty())?)
 }
 
 /// Whether a descriptor is the null device, which belongs to everybody.

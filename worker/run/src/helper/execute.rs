@@ -29,7 +29,7 @@ pub(super) fn execute(args: &[String], env: &[String], home: &str) -> NotStarted
 }
 
 /// The last of equal names wins, in the place of the first; `HOME` is added where it is missing or empty.
-fn environment(entries: &[String], home: &str) -> Vec<String> {
+pub(super) fn environment(entries: &[String], home: &str) -> Vec<String> {
     let name = |entry: &str| entry.split_once('=').map_or(entry, |(name, _)| name).to_owned();
     let mut env: Vec<String> = Vec::with_capacity(entries.len() + 1);
     let mut set = |entry: &String| match env.iter_mut().find(|earlier| name(earlier) == name(entry)) {

@@ -25,9 +25,10 @@
 //! | `stubs` | mount points that must not stay |
 //! | `supervise` | the part after the clone: wait, kill, count |
 //! | `container` | process 1, up to `execve`; with `standard`, `devices`, `masks`, `privileges`, `execute` |
-//! | `bundle` | the same through an OCI runtime |
+//! | `bundle`, `runtime_config` | the same through an OCI runtime |
 
 mod attempt;
+mod bundle;
 mod container;
 mod devices;
 mod execute;
@@ -36,6 +37,7 @@ mod limits;
 mod masks;
 mod prepare;
 mod privileges;
+mod runtime_config;
 mod standard;
 mod stubs;
 mod supervise;
@@ -88,7 +90,7 @@ fn serve() -> io::Result<()> {
     let Some(filter) = protocol::read_frame(&mut socket)? else { return Ok(()) };
     let report = match &order.runtime {
         Runtime::Builtin => supervise::run(&order, &filter, &socket),
-        Runtime::Oci { .. } => Err(failure("x", "y")),
+        Runtime::Oci(runtime) => bundle::run(&order, runtime, &socket),
     };
     protocol::write_message(&mut socket, &report.unwrap_or_else(Report::Failed))
 }

@@ -7,11 +7,12 @@ use rustix::mount::MountAttrFlags;
 
 use super::attempt::{Attempt, Doing};
 use super::in_root::{self, Make};
+use super::standard;
 use super::stubs::{self, Stubs};
 use super::tree;
 use super::user::{self, User};
 use crate::mount::MountKind;
-use crate::protocol::Order;
+use crate::protocol::{Order, Runtime};
 use crate::{Mount, Security};
 
 /// A tree that is open, and what is to be mounted in it.
@@ -34,6 +35,20 @@ pub(super) struct Attachment {
     pub(super) attributes: MountAttrFlags,
 }
 
+impl Attachment {
+    /// Of a bind mount, for an OCI runtime; attributes of the source do not reach its clone there by themselves.
+    pub(super) fn options_for_runtime(&self) -> Vec<&'static str> {
+        let named = [
+            (MountAttrFlags::MOUNT_ATTR_RDONLY, "ro"),
+            (MountAttrFlags::MOUNT_ATTR_NOSUID, "nosuid"),
+            (MountAttrFlags::MOUNT_ATTR_NODEV, "nodev"),
+            (MountAttrFlags::MOUNT_ATTR_NOEXEC, "noexec"),
+        ];
+        let set = named.into_iter().filter(|(flag, _)| self.attributes.contains(*flag));
+        std::iter::once("rbind").chain(set.map(|(_, name)| name)).collect()
+    }
+}
+
 /// Parts are taken after their whole has been attached: kernels before 6.15 do not clone what is detached.
 pub(super) enum Source {
     Whole(OwnedFd),
@@ -50,8 +65,8 @@ pub(super) enum Source {
 
 pub(super) fn prepare(order: &Order) -> Attempt<Prepared> {
     let spec = &order.spec;
-    let root =
-        tree::open_detached(&spec.root, tree_attributes(spec.security)).doing("mount the root tree")?;
+    let root = tree::open_detached(&spec.root, tree_attributes(order)).doing("mount the root tree")?;
+    standard::check_places(&root)?;
     let user = user::resolve(&root, &spec.user)?;
     make_working_directory(order, &root, &user)?;
     let mut files = Files::new()?;
@@ -63,10 +78,12 @@ pub(super) fn prepare(order: &Order) -> Attempt<Prepared> {
 
 /// A sandboxed step may make device nodes but must not open them: they would be the host's devices.
 /// Attributes stay with the mount, and a step without `CAP_SYS_ADMIN` cannot change them.
-fn tree_attributes(security: Security) -> MountAttrFlags {
-    match security {
-        Security::Sandbox => MountAttrFlags::MOUNT_ATTR_NODEV,
-        Security::Insecure => MountAttrFlags::empty(),
+///
+/// An OCI runtime guards devices itself, with a control group.
+fn tree_attributes(order: &Order) -> MountAttrFlags {
+    match (order.spec.security, &order.runtime) {
+        (Security::Sandbox, Runtime::Builtin) => MountAttrFlags::MOUNT_ATTR_NODEV,
+        _ => MountAttrFlags::empty(),
     }
 }
 
@@ -90,7 +107,7 @@ fn attachments(order: &Order, files: &mut Files) -> Attempt<Vec<Attachment>> {
         }
     }
     for mount in &order.spec.mounts {
-        let attachment = attachment(mount, order.spec.security, files)?;
+        let attachment = attachment(mount, tree_attributes(order), files)?;
         match attachments.iter_mut().find(|earlier| earlier.destination == attachment.destination) {
             Some(earlier) => *earlier = attachment,
             None => attachments.push(attachment),
@@ -104,12 +121,12 @@ const DATA: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
-fn attachment(mount: &Mount, security: Security, files: &mut Files) -> Attempt<Attachment> {
+fn attachment(mount: &Mount, of_trees: MountAttrFlags, files: &mut Files) -> Attempt<Attachment> {
     let destination = absolute(&mount.destination);
     let step = || format!("prepare the mount on {destination}");
     let (source, attributes) = match &mount.kind {
         MountKind::Tree { tree, selector, readonly } => {
-            let attributes = tree_attributes(security) | tree::readonly_if(*readonly);
+            let attributes = of_trees | tree::readonly_if(*readonly);
             let mount = tree::open_detached(tree, attributes).doing(step())?;
             let source = match selector.as_deref() {
                 None | Some("" | "/" | ".") => Source::Whole(mount),
@@ -122,7 +139,7 @@ fn attachment(mount: &Mount, security: Security, files: &mut Files) -> Attempt<A
             let size = size.filter(|size| *size > 0).map(|size| size.to_string());
             let mut options = vec![("mode", mode.as_str())];
             options.extend(size.as_ref().map(|size| ("size", size.as_str())));
-            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | of_trees;
             let mount = tree::new_filesystem("tmpfs", &options, attributes).doing(step())?;
             (Source::Whole(mount), attributes)
         }

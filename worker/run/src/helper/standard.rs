@@ -26,8 +26,26 @@ const PTS: &[(&str, &str)] = &[("ptmxmode", "0666"), ("mode", "0620"), ("gid", "
 const SHM: &[(&str, &str)] = &[("mode", "1777"), ("size", "65536k")];
 const DEV: &[(&str, &str)] = &[("mode", "755"), ("size", "65536k")];
 
+/// Refuses a tree in which something other than a directory stands where they go. Also for OCI runtimes, of
+/// which some follow a link there.
+pub(super) fn check_places(root: &OwnedFd) -> Attempt<()> {
+    for place in ["/proc", "/dev", "/sys"] {
+        let step = || format!("mount on {place}");
+        match in_root::open(root, place, OFlags::PATH | OFlags::NOFOLLOW) {
+            Ok(found) if in_root::kind(&found).doing(step())? != FileType::Directory => {
+                return Err(failure(step(), "the image has something other than a directory there"));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failure(step(), error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Mounts all of them on the (attached) root.
 pub(super) fn mount_all(root: &OwnedFd, order: &Order, groups: &Groups) -> Attempt<()> {
+    // Once more: the tree may have changed since.
+    check_places(root)?;
     let sandbox = order.spec.security == Security::Sandbox;
     let wanted = |destination: &str| !order.spec.mounts.iter().any(|mount| mount.destination == destination);
 
@@ -80,14 +98,6 @@ fn mount(
     attributes: MountAttrFlags,
 ) -> Attempt<OwnedFd> {
     let step = || format!("mount {kind} on {place}");
-    match in_root::open(root, place, OFlags::PATH | OFlags::NOFOLLOW) {
-        Ok(found) if in_root::kind(&found).doing(step())? != FileType::Directory => {
-            return Err(failure(step(), "the image has something other than a directory there"));
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failure(step(), error)),
-    }
     let place = in_root::make(root, place, Make::Directory).doing(step())?;
     let mount = tree::new_filesystem(kind, options, attributes).doing(step())?;
     tree::attach(&mount, &place).doing(step())?;

@@ -111,8 +111,8 @@ fn accompany(child: &Child, report: &UnixStream, daemon: &UnixStream, groups: &G
             kill(child)?;
         }
     }
-    let exit = reap(child, groups).doing("wait for the step")?;
-    Ok(refused.unwrap_or(Report::Exited(exit)))
+    let (status, usage) = wait(child.pid).doing("wait for the step")?;
+    Ok(refused.unwrap_or_else(|| Report::Exited(Exit { status, oom_killed: groups.oom_killed(), usage })))
 }
 
 /// The kernel kills the rest of the namespace when its process 1 dies.
@@ -123,14 +123,14 @@ fn kill(child: &Child) -> Result<(), Failure> {
     }
 }
 
-/// Process 1 can be reaped once all others of its namespace are gone.
-fn reap(child: &Child, groups: &Groups) -> io::Result<Exit> {
+/// Reaps a child. Process 1 of a namespace can be reaped once all others of it are gone.
+pub(super) fn wait(pid: libc::pid_t) -> io::Result<(Status, Usage)> {
     let mut status = 0;
     // SAFETY: all zeroes is a valid `rusage`.
     let mut used: libc::rusage = unsafe { std::mem::zeroed() };
     loop {
         // SAFETY: both structures outlive the call.
-        if unsafe { libc::wait4(child.pid, &mut status, 0, &mut used) } >= 0 {
+        if unsafe { libc::wait4(pid, &mut status, 0, &mut used) } >= 0 {
             break;
         }
         let error = io::Error::last_os_error();
@@ -143,10 +143,10 @@ fn reap(child: &Child, groups: &Groups) -> io::Result<Exit> {
     } else {
         Status::Code(libc::WEXITSTATUS(status))
     };
-    Ok(Exit { status, oom_killed: groups.oom_killed(), usage: usage(&used) })
+    Ok((status, usage(&used)))
 }
 
-pub(super) fn usage(used: &libc::rusage) -> Usage {
+fn usage(used: &libc::rusage) -> Usage {
     let time = |time: libc::timeval| {
         Duration::from_secs(time.tv_sec.try_into().unwrap_or_default())
             + Duration::from_micros(time.tv_usec.try_into().unwrap_or_default())

@@ -1,25 +1,25 @@
 //! Trees, files and memory as detached mounts: descriptors that nobody sees until they are attached.
 //!
 //! Overlays go through the new mount API: `lowerdir+` takes one layer per call, so hundreds of layers need
-//! no page-sized option string. A kernel before 6.8 takes the same list as one `lowerdir` value, as far as
-//! it fits.
+//! no page-sized option string. A kernel before 6.8 gets the whole list by `mount(2)` as far as a page holds
+//! it, in a mount namespace of the helper's own, and the mount is cloned from there.
 //!
 //! Every overlay is mounted `volatile`: without it, unmounting flushes the whole filesystem below, once per
 //! step. The price is that a machine that crashes may keep a half-written upper directory; whoever commits
 //! one has to make it durable first. The marker by which overlayfs would refuse to mount the same directory
 //! again is removed right away, for that reason.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
-use rustix::io::Errno;
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, mount_change, move_mount, open_tree,
 };
 use slipway_model::mount::{OverlayUpper, Tree};
 
@@ -55,26 +55,31 @@ pub(super) fn bind(source: impl AsFd, attributes: MountAttrFlags) -> io::Result<
     Ok(tree)
 }
 
-fn overlay(
-    lowers: &[impl AsRef<Path>],
-    upper: Option<&OverlayUpper>,
-    extra: MountAttrFlags,
-) -> io::Result<OwnedFd> {
+fn overlay(lowers: &[PathBuf], upper: Option<&OverlayUpper>, extra: MountAttrFlags) -> io::Result<OwnedFd> {
+    let Some((first, further)) = lowers.split_first() else {
+        return Err(io::Error::other("an overlay needs at least one layer"));
+    };
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    match set_path(&context, "lowerdir+", first) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            return overlay_by_mount(lowers, upper, extra);
+        }
+        other => other?,
+    }
     let create = || -> io::Result<()> {
-        fsconfig_set_string(context.as_fd(), "source", "overlay")?;
-        add_lowers(&context, lowers)?;
+        for lower in further {
+            set_path(&context, "lowerdir+", lower)?;
+        }
         if let Some(OverlayUpper { upper, work }) = upper {
-            fsconfig_set_string(context.as_fd(), "upperdir", upper.as_path())?;
-            fsconfig_set_string(context.as_fd(), "workdir", work.as_path())?;
+            set_path(&context, "upperdir", upper)?;
+            set_path(&context, "workdir", work)?;
             fsconfig_set_flag(context.as_fd(), "volatile")?;
         }
-        // What a layer would otherwise depend on: the kernel's defaults for what it records in the upper.
-        for (key, value) in [("index", "off"), ("redirect_dir", "off"), ("metacopy", "off")] {
-            fsconfig_set_string(context.as_fd(), key, value)?;
+        fsconfig_set_string(context.as_fd(), "source", "overlay")?;
+        for (key, value) in DEFAULTS {
+            fsconfig_set_string(context.as_fd(), *key, *value)?;
         }
-        fsconfig_create(context.as_fd())?;
-        Ok(())
+        Ok(fsconfig_create(context.as_fd())?)
     };
     create().map_err(|error| explain(&context, error))?;
     if let Some(OverlayUpper { work, .. }) = upper {
@@ -83,31 +88,81 @@ fn overlay(
     Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, extra)?)
 }
 
-fn add_lowers(context: &OwnedFd, lowers: &[impl AsRef<Path>]) -> io::Result<()> {
-    for (index, lower) in lowers.iter().enumerate() {
-        match fsconfig_set_string(context.as_fd(), "lowerdir+", lower.as_ref()) {
-            Err(Errno::INVAL) if index == 0 => return add_lowers_at_once(context, lowers),
-            other => other?,
-        }
+/// What an upper directory records must not depend on how the kernel was configured.
+const DEFAULTS: &[(&str, &str)] = &[("index", "off"), ("redirect_dir", "off"), ("metacopy", "off")];
+
+/// As long as a string of `fsconfig(2)` may be.
+const MAX_STRING: usize = 255;
+
+/// A longer path is handed over open, which kernels from 6.13 on understand.
+fn set_path(context: &OwnedFd, key: &str, path: &Path) -> io::Result<()> {
+    if path.as_os_str().len() <= MAX_STRING {
+        return Ok(fsconfig_set_string(context.as_fd(), key, path)?);
     }
-    Ok(())
+    let directory = super::in_root::open_host(path)?;
+    Ok(fsconfig_set_fd(context.as_fd(), key, directory.as_fd())?)
 }
 
-fn add_lowers_at_once(context: &OwnedFd, lowers: &[impl AsRef<Path>]) -> io::Result<()> {
-    let mut list = Vec::new();
-    for lower in lowers {
-        if !list.is_empty() {
-            list.push(b':');
+/// Where the older way mounts for a moment: a directory that every host has.
+const SCRATCH: &CStr = c"/proc";
+
+/// `mount(2)` takes one page of options, and the smallest page is this.
+const MAX_OPTIONS: usize = 4096;
+
+fn overlay_by_mount(
+    lowers: &[PathBuf],
+    upper: Option<&OverlayUpper>,
+    extra: MountAttrFlags,
+) -> io::Result<OwnedFd> {
+    let mut options = b"lowerdir=".to_vec();
+    for (index, lower) in lowers.iter().enumerate() {
+        if index > 0 {
+            options.push(b':');
         }
-        for byte in lower.as_ref().as_os_str().as_bytes() {
-            if matches!(byte, b':' | b'\\' | b',') {
-                list.push(b'\\');
-            }
-            list.push(*byte);
-        }
+        push_escaped(&mut options, lower, b":\\,");
     }
-    let list = CString::new(list)?;
-    Ok(fsconfig_set_string(context.as_fd(), "lowerdir", list.as_c_str())?)
+    if let Some(OverlayUpper { upper, work }) = upper {
+        options.extend(b",upperdir=");
+        push_escaped(&mut options, upper, b"\\,");
+        options.extend(b",workdir=");
+        push_escaped(&mut options, work, b"\\,");
+        options.extend(b",volatile");
+    }
+    for (key, value) in DEFAULTS {
+        options.extend(format!(",{key}={value}").as_bytes());
+    }
+    if options.len() >= MAX_OPTIONS {
+        return Err(io::Error::other(format!("{} layers do not fit a mount of this kernel", lowers.len())));
+    }
+    enter_own_namespace()?;
+    let options = CString::new(options)?;
+    rustix::mount::mount(c"overlay", SCRATCH, c"overlay", MountFlags::empty(), Some(options.as_c_str()))?;
+    if let Some(OverlayUpper { work, .. }) = upper {
+        remove_volatile_marker(work);
+    }
+    let mounted = rustix::fs::openat(CWD, SCRATCH, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let mount = bind(&mounted, extra)?;
+    drop(mounted);
+    rustix::mount::unmount(SCRATCH, UnmountFlags::DETACH)?;
+    Ok(mount)
+}
+
+fn push_escaped(options: &mut Vec<u8>, path: &Path, special: &[u8]) {
+    for byte in path.as_os_str().as_bytes() {
+        if special.contains(byte) {
+            options.push(b'\\');
+        }
+        options.push(*byte);
+    }
+}
+
+/// From here on, nothing that this (single-threaded) process mounts is seen by others.
+pub(super) fn enter_own_namespace() -> io::Result<()> {
+    // SAFETY: a plain flag.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?)
 }
 
 /// The kernel's own words, where it left some in the context ("e overlay: …").
@@ -125,7 +180,9 @@ fn explain(context: &OwnedFd, error: io::Error) -> io::Error {
 fn remove_volatile_marker(work: &Path) {
     // Where one of them is missing there was nothing to remove. Our own directory, not one of the tree's.
     let incompatible = work.join("work/incompat");
-    let _ = std::fs::remove_dir(incompatible.join("volatile"));
+    let marker = incompatible.join("volatile");
+    let _ = std::fs::remove_file(marker.join("dirty"));
+    let _ = std::fs::remove_dir(marker);
     let _ = std::fs::remove_dir(incompatible);
 }
 
@@ -174,4 +231,54 @@ pub(crate) fn set_attributes(mount: impl AsFd, attributes: MountAttrFlags, below
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In a thread of its own, so that its namespace goes with it.
+    #[test]
+    fn the_older_way_mounts_the_same() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: needs root");
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let lowers = [path("a:b,c"), path("plain")];
+        std::fs::write(lowers[0].join("upper-one"), "1").unwrap();
+        std::fs::write(lowers[1].join("lower-one"), "2").unwrap();
+        let upper = OverlayUpper { upper: path("up,per"), work: path("work") };
+        for way in [overlay, overlay_by_mount] {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mount = way(&lowers, Some(&upper), MountAttrFlags::empty()).unwrap();
+                    for (name, text) in [("upper-one", b"1"), ("lower-one", b"2")] {
+                        let found = super::super::in_root::read(&mount, name, 9).unwrap();
+                        assert_eq!(found.as_deref(), Some(&text[..]));
+                    }
+                });
+            });
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_a_string() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: needs root");
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let long = directory.path().join("x".repeat(200)).join("y".repeat(200));
+        let other = directory.path().join("other");
+        for path in [&long, &other] {
+            std::fs::create_dir_all(path).unwrap();
+        }
+        overlay(&[long, other], None, MountAttrFlags::MOUNT_ATTR_RDONLY).unwrap();
+    }
 }

@@ -101,7 +101,7 @@ fn find(text: &str, passwd: &[u8], group: &[u8]) -> Attempt<User> {
                 .ok_or_else(|| unknown("group", group_text, "/etc/group"))?,
         };
     } else if let Some(account) = account {
-        let member = |entry: &Group| entry.members.iter().any(|member| *member == account.name);
+        let member = |entry: &Group| entry.members.contains(&account.name);
         further = groups(group).filter(member).map(|entry| entry.gid).collect();
     }
     Ok(User::new(uid, gid, further))

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `allowed` | which calls, and their numbers |
 //! | `profile` | the rule for every number of an architecture, with the calls whose arguments decide |
+//! | `oci` | the same profile, as an OCI runtime reads it |
 //! | `assemble` | rules -> BPF: a binary search over ranges of numbers |
 //!
 //! The kernel runs the program once for every number when it is loaded (to remember which are always
@@ -12,9 +13,12 @@
 
 mod allowed;
 mod assemble;
+mod oci;
 mod profile;
 
 use std::sync::OnceLock;
+
+pub(crate) use oci::oci_profile;
 
 /// The program as `struct sock_filter`s, ready for `seccomp(2)`; none where we know no numbers for this machine.
 pub(crate) fn default_filter() -> Option<&'static [u8]> {

@@ -36,17 +36,17 @@ pub(super) struct Architecture {
     pub(super) ranges: Vec<(u32, Rule)>,
 }
 
-const NAMESPACE_FLAGS: u32 = (libc::CLONE_NEWNS
+pub(super) const NAMESPACE_FLAGS: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWCGROUP) as u32;
-const AF_ALG: u32 = libc::AF_ALG as u32;
-const AF_VSOCK: u32 = libc::AF_VSOCK as u32;
+pub(super) const AF_ALG: u32 = libc::AF_ALG as u32;
+pub(super) const AF_VSOCK: u32 = libc::AF_VSOCK as u32;
 /// Linux, 32-bit Linux, both without address randomisation's `ADDR_NO_RANDOMIZE` sibling `UNAME26`, and "ask".
-const PERSONALITIES: &[u32] = &[0, 0x8, 0x20000, 0x20008, 0xffff_ffff];
+pub(super) const PERSONALITIES: &[u32] = &[0, 0x8, 0x20000, 0x20008, 0xffff_ffff];
 
 /// Calls that are not simply allowed; columns as in [`ALLOWED`].
 const CONDITIONAL: &[(Rule, [u32; 4])] = &[

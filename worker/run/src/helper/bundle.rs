@@ -1,0 +1,227 @@
+//! A step through an OCI runtime: mount what it needs, tell it what to do, run it, clean up after it.
+//!
+//! Here the helper does enter a mount namespace, one of its own. In it a filesystem in memory covers the
+//! bundle's directory, and everything is mounted below that: the runtime, started from here, sees it and makes
+//! the step's namespace out of it; the host never does. All that is left on the host's disk is an empty
+//! directory, removed at the end, and the runtime's own state.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Mode;
+use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::attempt::{Attempt, Doing, failure};
+use super::container::part;
+use super::in_root::Make;
+use super::prepare::{Prepared, Source, prepare};
+use super::{devices, runtime_config, supervise, tree};
+use crate::cgroup::Groups;
+use crate::protocol::{self, OciRuntime, Order, Report};
+use crate::{Exit, NotStarted, Status};
+
+pub(super) fn run(order: &Order, runtime: &OciRuntime, daemon: &UnixStream) -> Attempt<Report> {
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    let prepared = prepare(order)?;
+    let cgroup = Groups::path_for_runtime(&order.cgroup_parent, &order.spec.id)?;
+    let bundle = Bundle::make(&runtime.state, &order.spec.id).doing("make the bundle")?;
+    let sources = bundle.mount(&prepared)?;
+    let config = runtime_config::config(order, &prepared, &bundle.rootfs(), &sources, &cgroup);
+    let config = serde_json::to_vec(&config).doing("write the runtime's configuration")?;
+    fs::write(bundle.path.join("config.json"), config).doing("write the runtime's configuration")?;
+
+    let invocation = Invocation { runtime, bundle: &bundle, id: &order.spec.id, cgroup: &cgroup };
+    let report = invocation.run(daemon);
+    invocation.delete();
+    if !prepared.stubs.is_empty() {
+        prepared.stubs.remove(&prepared.root);
+    }
+    report
+}
+
+/// A directory of the host that is covered, for us, by memory.
+struct Bundle {
+    path: PathBuf,
+}
+
+impl Bundle {
+    fn make(state: &Path, id: &str) -> io::Result<Self> {
+        let path = state.join(id);
+        fs::create_dir_all(&path)?;
+        let bundle = Self { path };
+        tree::enter_own_namespace()?;
+        let memory = tree::new_filesystem("tmpfs", &[("mode", "711")], MountAttrFlags::empty())?;
+        tree::attach_at(memory, &bundle.path)?;
+        fs::create_dir(bundle.rootfs())?;
+        fs::create_dir(bundle.path.join("mounts"))?;
+        fs::create_dir(bundle.path.join("whole"))?;
+        fs::create_dir(bundle.path.join("memory"))?;
+        Ok(bundle)
+    }
+
+    fn rootfs(&self) -> PathBuf {
+        self.path.join("rootfs")
+    }
+
+    /// Mounts the root and everything that goes into it; answers with the sources, in the order of the mounts.
+    fn mount(&self, prepared: &Prepared) -> Attempt<Vec<PathBuf>> {
+        tree::attach_at(&prepared.root, self.rootfs()).doing("mount the root tree")?;
+        tree::attach_at(&prepared.memory, self.path.join("memory")).doing("mount the files of the step")?;
+        let mut sources = Vec::new();
+        for (number, attachment) in prepared.attachments.iter().enumerate() {
+            let step = || format!("mount on {:?}", attachment.destination);
+            let source = self.path.join("mounts").join(number.to_string());
+            self.mount_source(&attachment.source, attachment.attributes, prepared, &source).doing(step())?;
+            sources.push(source);
+        }
+        Ok(sources)
+    }
+
+    fn mount_source(
+        &self,
+        source: &Source,
+        attributes: MountAttrFlags,
+        prepared: &Prepared,
+        place: &Path,
+    ) -> io::Result<()> {
+        let attach = |mount: &OwnedFd| -> io::Result<()> {
+            match devices::kind_to_make(mount)? {
+                Make::Directory => fs::create_dir(place)?,
+                Make::File => drop(fs::File::create_new(place)?),
+            }
+            tree::attach_at(mount, place)
+        };
+        match source {
+            Source::Whole(mount) => attach(mount),
+            Source::File { name } => attach(&part(&prepared.memory, name, attributes)?),
+            Source::Part { of, selector } => {
+                tree::attach_at(of, self.path.join("whole"))?;
+                attach(&part(of, selector, attributes)?)
+            }
+        }
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        // The directory itself is empty; where unmounting failed, so does this, and nothing is lost.
+        let _ = unmount(&self.path, UnmountFlags::DETACH);
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// One container, by its runtime's command line.
+struct Invocation<'a> {
+    runtime: &'a OciRuntime,
+    bundle: &'a Bundle,
+    id: &'a str,
+    cgroup: &'a str,
+}
+
+/// How often a runtime is asked to kill what may not have started yet.
+const KILL_INTERVAL: Duration = Duration::from_millis(50);
+
+impl Invocation<'_> {
+    fn run(&self, daemon: &UnixStream) -> Attempt<Report> {
+        let mut command = self.command();
+        command.arg("--log").arg(self.log()).args(["--log-format", "json", "run"]);
+        if self.runtime.can_keep {
+            command.arg("--keep");
+        }
+        command.arg("--bundle").arg(&self.bundle.path).arg(self.id);
+        let child = command.spawn().doing(format!("start {}", self.runtime.binary.display()))?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| failure("watch the runtime", "it has no process id"))?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).doing("watch the runtime")?;
+        // A daemon that has gone is noticed by the first poll.
+        let _ = protocol::write_message(&mut &*daemon, &Report::Started);
+        self.watch(&pidfd, daemon).doing("watch the runtime")?;
+        let (status, usage) = supervise::wait(pid.as_raw_pid()).doing("wait for the runtime")?;
+        if let Some(refused) = self.refusal(status) {
+            return Ok(refused);
+        }
+        let oom_killed = Groups::of_runtime(self.cgroup).oom_killed();
+        Ok(Report::Exited(Exit { status, oom_killed, usage }))
+    }
+
+    /// Until the runtime has ended; from the daemon's hanging up on, its container is killed.
+    fn watch(&self, runtime: &OwnedFd, daemon: &UnixStream) -> io::Result<()> {
+        let ended = |timeout: Option<&Timespec>, daemon: Option<&UnixStream>| -> io::Result<(bool, bool)> {
+            let mut watched = vec![PollFd::new(runtime, PollFlags::IN)];
+            watched.extend(daemon.map(|daemon| PollFd::from_borrowed_fd(daemon.as_fd(), PollFlags::IN)));
+            match poll(&mut watched, timeout) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => drop(other?),
+            }
+            let ready = |index: usize| watched.get(index).is_some_and(|fd| !fd.revents().is_empty());
+            Ok((ready(0), ready(1)))
+        };
+        loop {
+            match ended(None, Some(daemon))? {
+                (true, _) => return Ok(()),
+                (false, true) => break,
+                (false, false) => {}
+            }
+        }
+        let interval = Timespec { tv_sec: 0, tv_nsec: KILL_INTERVAL.subsec_nanos().into() };
+        loop {
+            // Fails while there is no container yet.
+            self.quietly(&["kill", self.id, "KILL"]);
+            if ended(Some(&interval), None)?.0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes what the runtime still knows of the container, its control group included.
+    fn delete(&self) {
+        self.quietly(&["delete", "--force", self.id]);
+    }
+
+    fn quietly(&self, arguments: &[&str]) {
+        let mut command = self.command();
+        // What it has to say is of no use to the step's reader.
+        let _ =
+            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.runtime.binary);
+        command.env_clear().arg("--root").arg(self.runtime.state.join("runtime"));
+        command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.bundle.path.join("log.json")
+    }
+
+    /// The runtime's own errors are in its log, not in its exit code.
+    fn refusal(&self, status: Status) -> Option<Report> {
+        if status == Status::Code(0) {
+            return None;
+        }
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let entries = log.lines().filter_map(|line| serde_json::from_str::<LogEntry>(line).ok());
+        let message = entries.filter(|entry| entry.level == "error").map(|entry| entry.msg).next_back()?;
+        let Some(at) = message.find("exec: ").or_else(|| message.find("exec /")) else {
+            let step = format!("start the container with {}", self.runtime.binary.display());
+            return Some(Report::Failed(failure(step, message)));
+        };
+        let message = message.get(at..).unwrap_or_default().trim_end_matches(": unknown").to_owned();
+        let missing = message.contains("not found") || message.contains("no such file");
+        Some(Report::NotStarted(NotStarted { code: if missing { 127 } else { 126 }, message }))
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct LogEntry {
+    level: String,
+    msg: String,
+}
