@@ -133,7 +133,7 @@ impl Count {
 }
 
 /// A tree may be deeper than descriptors can be open.
-const DEEPEST: usize = 200;
+const DEEPEST: usize = 40;
 
 /// Directories put off, by their names from the top.
 struct Later {

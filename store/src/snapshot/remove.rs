@@ -91,7 +91,7 @@ fn remove_empty<P: rustix::path::Arg>(parent: BorrowedFd<'_>, name: P) -> rustix
 }
 
 /// A tree may be deeper than descriptors can be open: what lies deeper than this is moved up first.
-const DEEPEST: usize = 200;
+const DEEPEST: usize = 40;
 
 /// Removes all in `directory`, keeping a stack of its own: trees can be deeper than a thread's stack.
 fn empty_directory(directory: OwnedFd) -> rustix::io::Result<()> {
