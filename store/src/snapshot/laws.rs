@@ -19,6 +19,7 @@ const LAWS: &[(&str, Law)] = &[
     ("what is removed is gone", removal),
     ("usage counts as du does", usage),
     ("a deep stack works", deep),
+    ("a very deep directory is measured and removed", deep_directory),
 ];
 
 #[test]
@@ -249,4 +250,21 @@ fn deep(snapshotter: &dyn Snapshotter) {
     }
     let names = look(snapshotter, &top, |at| fs::read_dir(at).unwrap().count());
     assert_eq!(names, 20);
+}
+
+/// Deeper than a path can be long and descriptors open by default.
+fn deep_directory(snapshotter: &dyn Snapshotter) {
+    let depth = 3000;
+    let made = make(snapshotter, None, |at| {
+        let flags = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::RDONLY;
+        let none = rustix::fs::Mode::empty();
+        let mut directory = rustix::fs::open(at, flags, none).unwrap();
+        for _ in 0..depth {
+            rustix::fs::mkdirat(&directory, "d", rustix::fs::Mode::RWXU).unwrap();
+            directory = rustix::fs::openat(&directory, "d", flags, none).unwrap();
+        }
+    });
+    assert_eq!(snapshotter.usage(&made.id).unwrap().inodes, depth + 2);
+    snapshotter.remove(&made.id).unwrap();
+    assert!(!snapshotter.list().unwrap().contains(&made.id));
 }

@@ -85,7 +85,7 @@ impl Shared {
     fn run(&self, metadata: &Metadata) {
         while let Some(duty) = self.next() {
             let done = match duty {
-                Duty::EmptyBin => self.bin.empty(),
+                Duty::EmptyBin => self.bin.empty(|| !self.duties.lock().stopping),
                 Duty::Measure(id) => self.measure(metadata, &id),
             };
             if let Err(error) = done {
