@@ -1,1 +1,44 @@
-fn main() {}
+//! `cargo xtask`: what the project does with itself.
+//!
+//! | command | does |
+//! |---|---|
+//! | `demo` | builds a real project from nothing, pushes it, runs it, and builds it again |
+//! | `test` | the whole test suite, with what it needs from Debian |
+//! | `bench` | Slipway against a baseline on the same work |
+//! | `golden` | the frontend and the cache keys against recorded answers |
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
+
+mod base_images;
+mod bench;
+mod command;
+mod demo;
+mod packages;
+mod registry;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Work on Slipway")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build, push, run and rebuild the demo project
+    Demo(demo::Arguments),
+    /// Run the whole test suite
+    Test(test::Arguments),
+    /// Compare with a baseline binary
+    Bench(bench::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+    }
+}

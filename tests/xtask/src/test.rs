@@ -1,0 +1,34 @@
+//! The whole test suite: what CI runs.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command::{self, exists, workspace};
+use crate::packages;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Only tests whose names match
+    filter: Vec<String>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    packages::ensure(&packages::TEST)?;
+    println!("== formatting");
+    run_command(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
+    println!("== building the binary that the black-box tests drive");
+    run_command(Command::new("cargo").args(["build", "--package", "slipway"]))?;
+    println!("== tests");
+    let mut tests = Command::new("cargo");
+    if exists("cargo-nextest") {
+        tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+    } else {
+        tests.args(["test", "--workspace", "--no-fail-fast"]);
+    }
+    run_command(tests.args(&arguments.filter))
+}
+
+fn run_command(command: &mut Command) -> Result<()> {
+    command::run(command.current_dir(workspace())).map(drop)
+}
