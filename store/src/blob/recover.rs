@@ -1,7 +1,7 @@
 //! Blobs after a crash, and blobs that nobody wants any more.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::PathBuf;
 
 use slipway_model::BlobDigest;
 
@@ -35,25 +35,38 @@ impl Blobs {
             }
         }
         inner.metadata.flush_durable()?;
-        self.remove_all_but(&|path| whole.contains(path))
+        for path in self.files()?.iter().filter(|path| !whole.contains(*path)) {
+            std::fs::remove_file(path).at("remove", path)?;
+        }
+        Ok(())
+    }
+
+    /// Removes files without a row while others write blobs: theirs are held. Always looks at all.
+    pub(crate) fn sweep(&self) -> Result<bool> {
+        for path in self.files()? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Ok(digest) = format!("sha256:{name}").parse::<BlobDigest>() {
+                self.remove_file(&digest)?;
+            }
+        }
+        Ok(true)
     }
 
     fn forget(&self, digest: &str) -> Result<()> {
         self.inner.metadata.with(|db| db.execute("DELETE FROM blob WHERE digest = ?1", [digest])).map(|_| ())
     }
 
-    fn remove_all_but(&self, keep: &dyn Fn(&Path) -> bool) -> Result<()> {
+    /// All files that are, or are named like, blobs.
+    fn files(&self) -> Result<Vec<PathBuf>> {
         let top = &self.inner.directory;
+        let mut files = Vec::new();
         for directory in std::fs::read_dir(top).at("list", top)? {
             let directory = directory.at("list", top)?.path();
             for entry in std::fs::read_dir(&directory).at("list", &directory)? {
-                let path = entry.at("list", &directory)?.path();
-                if !keep(&path) {
-                    std::fs::remove_file(&path).at("remove", &path)?;
-                }
+                files.push(entry.at("list", &directory)?.path());
             }
         }
-        Ok(())
+        Ok(files)
     }
 
     /// Writes down which blobs were used.

@@ -46,8 +46,9 @@ impl Store {
         // Made first: if preparing fails half way, dropping it cleans up.
         let (store, parent) = (self.clone(), parent.cloned());
         let active = Active { store, parent, row, shares_with: Vec::new(), committed: false };
-        self.inner.snapshotter.prepare(&id, &active.parents())?;
+        // Told before it is there, or it could be taken for a leftover.
         self.inner.live.lock().actives.insert(id, active.row.clone());
+        self.inner.snapshotter.prepare(&id, &active.parents())?;
         Ok(active)
     }
 }

@@ -8,6 +8,7 @@
 mod filter;
 mod prune;
 mod space;
+mod sweep;
 #[cfg(test)]
 mod tests;
 

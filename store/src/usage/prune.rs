@@ -47,6 +47,7 @@ impl Store {
         let filter = Filter::parse_all(&options.filters)?;
         let _one_at_a_time = self.inner.pruning.lock();
         let _space_to_work = self.inner.reserve.give_up_if_needed();
+        self.sweep()?;
         let mut removed = self.prune_blobs(options, &filter)?;
         loop {
             let survey = self.survey()?;

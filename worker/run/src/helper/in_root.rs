@@ -138,8 +138,7 @@ pub(super) fn make_owned(
         let what = if depth == last { what } else { Make::Directory };
         existing = make_one(existing.as_fd(), name, what, owner)?;
     }
-    // A descriptor of the `O_PATH` kind has no times to set; the path to itself has. Best effort: the times
-    // of a mount point's parent are about reproducible layers, not about the step.
+    // Best effort: the times of a mount point's parent are about reproducible layers, not about the step.
     let _ = set_times(&place, &times);
     Ok(existing)
 }
