@@ -1,0 +1,114 @@
+//! The frontend's image config, finished: `rootfs`, `history`, `created`. All else stays as it came.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use slipway_model::image_config::History;
+use slipway_model::{DiffId, ImageConfig, Platform};
+
+use super::history::{Times, bounded, line_up};
+use super::json;
+use crate::error::{Error, Result};
+
+/// A path that finds the programs of most images.
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The config to be stored. `config` and `base` are JSON; empty for none.
+pub fn finish_config(
+    config: &[u8],
+    base: &[u8],
+    layers: &[DiffId],
+    describe: impl Fn(usize) -> String,
+    epoch: Option<i64>,
+) -> Result<Vec<u8>> {
+    let config = if config.is_empty() { default_config()? } else { config.to_vec() };
+    // Sorted by key, as the reference's.
+    let mut config: BTreeMap<String, Value> =
+        serde_json::from_slice(&config).map_err(|error| Error::Config(error.to_string()))?;
+    for key in ["os", "architecture"] {
+        if config.get(key).and_then(Value::as_str).is_none_or(str::is_empty) {
+            return Err(Error::Config(format!("missing {key}")));
+        }
+    }
+    let history: Vec<History> = match config.remove("history") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(lines) => serde_json::from_value(lines).map_err(|error| Error::Config(error.to_string()))?,
+    };
+    let base = match base {
+        [] => ImageConfig::default(),
+        base => {
+            ImageConfig::parse(base).map_err(|error| Error::Config(format!("of the base image: {error}")))?
+        }
+    };
+    let history = line_up(history, layers.len(), describe, &Times { epoch, base: &base.history });
+    if let Some(epoch) = epoch {
+        let created = config.get("created").and_then(Value::as_str);
+        let latest = history.iter().rev().find_map(|line| line.created.as_deref());
+        let created = match created {
+            None => latest.map_or_else(|| bounded(None, epoch), str::to_owned),
+            created => bounded(created, epoch),
+        };
+        config.insert("created".into(), created.into());
+    } else if config.get("created").is_some_and(Value::is_null) {
+        config.remove("created");
+    }
+    config.insert("rootfs".into(), json!({ "type": "layers", "diff_ids": layers }));
+    if !history.is_empty() {
+        config.insert("history".into(), json!(history));
+    }
+    json::compact("the image config", &config)
+}
+
+fn default_config() -> Result<Vec<u8>> {
+    let mut image = ImageConfig { platform: Platform::host().normalized(), ..ImageConfig::default() };
+    image.config.env.push(DEFAULT_PATH.into());
+    image.config.working_dir = "/".into();
+    image.to_json().map_err(Error::json("the image config"))
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_model::Digest;
+
+    use super::*;
+
+    fn finished(config: &str, layers: usize, epoch: Option<i64>) -> Result<String> {
+        let layers = vec![DiffId(Digest::of("layer")); layers];
+        let json = finish_config(config.as_bytes(), b"", &layers, |n| format!("step {n}"), epoch)?;
+        Ok(String::from_utf8(json).unwrap())
+    }
+
+    #[test]
+    fn unknown_fields_stay_and_keys_are_sorted() {
+        let json =
+            finished(r#"{"zebra":[1],"os":"linux","architecture":"arm64","config":{"B":1,"A":2}}"#, 1, None)
+                .unwrap();
+        let layer = Digest::of("layer");
+        assert_eq!(
+            json,
+            format!(
+                r#"{{"architecture":"arm64","config":{{"B":1,"A":2}},"history":[{{"created_by":"step 0","comment":"buildkit.exporter.image.v0"}}],"os":"linux","rootfs":{{"type":"layers","diff_ids":["{layer}"]}},"zebra":[1]}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn times_come_only_with_an_epoch() {
+        let config = r#"{"os":"linux","architecture":"amd64","created":null}"#;
+        assert!(!finished(config, 1, None).unwrap().contains("created\":"));
+        let dated = finished(config, 1, Some(0)).unwrap();
+        assert_eq!(dated.matches("1970-01-01T00:00:00Z").count(), 2, "{dated}");
+    }
+
+    #[test]
+    fn a_config_without_a_platform_is_refused() {
+        for (config, missing) in
+            [(r#"{"os":"linux"}"#, "architecture"), (r#"{"architecture":"amd64"}"#, "os")]
+        {
+            let error = finished(config, 0, None).unwrap_err().to_string();
+            assert_eq!(error, format!("invalid image config for export: missing {missing}"));
+        }
+        assert!(finished("null", 0, None).is_err());
+        assert!(finished("", 0, None).unwrap().contains("\"diff_ids\":[]"));
+    }
+}

@@ -1,0 +1,94 @@
+//! Images by name, in the store: what `image` leaves for later builds and for other programs.
+//!
+//! A named image's blobs are held for as long as the process lives, and again at its next start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rusqlite::OptionalExtension as _;
+use slipway_model::{BlobDigest, Descriptor};
+use slipway_store::{BlobLease, Store};
+
+use crate::error::{Error, Result};
+use crate::image::Committed;
+
+const STEPS: &[&str] = &["
+    CREATE TABLE image (name TEXT PRIMARY KEY, descriptor TEXT NOT NULL) STRICT;
+    CREATE TABLE image_blob (
+        name TEXT NOT NULL REFERENCES image (name) ON DELETE CASCADE,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (name, digest)
+    ) STRICT;
+"];
+
+/// The named images of a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Images {
+    store: Store,
+    held: Arc<Mutex<HashMap<String, Vec<BlobLease>>>>,
+}
+
+impl Images {
+    pub fn open(store: &Store) -> Result<Self> {
+        store.metadata().migrate("images", STEPS)?;
+        let images = Self { store: store.clone(), held: Arc::default() };
+        let named = store.metadata().with(|db| {
+            db.prepare("SELECT name, digest FROM image_blob")?
+                .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        for (name, digest) in named {
+            if let Ok(digest) = digest.parse::<BlobDigest>() {
+                images.held.lock().entry(name).or_default().push(store.blobs().hold(&digest));
+            }
+        }
+        Ok(images)
+    }
+
+    /// Gives `image` a name; the image that had it is nameless then.
+    pub fn set(&self, name: &str, image: &Committed) -> Result<()> {
+        let descriptor = serde_json::to_string(&image.root).map_err(Error::json("a descriptor"))?;
+        let digests: Vec<String> = image.blobs().iter().map(|blob| blob.digest.to_string()).collect();
+        let mut held = self.held.lock();
+        self.store.metadata().with(|db| {
+            db.execute(
+                "INSERT OR REPLACE INTO image (name, descriptor) VALUES (?1, ?2)",
+                (name, &descriptor),
+            )?;
+            db.execute("DELETE FROM image_blob WHERE name = ?1", [name])?;
+            for digest in &digests {
+                db.execute("INSERT INTO image_blob (name, digest) VALUES (?1, ?2)", (name, digest))?;
+            }
+            Ok(())
+        })?;
+        held.insert(name.to_owned(), image.leases());
+        Ok(())
+    }
+
+    /// The index or manifest of this name.
+    pub fn get(&self, name: &str) -> Result<Option<Descriptor>> {
+        let found: Option<String> = self.store.metadata().with(|db| {
+            db.query_row("SELECT descriptor FROM image WHERE name = ?1", [name], |row| row.get(0)).optional()
+        })?;
+        found.map(|json| serde_json::from_str(&json).map_err(Error::json("a descriptor"))).transpose()
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> Result<Vec<String>> {
+        Ok(self.store.metadata().with(|db| {
+            db.prepare("SELECT name FROM image ORDER BY name")?.query_map([], |row| row.get(0))?.collect()
+        })?)
+    }
+
+    /// Takes the name away; fine if nothing has it.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let mut held = self.held.lock();
+        self.store.metadata().with(|db| {
+            db.execute("DELETE FROM image_blob WHERE name = ?1", [name])?;
+            db.execute("DELETE FROM image WHERE name = ?1", [name]).map(drop)
+        })?;
+        held.remove(name);
+        Ok(())
+    }
+}

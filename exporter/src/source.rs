@@ -1,0 +1,47 @@
+//! What is exported.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use slipway_model::{Platform, Reference};
+use slipway_store::Ref;
+
+/// The result of a build, as an exporter sees it.
+#[derive(Clone, Debug, Default)]
+pub struct ExportSource {
+    pub images: Vec<PlatformImage>,
+    /// The client asked for a set of images, even if it has one member: an index is written.
+    pub multi_platform: bool,
+    /// The frontend's further words, as they came: `image.name`, `annotation.*`, `source.date.epoch[/ID]`.
+    pub metadata: BTreeMap<String, Bytes>,
+}
+
+/// One image of the result.
+#[derive(Clone, Debug)]
+pub struct PlatformImage {
+    /// As the frontend names it in its metadata, mostly `os/arch[/variant]`; empty if it named none.
+    pub id: String,
+    pub platform: Option<Platform>,
+    /// `None` for an image without layers.
+    pub reference: Option<Ref>,
+    /// The image config (JSON) from the frontend; empty for a default one.
+    pub config: Bytes,
+    /// The config of the image it is built on; empty if there is none. Its layers and history keep their times.
+    pub base_config: Bytes,
+    /// Repositories that the base's layers came from: a registry may take them from there.
+    pub base_names: Vec<Reference>,
+}
+
+impl PlatformImage {
+    pub fn new(id: impl Into<String>, reference: Option<Ref>, config: impl Into<Bytes>) -> Self {
+        let id = id.into();
+        Self {
+            platform: id.parse().ok().filter(|_| !id.is_empty()),
+            id,
+            reference,
+            config: config.into(),
+            base_config: Bytes::new(),
+            base_names: Vec::new(),
+        }
+    }
+}
