@@ -25,6 +25,8 @@ pub(crate) struct Engine {
     pub worker: Arc<Worker>,
     pub sessions: Arc<Sessions>,
     pub builds: Builds,
+    /// Images by name.
+    pub images: slipway_exporter::images::Images,
     /// Stays the same as long as the state directory does.
     pub worker_id: String,
     /// What builds may ask for.
@@ -45,6 +47,8 @@ impl Engine {
                 forgetful.forget_result(&snapshot.to_string());
             }
         });
+        let images = slipway_exporter::images::Images::open(&store)
+            .map_err(|error| Error::Records(error.to_string()))?;
         let sessions = Arc::new(Sessions::default());
         let worker = Arc::new(worker(config, store.clone(), sessions.clone())?);
         Ok(Self {
@@ -52,6 +56,7 @@ impl Engine {
             worker,
             sessions,
             builds: Builds::default(),
+            images,
             worker_id: worker_id(root),
             entitlements: config.entitlements.clone(),
             store,
@@ -76,8 +81,8 @@ fn worker(config: &Config, store: Store, sessions: Arc<Sessions>) -> Result<Work
     let options = ClientOptions { hosts: hosts(&config.registries), ..ClientOptions::new(Arc::new(Anonymous)) };
     let images = Images::new(source, Client::new(options), sessions.clone());
     Ok(Worker::new(WorkerOptions {
+        executor: executor(&config.runtime, store.root())?,
         store,
-        executor: executor(&config.runtime)?,
         sessions,
         images,
         default_network: network(config)?,
@@ -86,13 +91,13 @@ fn worker(config: &Config, store: Store, sessions: Arc<Sessions>) -> Result<Work
     }))
 }
 
-fn executor(runtime: &str) -> Result<Arc<dyn Executor>> {
+fn executor(runtime: &str, state_directory: &Path) -> Result<Arc<dyn Executor>> {
     let options = Options::default();
     match runtime {
         "" | "builtin" => Ok(Arc::new(BuiltinExecutor::new(options))),
         binary => {
             let executor =
-                OciExecutor::new(binary, options).map_err(|error| Error::Worker(error.to_string()))?;
+                OciExecutor::new(binary, state_directory.join("oci"), options).map_err(|error| Error::Worker(error.to_string()))?;
             Ok(Arc::new(executor))
         }
     }

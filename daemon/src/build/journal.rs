@@ -5,7 +5,7 @@
 //! they are made, so it is bounded.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use slipway_model::Digest;
@@ -101,7 +101,7 @@ impl Journal {
             ..Vertex::default()
         };
         self.push(Entry::Vertex(vertex.clone()));
-        Step { journal: self.clone(), vertex, open: true }
+        Step { journal: self.clone(), vertex, open: Mutex::new(true) }
     }
 
     pub fn warn(&self, vertex: String, warning: WarningEntry) {
@@ -182,58 +182,75 @@ fn wire_status(vertex: String, at: SystemTime, status: Status) -> VertexStatus {
     }
 }
 
-/// A step that was begun. Dropped without [`Step::done`] or [`Step::fail`], it was cancelled.
+/// A step that was begun. Dropped before [`Step::done`] or [`Step::fail`], it was cancelled.
 pub struct Step {
     journal: Arc<Journal>,
     vertex: Vertex,
-    open: bool,
+    open: Mutex<bool>,
 }
 
 impl Step {
-    pub fn digest(&self) -> &str {
-        &self.vertex.digest
-    }
-
     pub fn status(&self, status: Status) {
         let status = wire_status(self.vertex.digest.clone(), SystemTime::now(), status);
         self.journal.push(Entry::Status(status));
     }
 
-    pub fn done(self) {
+    /// A line of its own for something that takes time.
+    pub fn transfer(self: &Arc<Self>, name: &str) -> Transfer {
+        let transfer = Transfer { step: self.clone(), name: name.to_owned(), started: SystemTime::now(), shown: None };
+        transfer.tell(0, 0, None);
+        transfer
+    }
+
+    pub fn done(&self) {
         self.end(String::new());
     }
 
-    pub fn fail(self, error: &str) {
+    pub fn fail(&self, error: &str) {
         self.end(error.to_owned());
     }
 
-    /// Ends the step as `result` did.
-    pub fn finish<T, E: std::fmt::Display>(self, result: Result<T, E>) -> Result<T, E> {
-        match &result {
-            Ok(_) => self.done(),
-            Err(error) => self.fail(&error.to_string()),
+    /// Only the first end counts.
+    fn end(&self, error: String) {
+        let was_open = std::mem::replace(&mut *self.open.lock(), false);
+        if was_open {
+            let completed = Some(SystemTime::now().into());
+            self.journal.push(Entry::Vertex(Vertex { completed, error, ..self.vertex.clone() }));
         }
-        result
-    }
-
-    fn end(mut self, error: String) {
-        self.open = false;
-        self.close(error);
-    }
-
-    fn close(&mut self, error: String) {
-        let mut vertex = std::mem::take(&mut self.vertex);
-        vertex.completed = Some(SystemTime::now().into());
-        vertex.error = error;
-        self.journal.push(Entry::Vertex(vertex));
     }
 }
 
 impl Drop for Step {
     fn drop(&mut self) {
-        if self.open {
-            self.close("context canceled".into());
+        self.end("context canceled".into());
+    }
+}
+
+/// Something on its way, as a line below its step.
+pub struct Transfer {
+    step: Arc<Step>,
+    name: String,
+    started: SystemTime,
+    shown: Option<Instant>,
+}
+
+impl Transfer {
+    /// Shown a few times a second at most.
+    pub fn at(&mut self, current: u64, total: u64) {
+        const PAUSE: Duration = Duration::from_millis(150);
+        if self.shown.is_none_or(|shown| shown.elapsed() >= PAUSE) {
+            self.shown = Some(Instant::now());
+            self.tell(current, total, None);
         }
+    }
+
+    pub fn done(self) {
+        self.tell(0, 0, Some(SystemTime::now()));
+    }
+
+    fn tell(&self, current: u64, total: u64, completed: Option<SystemTime>) {
+        let (id, started) = (self.name.clone(), Some(self.started));
+        self.step.status(Status { id, current, total, started, completed, ..Status::default() });
     }
 }
 

@@ -5,6 +5,7 @@
 //! solve     frontend or definition -> results -> exporters -> response
 //! frontend  the built-in Dockerfile frontend at work, and its gateway into the solver
 //! export    results to where they were asked for
+//! outputs   files for the client, through its session
 //! journal   what watchers are told
 //! failure   errors with what a client needs to show them
 //! ```
@@ -16,6 +17,7 @@ pub(crate) mod frontend;
 pub(crate) mod gateway;
 pub(crate) mod images;
 pub(crate) mod journal;
+pub(crate) mod outputs;
 pub(crate) mod request;
 pub(crate) mod result;
 pub(crate) mod solve;

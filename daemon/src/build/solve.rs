@@ -67,7 +67,7 @@ async fn run(
         outcome = work(&engine, &build, &request, result) => outcome,
     };
     build.job.cancel();
-    build.job.come_down().await;
+    build.job.settled().await;
     build.journal.close();
     engine.builds.retire(build);
     outcome
@@ -91,7 +91,7 @@ async fn work(
     request: &BuildRequest,
     mut result: mpsc::Receiver<Returned>,
 ) -> Result<SolveResponse, Failure> {
-    export::check(&request.exporters)?;
+    let exporters = export::prepare(&request.exporters)?;
     check_caches(request)?;
     let solved = match &request.what {
         What::Definition(definition) => definition_result(engine, build, definition).await?,
@@ -103,7 +103,7 @@ async fn work(
             None => return Err(Failure::internal("the client returned no result")),
         },
     };
-    let mut response = export::export(engine, build, &request.exporters, &solved).await?;
+    let mut response = export::export(engine, build, exporters, &solved).await?;
     for (key, value) in &solved.metadata {
         // What the frontend answered; image configs are no answers.
         if !key.starts_with("containerimage.") && key != "refs.platforms" {

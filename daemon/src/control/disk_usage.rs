@@ -11,7 +11,8 @@ pub(super) async fn disk_usage(
     engine: &Arc<Engine>,
     request: DiskUsageRequest,
 ) -> Result<DiskUsageResponse, Status> {
-    let filters = parse_filters(&request.filter)?;
+    let filters = request.filter;
+    check_filters(&filters)?;
     let store = engine.store.clone();
     let usage = tokio::task::spawn_blocking(move || store.usage(&filters));
     let records = usage
@@ -21,8 +22,11 @@ pub(super) async fn disk_usage(
     Ok(DiskUsageResponse { record: records.into_iter().map(wire_record).collect() })
 }
 
-pub(super) fn parse_filters(texts: &[String]) -> Result<slipway_store::Filters, Status> {
-    slipway_store::Filters::parse(texts).map_err(|error| Status::invalid_argument(error.to_string()))
+pub(super) fn check_filters(filters: &[String]) -> Result<(), Status> {
+    for filter in filters {
+        slipway_store::Filter::parse(filter).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    }
+    Ok(())
 }
 
 pub(super) fn wire_record(record: slipway_store::UsageRecord) -> UsageRecord {

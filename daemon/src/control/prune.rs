@@ -8,21 +8,21 @@ use slipway_store::PruneOptions;
 use tonic::Status;
 
 use super::Answers;
-use super::disk_usage::{parse_filters, wire_record};
+use super::disk_usage::{check_filters, wire_record};
 use crate::engine::Engine;
 
 pub(super) async fn prune(
     engine: &Arc<Engine>,
     request: PruneRequest,
 ) -> Result<Answers<UsageRecord>, Status> {
+    check_filters(&request.filter)?;
     let options = PruneOptions {
         all: request.all,
-        filters: parse_filters(&request.filter)?,
-        keep_duration: positive(request.keep_duration).map(Duration::from_nanos),
+        filters: request.filter,
+        keep_duration: Duration::from_nanos(positive(request.keep_duration)),
         reserved_space: positive(request.reserved_space),
         max_used_space: positive(request.max_used_space),
         min_free_space: positive(request.min_free_space),
-        ..PruneOptions::default()
     };
     let engine = engine.clone();
     let work = tokio::task::spawn_blocking(move || {
@@ -38,6 +38,6 @@ pub(super) async fn prune(
 }
 
 /// Zero means that the bound is not set.
-fn positive(number: i64) -> Option<u64> {
-    u64::try_from(number).ok().filter(|number| *number > 0)
+fn positive(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }

@@ -1,7 +1,6 @@
 //! Files for the client: what exporters hand back.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 use slipway_proto::filesync::BytesMessage;
@@ -15,8 +14,7 @@ use tonic::{Request, Status, Streaming};
 
 use super::Session;
 use super::connection::{SessionService, origin};
-use crate::fsutil::send::MapStat;
-use crate::fsutil::{Filter, send};
+use crate::fsutil::{Source, send};
 use crate::{Error, LARGEST_MESSAGE, Result};
 
 const METHOD: &str = "/moby.filesync.v1.FileSend/DiffCopy";
@@ -49,8 +47,8 @@ impl Session {
         Ok(FileWriter { outgoing, answer })
     }
 
-    /// Copies the tree below `root` into the directory that the client keeps for exporter `id`.
-    pub async fn copy_directory(&self, id: usize, root: OwnedFd, map: Option<MapStat>) -> Result<()> {
+    /// Copies `source` into the directory that the client keeps for exporter `id`.
+    pub async fn copy_directory(&self, id: usize, source: impl Source) -> Result<()> {
         let service = self.require(METHOD)?;
         let (outgoing, packets) = mpsc::channel::<Packet>(256);
         let mut request = Request::new(ReceiverStream::new(packets));
@@ -66,7 +64,7 @@ impl Session {
             .await
             .map_err(|status| Error::call("the output directory", status))?
             .into_inner();
-        send(root, Filter::default(), map, incoming, outgoing).await
+        send(source, incoming, outgoing).await
     }
 }
 

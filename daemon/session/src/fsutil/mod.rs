@@ -25,4 +25,4 @@ mod write;
 
 pub use filter::Filter;
 pub use receive::{ReceiveOptions, Received, receive};
-pub use send::send;
+pub use send::{Directory, Source, send};

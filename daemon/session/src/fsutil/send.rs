@@ -1,7 +1,7 @@
 //! The sending end: say what is there, then send what is asked for.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,27 +21,56 @@ const CHUNK: usize = 256 << 10;
 /// Requests that wait to be read from disk.
 const QUEUE: usize = 1024;
 
-/// Changes a description before it is sent; `false` leaves the file out.
-pub type MapStat = Box<dyn Fn(&mut Stat) -> bool + Send>;
+/// A tree that can be sent.
+pub trait Source: Send + Sync + 'static {
+    /// Describes every file, in transfer order.
+    fn describe(&self, visit: &mut dyn FnMut(Stat) -> Result<()>) -> Result<()>;
 
-/// Sends the tree below `root` as packets into `outgoing`, serving the requests in `incoming`.
+    /// Opens a regular file that was described. `None`: it is gone, and is sent as empty.
+    fn open(&self, path: &str) -> Option<OwnedFd>;
+}
+
+/// Changes a description before it is sent; `false` leaves the file out.
+pub type MapStat = Box<dyn Fn(&mut Stat) -> bool + Send + Sync>;
+
+/// A directory of this host, filtered.
+pub struct Directory {
+    pub root: OwnedFd,
+    pub filter: Filter,
+    pub map: Option<MapStat>,
+}
+
+impl Source for Directory {
+    fn describe(&self, visit: &mut dyn FnMut(Stat) -> Result<()>) -> Result<()> {
+        walk::walk(self.root.as_fd(), &self.filter, &mut |mut stat| match &self.map {
+            Some(map) if !map(&mut stat) => Ok(()),
+            _ => visit(stat),
+        })
+    }
+
+    fn open(&self, path: &str) -> Option<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve).ok()
+    }
+}
+
+/// Sends `source` as packets into `outgoing`, serving the requests in `incoming`.
 pub async fn send(
-    root: OwnedFd,
-    filter: Filter,
-    map: Option<MapStat>,
+    source: impl Source,
     mut incoming: impl Stream<Item = std::result::Result<Packet, Status>> + Unpin,
     outgoing: mpsc::Sender<Packet>,
 ) -> Result<()> {
-    let root = Arc::new(root);
+    let source = Arc::new(source);
     let files = Arc::new(Mutex::new(HashMap::new()));
     let walking = tokio::task::spawn_blocking({
-        let (root, files, outgoing) = (root.clone(), files.clone(), outgoing.clone());
-        move || announce(&root, &filter, map, &files, &outgoing)
+        let (source, files, outgoing) = (source.clone(), files.clone(), outgoing.clone());
+        move || announce(&*source, &files, &outgoing)
     });
     let (queue, requests) = mpsc::channel(QUEUE);
     let reading = tokio::task::spawn_blocking({
         let outgoing = outgoing.clone();
-        move || serve(&root, requests, &outgoing)
+        move || serve(&*source, requests, &outgoing)
     });
     let asked = answer(&mut incoming, &files, queue).await;
     drop(incoming);
@@ -63,17 +92,12 @@ fn packet(kind: PacketType) -> Packet {
 
 /// Says what is there; the id of a file is how many were named before it.
 fn announce(
-    root: &OwnedFd,
-    filter: &Filter,
-    map: Option<MapStat>,
+    source: &impl Source,
     files: &Mutex<HashMap<u32, String>>,
     outgoing: &mpsc::Sender<Packet>,
 ) -> Result<()> {
     let mut id = 0u32;
-    let walked = walk::walk(std::os::fd::AsFd::as_fd(root), filter, &mut |mut stat| {
-        if map.as_ref().is_some_and(|map| !map(&mut stat)) {
-            return Ok(());
-        }
+    let walked = source.describe(&mut |stat| {
         if mode::has_data(stat.mode) {
             files.lock().insert(id, stat.path.clone());
         }
@@ -123,22 +147,20 @@ async fn answer(
 }
 
 fn serve(
-    root: &OwnedFd,
+    source: &impl Source,
     mut requests: mpsc::Receiver<(u32, String)>,
     outgoing: &mpsc::Sender<Packet>,
 ) -> Result<()> {
     while let Some((id, path)) = requests.blocking_recv() {
-        send_file(root, id, &path, outgoing)?;
+        send_file(source, id, &path, outgoing)?;
         send_packet(outgoing, Packet { id, ..packet(PacketType::PacketData) })?;
     }
     Ok(())
 }
 
 /// A file that vanished since it was named is sent as empty, as the reference does.
-fn send_file(root: &OwnedFd, id: u32, path: &str, outgoing: &mpsc::Sender<Packet>) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let Ok(file) = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) else { return Ok(()) };
+fn send_file(source: &impl Source, id: u32, path: &str, outgoing: &mpsc::Sender<Packet>) -> Result<()> {
+    let Some(file) = source.open(path) else { return Ok(()) };
     loop {
         let mut chunk = vec![0; CHUNK];
         let length = rustix::io::read(&file, &mut chunk).map_err(|error| Error::file("read", path, error))?;

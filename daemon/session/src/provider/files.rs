@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::fsutil::{Filter, send};
+use crate::fsutil::{Directory, Filter, send};
 use crate::stream::query_unescape;
 
 pub(super) struct Files(pub HashMap<String, PathBuf>);
@@ -49,7 +49,8 @@ impl FileSync for Files {
                 (stat.uid, stat.gid) = (0, 0);
                 true
             };
-            if let Err(error) = send(root, filter, Some(Box::new(map)), request.into_inner(), outgoing).await {
+            let source = Directory { root, filter, map: Some(Box::new(map)) };
+            if let Err(error) = send(source, request.into_inner(), outgoing).await {
                 tracing::debug!(%error, "sending a directory ended early");
             }
         });

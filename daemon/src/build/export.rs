@@ -1,0 +1,88 @@
+//! Results to where they were asked for, through the client's session or straight to a registry.
+
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use slipway_exporter::{Context, ExportSource, Exporter, PlatformImage, exporter};
+use slipway_worker::Value;
+
+use super::Build;
+use super::failure::Failure;
+use super::outputs::SessionOutputs;
+use super::request::ExporterRequest;
+use super::result::BuildResult;
+use super::solve::Response;
+use crate::engine::Engine;
+
+/// Exporters with their options checked, before anything is built.
+pub(crate) fn prepare(requests: &[ExporterRequest]) -> Result<Vec<(usize, Box<dyn Exporter>)>, Failure> {
+    let one = |request: &ExporterRequest| {
+        let made = exporter(&request.kind, &request.options);
+        made.map(|made| (request.index, made)).map_err(|error| Failure::invalid(super::failure::with_causes(&error)))
+    };
+    requests.iter().map(one).collect()
+}
+
+/// Runs all exporters at once; the facts they tell are the response.
+pub(crate) async fn export(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    exporters: Vec<(usize, Box<dyn Exporter>)>,
+    result: &BuildResult,
+) -> Result<Response, Failure> {
+    if exporters.is_empty() {
+        return Ok(Response::new());
+    }
+    let source = source(engine, result).await?;
+    let running = exporters.iter().map(|(index, exporter)| run(engine, build, *index, &**exporter, &source));
+    let mut response = Response::new();
+    for told in try_join_all(running).await? {
+        for (key, value) in told {
+            response.entry(key).or_insert(value);
+        }
+    }
+    Ok(response)
+}
+
+async fn run(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    index: usize,
+    exporter: &dyn Exporter,
+    source: &ExportSource,
+) -> Result<Response, Failure> {
+    let step = Arc::new(build.journal.step(exporter.title()));
+    let context = Context {
+        store: engine.store.clone(),
+        registry: Some(engine.worker.images.client(vec![build.session.clone()])),
+        images: Some(engine.images.clone()),
+        outputs: Arc::new(SessionOutputs { engine: engine.clone(), session: build.session.clone(), index, step: step.clone() }),
+    };
+    let exported = exporter.export(source, &context).await;
+    drop(context);
+    let outcome = exported.map_err(|error| Failure::new(tonic::Code::Unknown, super::failure::with_causes(&error)));
+    match &outcome {
+        Ok(_) => step.done(),
+        Err(failure) => step.fail(failure.message()),
+    }
+    outcome.map(|told| told.metadata)
+}
+
+/// The result as exporters see it; a client's directory becomes a snapshot.
+async fn source(engine: &Arc<Engine>, result: &BuildResult) -> Result<ExportSource, Failure> {
+    let mut images = Vec::new();
+    for output in &result.outputs {
+        let (engine, value) = (engine.clone(), output.value.clone());
+        let snapshot = tokio::task::spawn_blocking(move || match &value {
+            Value::Scratch => Ok(None),
+            other => engine.worker.snapshot_of(other),
+        });
+        let snapshot = snapshot.await.map_err(|error| Failure::internal(error.to_string()))?;
+        let snapshot = snapshot.map_err(Failure::from_error)?;
+        let mut image = PlatformImage::new(output.id.clone(), snapshot, output.config.clone());
+        image.platform = Some(output.platform.clone());
+        image.base_config = output.base_config.clone().unwrap_or_default();
+        images.push(image);
+    }
+    Ok(ExportSource { images, multi_platform: result.multi_platform, metadata: result.metadata.clone() })
+}
