@@ -1,4 +1,5 @@
 //! Pattern lists against recorded answers of the reference matcher.
+#![expect(clippy::unwrap_used, reason = "a test whose golden data is malformed should fail loudly")]
 
 use std::path::PathBuf;
 

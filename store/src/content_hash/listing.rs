@@ -81,7 +81,7 @@ pub(super) fn node_of(directory: &OwnedFd, name: &[u8], kind: FileType) -> rusti
 pub(super) fn io_error(
     what: &'static str,
     path: &[u8],
-) -> impl FnOnce(rustix::io::Errno) -> ContentHashError {
+) -> impl FnOnce(rustix::io::Errno) -> ContentHashError + use<> {
     let path = String::from_utf8_lossy(path).into_owned();
     move |errno| ContentHashError::Io { what, path, source: errno.into() }
 }

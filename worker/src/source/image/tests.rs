@@ -30,8 +30,13 @@ impl Bench {
         let root = tempfile::tempdir().unwrap();
         let options = StoreOptions { durability: Durability::Volatile, ..StoreOptions::default() };
         let source = ImageSource::new(Store::open(root.path(), options).unwrap()).unwrap();
-        let retry =
-            RetryOptions { attempts: 2, first_delay: Duration::from_millis(1), ..RetryOptions::default() };
+        let retry = RetryOptions {
+            attempts: 2,
+            first_delay: Duration::from_millis(1),
+            // A transfer that should have been stopped must not end by itself.
+            silence: Duration::from_secs(3600),
+            ..RetryOptions::default()
+        };
         let client = Client::new(ClientOptions { retry, ..ClientOptions::new(Arc::new(Anonymous)) });
         Self { registry, client, source, root }
     }
@@ -294,6 +299,14 @@ fn resolve_modes_have_the_names_of_the_attribute() {
     assert_eq!("".parse::<ResolveMode>().unwrap(), ResolveMode::Default);
     assert_eq!("local".parse::<ResolveMode>().unwrap(), ResolveMode::Local);
     assert_eq!("x".parse::<ResolveMode>().unwrap_err().to_string(), "invalid resolvemode: x");
+}
+
+#[test]
+fn a_platform_has_one_key_however_it_is_written() {
+    let root = BlobDigest(slipway_model::Digest::of("root"));
+    let key = |variant: &str| cache_key::manifest_key(root, &Platform::new("linux", "arm64", variant), None);
+    assert_eq!(key("v8"), key(""));
+    assert_ne!(key("v9"), key(""));
 }
 
 /// Keys that BuildKit itself computed.
