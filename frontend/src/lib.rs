@@ -6,3 +6,5 @@
 pub mod dockerfile;
 pub mod lint;
 pub mod plan;
+mod gateway_provisional;
+pub use gateway_provisional::*;

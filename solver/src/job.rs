@@ -101,6 +101,11 @@ impl<V: Value> Job<V> {
 
     /// Cancels, and returns when what nobody else wants has come down and progress is complete.
     pub async fn discard(self) {
+        self.end().await;
+    }
+
+    /// As [`Self::discard`], for a job that others still hold: it can solve nothing any more.
+    pub async fn end(&self) {
         self.cancel();
         self.state.builds.wait().await;
         self.state.come_down().await;

@@ -20,6 +20,7 @@ use crate::engine::Engine;
 
 /// The largest file that is handed to a frontend: what fits into one message.
 const LARGEST: u64 = 15 << 20;
+const MOST_ENTRIES: usize = 100_000;
 
 pub(super) async fn read_file(
     engine: &Arc<Engine>,
@@ -52,14 +53,12 @@ pub(super) async fn read_dir(
         let tree = mounted(&value, &path)?;
         let matcher = PatternMatcher::new(Some(&pattern).filter(|pattern| !pattern.is_empty()))
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let found = inroot::read_dir(tree.root(), Path::new(&path)).map_err(|error| failed(&path, &error))?;
+        let found = inroot::read_dir(tree.root(), Path::new(&path), MOST_ENTRIES).map_err(|error| failed(&path, &error))?;
         let mut entries = Vec::new();
         for entry in found {
             let name = entry.name.to_string_lossy().into_owned();
             if pattern.is_empty() || matcher.matches(&name).unwrap_or(false) {
-                let full = Path::new(&path).join(&entry.name);
-                let stat = inroot::stat(tree.root(), &full).map_err(|error| failed(&path, &error))?;
-                entries.push(describe(name, &stat));
+                entries.push(describe(name, &entry.stat));
             }
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -77,7 +76,7 @@ pub(super) async fn stat_file(
     let path = request.path;
     blocking(move || {
         let tree = mounted(&value, &path)?;
-        let stat = inroot::stat(tree.root(), Path::new(&path)).map_err(|error| failed(&path, &error))?;
+        let stat = inroot::stat(tree.root(), Path::new(&path), true).map_err(|error| failed(&path, &error))?;
         let name = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
         Ok(StatFileResponse { stat: Some(describe(name.unwrap_or_default(), &stat)) })
     })

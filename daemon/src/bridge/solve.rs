@@ -13,7 +13,7 @@ use crate::engine::Engine;
 pub(super) async fn solve(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
-    request: SolveRequest,
+    mut request: SolveRequest,
 ) -> Result<SolveResponse, Failure> {
     if !request.cache_imports.is_empty() {
         return Err(Failure::unsupported("importing a cache"));
@@ -22,7 +22,7 @@ pub(super) async fn solve(
         return Err(Failure::unsupported("a source policy"));
     }
     let evaluate = request.evaluate;
-    let result = match request.definition.filter(|definition| !definition.def.is_empty()) {
+    let result = match request.definition.take().filter(|definition| !definition.def.is_empty()) {
         Some(_) if !request.frontend.is_empty() => {
             return Err(Failure::invalid("cannot solve with both a definition and a frontend"));
         }

@@ -39,11 +39,11 @@ impl Failure {
     }
 
     pub(crate) fn cancelled() -> Self {
-        Self::new(Code::Canceled, "the build was cancelled")
+        Self::new(Code::Cancelled, "the build was cancelled")
     }
 
     pub(crate) fn session_lost() -> Self {
-        Self::new(Code::Canceled, "the client's session ended before the build")
+        Self::new(Code::Cancelled, "the client's session ended before the build")
     }
 
     /// With all causes in the message.

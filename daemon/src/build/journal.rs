@@ -17,7 +17,7 @@ use tokio::sync::watch;
 /// Entries handed to a watcher in one message.
 const BATCH: usize = 512;
 
-pub struct Journal {
+pub(crate) struct Journal {
     entries: Mutex<Vec<Entry>>,
     /// How many entries there are, and whether more will come.
     written: watch::Sender<(usize, bool)>,
@@ -52,12 +52,12 @@ impl Journal {
     }
 
     /// Nothing more comes.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.written.send_modify(|(_, open)| *open = false);
     }
 
     /// The entries from `position` on; waits for one if there is none yet. `None`: that was all.
-    pub async fn read(&self, position: &mut usize) -> Option<StatusResponse> {
+    pub(crate) async fn read(&self, position: &mut usize) -> Option<StatusResponse> {
         let mut written = self.written.subscribe();
         let from = *position;
         let reached = written.wait_for(|(count, open)| *count > from || !*open).await;
@@ -78,20 +78,8 @@ impl Journal {
         (*position > from).then_some(response)
     }
 
-    /// Counts of (completed, cached, all) vertices.
-    pub fn steps(&self) -> (usize, usize, usize) {
-        let mut latest = std::collections::HashMap::new();
-        for entry in self.entries.lock().iter() {
-            if let Entry::Vertex(vertex) = entry {
-                latest.insert(vertex.digest.clone(), (vertex.completed.is_some(), vertex.cached));
-            }
-        }
-        let completed = latest.values().filter(|(completed, _)| *completed).count();
-        (completed, latest.values().filter(|(_, cached)| *cached).count(), latest.len())
-    }
-
     /// A step that is not part of the graph: resolving a name, exporting.
-    pub fn step(self: &Arc<Self>, name: &str) -> Step {
+    pub(crate) fn step(self: &Arc<Self>, name: &str) -> Step {
         let nonce: [u8; 8] = std::array::from_fn(|index| self.written.borrow().0.to_le_bytes()[index]);
         let digest = Digest::of([name.as_bytes(), &nonce].concat()).to_string();
         let vertex = Vertex {
@@ -104,7 +92,7 @@ impl Journal {
         Step { journal: self.clone(), vertex, open: Mutex::new(true) }
     }
 
-    pub fn warn(&self, vertex: String, warning: WarningEntry) {
+    pub(crate) fn warn(&self, vertex: String, warning: WarningEntry) {
         self.push(Entry::Warning(VertexWarning {
             vertex,
             level: warning.level,
@@ -119,7 +107,7 @@ impl Journal {
 
 /// A warning with its place in a source file.
 #[derive(Default)]
-pub struct WarningEntry {
+pub(crate) struct WarningEntry {
     pub level: i64,
     pub short: bytes::Bytes,
     pub detail: Vec<bytes::Bytes>,
@@ -183,30 +171,30 @@ fn wire_status(vertex: String, at: SystemTime, status: Status) -> VertexStatus {
 }
 
 /// A step that was begun. Dropped before [`Step::done`] or [`Step::fail`], it was cancelled.
-pub struct Step {
+pub(crate) struct Step {
     journal: Arc<Journal>,
     vertex: Vertex,
     open: Mutex<bool>,
 }
 
 impl Step {
-    pub fn status(&self, status: Status) {
+    pub(crate) fn status(&self, status: Status) {
         let status = wire_status(self.vertex.digest.clone(), SystemTime::now(), status);
         self.journal.push(Entry::Status(status));
     }
 
     /// A line of its own for something that takes time.
-    pub fn transfer(self: &Arc<Self>, name: &str) -> Transfer {
+    pub(crate) fn transfer(self: &Arc<Self>, name: &str) -> Transfer {
         let transfer = Transfer { step: self.clone(), name: name.to_owned(), started: SystemTime::now(), shown: None };
         transfer.tell(0, 0, None);
         transfer
     }
 
-    pub fn done(&self) {
+    pub(crate) fn done(&self) {
         self.end(String::new());
     }
 
-    pub fn fail(&self, error: &str) {
+    pub(crate) fn fail(&self, error: &str) {
         self.end(error.to_owned());
     }
 
@@ -227,7 +215,7 @@ impl Drop for Step {
 }
 
 /// Something on its way, as a line below its step.
-pub struct Transfer {
+pub(crate) struct Transfer {
     step: Arc<Step>,
     name: String,
     started: SystemTime,
@@ -236,7 +224,7 @@ pub struct Transfer {
 
 impl Transfer {
     /// Shown a few times a second at most.
-    pub fn at(&mut self, current: u64, total: u64) {
+    pub(crate) fn at(&mut self, current: u64, total: u64) {
         const PAUSE: Duration = Duration::from_millis(150);
         if self.shown.is_none_or(|shown| shown.elapsed() >= PAUSE) {
             self.shown = Some(Instant::now());
@@ -244,7 +232,7 @@ impl Transfer {
         }
     }
 
-    pub fn done(self) {
+    pub(crate) fn done(self) {
         self.tell(0, 0, Some(SystemTime::now()));
     }
 

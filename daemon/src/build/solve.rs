@@ -66,8 +66,7 @@ async fn run(
         () = session_lost(&engine, &build) => Err(Failure::session_lost()),
         outcome = work(&engine, &build, &request, result) => outcome,
     };
-    build.job.cancel();
-    build.job.settled().await;
+    build.job.end().await;
     build.journal.close();
     engine.builds.retire(build);
     outcome

@@ -23,10 +23,8 @@ pub(super) async fn disk_usage(
 }
 
 pub(super) fn check_filters(filters: &[String]) -> Result<(), Status> {
-    for filter in filters {
-        slipway_store::Filter::parse(filter).map_err(|error| Status::invalid_argument(error.to_string()))?;
-    }
-    Ok(())
+    let parsed = slipway_store::Filter::parse_all(filters);
+    parsed.map(drop).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 pub(super) fn wire_record(record: slipway_store::UsageRecord) -> UsageRecord {
