@@ -1,5 +1,4 @@
 //! Symbolic modes, applied, against those of the reference.
-#![expect(clippy::unwrap_used, reason = "a test whose golden data is malformed should fail loudly")]
 
 use std::path::PathBuf;
 
