@@ -46,9 +46,8 @@ impl Survey<'_> {
         }
         let Some(entries) = &mut directory.entries else { return };
         for (name, hashed) in batch.names.iter().zip(digests) {
-            match entries.get_mut(name) {
-                Some(Node::File { digest } | Node::Symlink { digest, .. }) => *digest = Some(hashed),
-                _ => {}
+            if let Some(Node::File { digest } | Node::Symlink { digest, .. }) = entries.get_mut(name) {
+                *digest = Some(hashed);
             }
         }
     }

@@ -49,6 +49,8 @@ mod resolve;
 mod tree;
 
 #[cfg(test)]
+mod overlay_law;
+#[cfg(test)]
 mod tests;
 
 pub use header::{EntryHeader, EntryKind};

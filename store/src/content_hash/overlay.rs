@@ -3,7 +3,9 @@
 //! The upper directory of an overlay is the complete list of changes: what is in it is new, changed
 //! or (a directory) on the way to something changed; a character device 0:0 hides what is below;
 //! an opaque directory hides everything below it. Directories above a change are copied up, so their
-//! headers are looked at again.
+//! headers are looked at again. That holds for overlays mounted with `index=off`; with the index on, a
+//! write through one name of a file of the lower layers shows under its other names too, which are
+//! in no upper directory.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;

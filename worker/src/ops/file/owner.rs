@@ -58,7 +58,7 @@ fn find(tree: BorrowedFd<'_>, path: &str, name: &str, comments: bool) -> Result<
     let line = text
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty() && !(comments && line.starts_with(b"#")))
+        .filter(|line| !(line.is_empty() || comments && line.starts_with(b"#")))
         .find(|line| line.split(|byte| *byte == b':').next() == Some(name.as_bytes()));
     let number = |field: Option<&[u8]>| {
         field.and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| text.parse().ok()).unwrap_or(0)
