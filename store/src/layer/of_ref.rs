@@ -165,7 +165,10 @@ fn repacked(
     });
     let compressed = compress(options.compress, threads, &mut ingest, produce)?;
     if compressed.diff_id != diff_id {
-        return Err(LayerError::DiffMismatch { expected: diff_id, found: compressed.diff_id });
+        return Err(LayerError::DiffMismatch {
+            expected: Box::new(diff_id),
+            found: Box::new(compressed.diff_id),
+        });
     }
     let (layer, blob) = keep(ingest, compressed, options.compress.compression)?;
     snapshot.add_layer_blob(&blob)?;
