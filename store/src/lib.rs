@@ -23,7 +23,7 @@ pub mod mounted;
 pub mod refs;
 pub mod snapshot;
 pub mod store;
-//TMP pub mod usage;
+pub mod usage;
 
 pub use blob::{BlobLease, Blobs, Ingest, StoredBlob};
 pub use error::{Error, Result};
@@ -32,3 +32,4 @@ pub use mounted::Mounted;
 pub use refs::{Active, CacheMount, LayerBlob, LayerFacts, PrepareOptions, RecordType, Ref, Sharing};
 pub use snapshot::{Changes, DiskUsage, SnapshotId, SnapshotterChoice};
 pub use store::{Clock, Store, StoreOptions};
+pub use usage::{Filter, PruneOptions, UsageRecord};

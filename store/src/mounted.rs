@@ -4,6 +4,10 @@
 //! process sees it, and it goes with the last descriptor, also after a kill -9. A tree that is a single
 //! directory is not mounted at all.
 //!
+//! A writable overlay is mounted `volatile`, or its end would wait for the whole filesystem below to be
+//! written; what it leaves on the disk is up to epochs ([`crate::metadata`]), as for all snapshots. The
+//! mark by which overlayfs would refuse to mount the same directories again is removed at once.
+//!
 //! Kernels before 6.8 know no `lowerdir+` and limit the text of one option to 255 bytes. There a
 //! thread with a mount namespace of its own mounts the old way (`mount(2)`, one page of options) and
 //! hands out a detached clone of that.
@@ -75,13 +79,20 @@ fn in_user_namespace() -> bool {
 }
 
 fn overlay(tree: &Tree) -> Result<OwnedFd> {
-    let Tree::Overlay { lowers, .. } = tree else { unreachable!("only called for overlays") };
+    let (lowers, upper) = match tree {
+        Tree::Overlay { lowers, upper } => (lowers.as_slice(), upper),
+        Tree::Bind { .. } => (&[][..], &None),
+    };
     let place = lowers.first().ok_or_else(|| Error::io("mount", "an overlay", Errno::INVAL))?;
-    match by_fsopen(tree) {
+    let mounted = match by_fsopen(tree) {
         Err(Errno::INVAL | Errno::NOSYS) => by_mount(tree),
         result => result,
+    };
+    let mounted = mounted.at("mount an overlay on", place)?;
+    if let Some(upper) = upper {
+        crate::snapshot::remove_tree(&upper.work.join("work/incompat"))?;
     }
-    .at("mount an overlay on", place)
+    Ok(mounted)
 }
 
 /// Plain overlays whatever the kernel's defaults are: an upper directory is a layer that others can read.
@@ -100,6 +111,7 @@ fn by_fsopen(tree: &Tree) -> rustix::io::Result<OwnedFd> {
         for (key, path) in [("upperdir", &upper.upper), ("workdir", &upper.work)] {
             set(key, Path::new(OsStr::from_bytes(&escaped(path, b"\\"))))?;
         }
+        rustix::mount::fsconfig_set_flag(context.as_fd(), "volatile")?;
     }
     if overlay_xattr_prefix().starts_with("user.") {
         rustix::mount::fsconfig_set_flag(context.as_fd(), "userxattr")?;
@@ -148,6 +160,7 @@ fn mount_and_clone(tree: &Tree) -> rustix::io::Result<OwnedFd> {
             options.extend_from_slice(key.as_bytes());
             options.extend(escaped(path.strip_prefix(place).unwrap_or(path), SPECIAL));
         }
+        options.extend_from_slice(b",volatile");
     }
     if overlay_xattr_prefix().starts_with("user.") {
         options.extend_from_slice(b",userxattr");
@@ -201,7 +214,7 @@ mod tests {
             upper: Some(OverlayUpper { upper: upper.clone(), work }),
         };
         let root = match mount(&tree) {
-            Err(Errno::PERM) => return eprintln!("skipped: mounting is not allowed here"),
+            Err(Errno::PERM) => return println!("skipped: mounting is not allowed here"),
             root => root.unwrap(),
         };
         rustix::fs::renameat(&root, "file", &root, "moved").unwrap();
@@ -209,6 +222,26 @@ mod tests {
         assert!(low.join("file").exists());
         assert!(!table().contains(place.path().to_str().unwrap()));
         assert!(table().matches(" - overlay ").count() <= before);
+    }
+
+    #[test]
+    fn the_same_directories_can_be_mounted_again() {
+        let place = tempfile::tempdir().unwrap();
+        let [low, lowest, upper, work] = ["1", "2", "3", "4"].map(|name| place.path().join(name));
+        for directory in [&low, &lowest, &upper, &work] {
+            std::fs::create_dir_all(directory).unwrap();
+        }
+        let upper = Some(OverlayUpper { upper, work });
+        let tree = Tree::Overlay { lowers: vec![low, lowest], upper };
+        for _ in 0..2 {
+            match Mounted::new(&tree) {
+                Ok(mounted) => drop(mounted),
+                Err(error) if error.io_kind() == Some(std::io::ErrorKind::PermissionDenied) => {
+                    return println!("skipped: mounting is not allowed here");
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
     }
 
     #[test]

@@ -8,11 +8,13 @@
 //!        ingest/        blobs being written
 //!        snapshots/     directories of snapshots, by snapshotter
 //!        bin/           what is being removed
+//!        reserve        space kept for pruning on a full disk
 //! ```
 
 mod clock;
 mod housekeeper;
 mod recover;
+mod reserve;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -61,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) live: Mutex<Live>,
     pub(crate) cache_mount_freed: Notify,
     pub(crate) pruning: Mutex<()>,
+    pub(crate) reserve: reserve::Reserve,
     hooks: Mutex<Vec<RemovedHook>>,
     pub(crate) housekeeper: Housekeeper,
 }
@@ -82,6 +85,7 @@ impl Store {
         recover::recover(&metadata, &*snapshotter, &blobs)?;
         let housekeeper = Housekeeper::start(snapshotter.clone(), metadata.clone(), bin)?;
         let inner = Inner {
+            reserve: reserve::Reserve::open(&root),
             root,
             metadata,
             blobs,

@@ -128,9 +128,12 @@ impl Blobs {
     }
 }
 
-/// A blob that nothing names, as pruning sees it.
+/// A blob that belongs to no snapshot.
 #[derive(Debug)]
 pub(crate) struct Unnamed {
     pub(crate) digest: BlobDigest,
     pub(crate) size: u64,
+    pub(crate) created: i64,
+    pub(crate) last_used: i64,
+    pub(crate) held: bool,
 }

@@ -1,9 +1,9 @@
 //! Blobs after a crash, and blobs that nobody wants any more.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::PathBuf;
 
-use slipway_model::{BlobDigest, Digest};
+use slipway_model::BlobDigest;
 
 use super::{Blobs, Unnamed, table};
 use crate::error::{At as _, Result, if_exists};
@@ -35,25 +35,38 @@ impl Blobs {
             }
         }
         inner.metadata.flush_durable()?;
-        self.remove_all_but(&|path| whole.contains(path))
+        for path in self.files()?.iter().filter(|path| !whole.contains(*path)) {
+            std::fs::remove_file(path).at("remove", path)?;
+        }
+        Ok(())
+    }
+
+    /// Removes files without a row while others write blobs: theirs are held. Always looks at all.
+    pub(crate) fn sweep(&self) -> Result<bool> {
+        for path in self.files()? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Ok(digest) = format!("sha256:{name}").parse::<BlobDigest>() {
+                self.remove_file(&digest)?;
+            }
+        }
+        Ok(true)
     }
 
     fn forget(&self, digest: &str) -> Result<()> {
         self.inner.metadata.with(|db| db.execute("DELETE FROM blob WHERE digest = ?1", [digest])).map(|_| ())
     }
 
-    fn remove_all_but(&self, keep: &dyn Fn(&Path) -> bool) -> Result<()> {
+    /// All files that are, or are named like, blobs.
+    fn files(&self) -> Result<Vec<PathBuf>> {
         let top = &self.inner.directory;
+        let mut files = Vec::new();
         for directory in std::fs::read_dir(top).at("list", top)? {
             let directory = directory.at("list", top)?.path();
             for entry in std::fs::read_dir(&directory).at("list", &directory)? {
-                let path = entry.at("list", &directory)?.path();
-                if !keep(&path) {
-                    std::fs::remove_file(&path).at("remove", &path)?;
-                }
+                files.push(entry.at("list", &directory)?.path());
             }
         }
-        Ok(())
+        Ok(files)
     }
 
     /// Writes down which blobs were used.
@@ -66,18 +79,34 @@ impl Blobs {
         self.inner.metadata.with(|db| used.iter().try_for_each(|digest| table::used(db, digest, now)))
     }
 
-    /// Removes blobs that no snapshot names, nobody holds, and nobody used since `before` (nanoseconds).
+    /// All blobs that belong to no snapshot.
+    pub(crate) fn unnamed(&self) -> Result<Vec<Unnamed>> {
+        self.save_uses()?;
+        let mut unnamed = self.inner.metadata.with(|db| table::unnamed(db, i64::MAX))?;
+        self.inner.leases.while_still(|held| {
+            unnamed.iter_mut().for_each(|blob| blob.held = held(&blob.digest));
+        });
+        Ok(unnamed)
+    }
+
+    /// Removes blobs that belong to no snapshot, nobody holds, and nobody used since `before` (nanoseconds).
     pub(crate) fn prune_unnamed(&self, before: i64) -> Result<Vec<Unnamed>> {
         self.save_uses()?;
+        let unnamed = self.inner.metadata.with(|db| table::unnamed(db, before))?;
+        let digests: Vec<_> = unnamed.iter().map(|blob| blob.digest).collect();
+        let removed: HashSet<_> = self.remove_if_unnamed(&digests)?.into_iter().collect();
+        Ok(unnamed.into_iter().filter(|blob| removed.contains(&blob.digest)).collect())
+    }
+
+    /// Removes those of `digests` that belong to no snapshot and nobody holds; answers with what went.
+    pub(crate) fn remove_if_unnamed(&self, digests: &[BlobDigest]) -> Result<Vec<BlobDigest>> {
         let inner = &self.inner;
         let removed = inner.leases.while_still(|held| {
             inner.metadata.with(|db| {
                 let mut removed = Vec::new();
-                for (digest, size) in table::unnamed(db, before)? {
-                    let Ok(digest) = digest.parse::<BlobDigest>() else { continue };
-                    if matches!(digest.0, Digest::Sha256(_)) && !held(&digest) {
-                        table::delete(db, &digest)?;
-                        removed.push(Unnamed { digest, size });
+                for digest in digests {
+                    if !held(digest) && table::is_unnamed(db, digest)? && table::delete(db, digest)? {
+                        removed.push(*digest);
                     }
                 }
                 Ok(removed)
@@ -86,9 +115,7 @@ impl Blobs {
         if !removed.is_empty() {
             inner.metadata.flush_durable()?;
         }
-        for blob in &removed {
-            self.remove_file(&blob.digest)?;
-        }
+        removed.iter().try_for_each(|digest| self.remove_file(digest))?;
         Ok(removed)
     }
 

@@ -3,6 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use slipway_model::BlobDigest;
 
+use super::Unnamed;
+
 pub(super) fn size(db: &Connection, digest: &BlobDigest) -> Result<Option<u64>> {
     db.prepare_cached("SELECT size FROM blob WHERE digest = ?1")?
         .query_row([digest.to_string()], |row| row.get(0))
@@ -24,9 +26,9 @@ pub(super) fn used(db: &Connection, digest: &BlobDigest, now: i64) -> Result<()>
     Ok(())
 }
 
-pub(super) fn delete(db: &Connection, digest: &BlobDigest) -> Result<()> {
-    db.prepare_cached("DELETE FROM blob WHERE digest = ?1")?.execute([digest.to_string()])?;
-    Ok(())
+/// Whether there was one.
+pub(super) fn delete(db: &Connection, digest: &BlobDigest) -> Result<bool> {
+    Ok(db.prepare_cached("DELETE FROM blob WHERE digest = ?1")?.execute([digest.to_string()])? > 0)
 }
 
 pub(super) fn newer_than(db: &Connection, epoch: i64) -> Result<Vec<String>> {
@@ -42,11 +44,22 @@ pub(super) fn all(db: &Connection) -> Result<Vec<(String, u64)>> {
 }
 
 /// Blobs that belong to no snapshot and were last used before `before`.
-pub(super) fn unnamed(db: &Connection, before: i64) -> Result<Vec<(String, u64)>> {
+pub(super) fn unnamed(db: &Connection, before: i64) -> Result<Vec<Unnamed>> {
     db.prepare_cached(
-        "SELECT digest, size FROM blob WHERE last_used < ?1
+        "SELECT digest, size, created, last_used FROM blob WHERE last_used < ?1
          AND NOT EXISTS (SELECT 1 FROM layer WHERE layer.digest = blob.digest)",
     )?
-    .query_map([before], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .query_map([before], |row| {
+        let digest: String = row.get(0)?;
+        let digest = digest.parse().map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+        })?;
+        Ok(Unnamed { digest, size: row.get(1)?, created: row.get(2)?, last_used: row.get(3)?, held: false })
+    })?
     .collect()
+}
+
+pub(super) fn is_unnamed(db: &Connection, digest: &BlobDigest) -> Result<bool> {
+    db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM layer WHERE digest = ?1)")?
+        .query_row([digest.to_string()], |row| row.get(0))
 }

@@ -17,6 +17,8 @@ pub(super) struct State {
     pub(super) unsynced_since: Option<Instant>,
     pub(super) last_write: Instant,
     lost: Option<String>,
+    /// Files may lie around without a row, so this stop must not count as an orderly one.
+    pub(super) leftovers: bool,
     news: bool,
     pub(super) stopping: bool,
 }
@@ -31,6 +33,7 @@ impl State {
             unsynced_since: None,
             last_write: Instant::now(),
             lost: None,
+            leftovers: false,
             news: false,
             stopping: false,
         }
@@ -108,6 +111,7 @@ impl State {
         if self.pending > 0 {
             tracing::warn!(writes = self.pending, reason, "uncommitted metadata was lost");
             self.lost = Some(reason);
+            self.leftovers = true;
         }
         self.pending = 0;
         self.pending_since = None;

@@ -24,6 +24,8 @@ pub(super) mod stop {
     pub(in crate::metadata) const CLOSED: &str = "closed";
     /// Closed and synced.
     pub(in crate::metadata) const SYNCED: &str = "synced";
+    /// Closed and synced, but files without a row lie around.
+    pub(in crate::metadata) const LEFTOVERS: &str = "leftovers";
 }
 
 pub(super) fn note(db: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
@@ -48,11 +50,13 @@ pub(super) fn begin(db: &Connection, boot_id: &str) -> rusqlite::Result<(Recover
     let epoch = noted_number(db, "epoch")? + 1;
     let known_boot = !boot_id.is_empty() && last_boot.as_deref() == Some(boot_id);
     let fresh = last_stop.is_none();
-    let synced = last_stop.as_deref() == Some(stop::SYNCED);
+    let synced = matches!(last_stop.as_deref(), Some(stop::SYNCED | stop::LEFTOVERS));
     let machine_went_down = !fresh && !synced && !known_boot;
     let recovery = Recovery {
         // An empty database beside files: it was lost, or never committed to.
-        unclean: fresh || machine_went_down || last_stop.as_deref() == Some(stop::RUNNING),
+        unclean: fresh
+            || machine_went_down
+            || matches!(last_stop.as_deref(), Some(stop::RUNNING | stop::LEFTOVERS)),
         drop_after: machine_went_down.then_some(durable),
     };
     note(db, "epoch", &epoch.to_string())?;
@@ -102,16 +106,18 @@ impl Core {
 
     /// Commits and syncs everything, and notes an orderly end.
     pub(super) fn close(&self) -> Result<()> {
+        let leftovers = self.state.lock().leftovers;
         if self.durability == Durability::Volatile {
+            let stop = if leftovers { stop::RUNNING } else { stop::CLOSED };
             let mut state = self.state.lock();
             return state
-                .apply(|db| note(db, "stop", stop::CLOSED))
+                .apply(|db| note(db, "stop", stop))
                 .and_then(|()| state.commit())
                 .map_err(|error| self.error(error));
         }
         let (ended, _) = self.end_epoch()?;
         self.sync_files()?;
-        self.note_durable(ended, Some(stop::SYNCED))?;
+        self.note_durable(ended, Some(if leftovers { stop::LEFTOVERS } else { stop::SYNCED }))?;
         self.checkpoint(&mut self.state.lock())
     }
 

@@ -195,6 +195,16 @@ impl Metadata {
         result
     }
 
+    /// Some files could not be removed when their rows were: the next prune or open has to look for them.
+    pub fn expect_leftovers(&self) {
+        self.shared.core.state.lock().leftovers = true;
+    }
+
+    /// Whether leftovers are expected; from now on they are not.
+    pub(crate) fn take_leftovers(&self) -> bool {
+        std::mem::take(&mut self.shared.core.state.lock().leftovers)
+    }
+
     /// What was found at opening.
     pub fn recovery(&self) -> Recovery {
         self.shared.core.recovery

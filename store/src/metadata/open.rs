@@ -21,6 +21,7 @@ pub(super) fn open(root: &Path, options: MetadataOptions) -> Result<Core> {
     let root = root.canonicalize().at("resolve", root)?;
     let directory = File::open(&root).at("open", &root)?;
     let path = root.join(NAME);
+    let existed = path.exists();
     let boot_id = options.boot_id.unwrap_or_else(boot_id);
     if root.join(MARK).exists() {
         set_aside(&root, &path, "damage was seen while it was in use")?;
@@ -41,19 +42,26 @@ pub(super) fn open(root: &Path, options: MetadataOptions) -> Result<Core> {
         recovery,
         _lock: lock,
     };
-    // Whatever is found later implies that this was found: the log keeps its order.
-    core.sync_log()?;
+    if existed {
+        // That somebody is at work must reach the disk before any of their work: an earlier orderly stop would
+        // be believed. A new database has nothing that could be mistaken.
+        core.sync_log()?;
+    }
     Ok(core)
 }
 
 fn connect(path: &Path, boot_id: &str) -> Result<(Connection, Recovery, i64)> {
+    let fresh = !path.exists();
     let opened = || -> rusqlite::Result<_> {
         let db = Connection::open(path)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS);
         // No other process may come in, so locks need not be asked for each time, nor shared memory used.
         db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        if fresh {
+            // An empty database that a power loss tears is replaced by another empty one.
+            db.pragma_update(None, "synchronous", "OFF")?;
+        }
         db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-        db.pragma_update(None, "synchronous", "NORMAL")?;
         db.pragma_update(None, "wal_autocheckpoint", 0)?;
         db.pragma_update(None, "temp_store", "MEMORY")?;
         db.execute_batch(
@@ -63,6 +71,7 @@ fn connect(path: &Path, boot_id: &str) -> Result<(Connection, Recovery, i64)> {
         )?;
         let (recovery, epoch) = epoch::begin(&db, boot_id)?;
         db.execute_batch("COMMIT")?;
+        db.pragma_update(None, "synchronous", "NORMAL")?;
         if recovery.unclean {
             check(&db)?;
         }

@@ -140,6 +140,17 @@ fn a_synced_stop_needs_no_recovery_on_any_boot() {
 }
 
 #[test]
+fn leftovers_are_looked_for_but_rows_are_trusted() {
+    let root = tempfile::tempdir().unwrap();
+    let metadata = open(root.path(), "a");
+    add(&metadata, "one");
+    metadata.expect_leftovers();
+    drop(metadata);
+    let reopened = open(root.path(), "b");
+    assert_eq!(reopened.recovery(), Recovery { unclean: true, drop_after: None });
+}
+
+#[test]
 fn a_volatile_stop_is_trusted_only_on_the_same_boot() {
     let root = tempfile::tempdir().unwrap();
     let volatile = |boot: &str| {

@@ -24,6 +24,7 @@ pub struct Active {
     store: Store,
     parent: Option<Ref>,
     row: Row,
+    shares_with: Vec<SnapshotId>,
     committed: bool,
 }
 
@@ -43,9 +44,11 @@ impl Store {
             size: None,
         };
         // Made first: if preparing fails half way, dropping it cleans up.
-        let active = Active { store: self.clone(), parent: parent.cloned(), row, committed: false };
-        self.inner.snapshotter.prepare(&id, &active.parents())?;
+        let (store, parent) = (self.clone(), parent.cloned());
+        let active = Active { store, parent, row, shares_with: Vec::new(), committed: false };
+        // Told before it is there, or it could be taken for a leftover.
         self.inner.live.lock().actives.insert(id, active.row.clone());
+        self.inner.snapshotter.prepare(&id, &active.parents())?;
         Ok(active)
     }
 }
@@ -84,6 +87,12 @@ impl Active {
         Mounted::new(&self.tree())
     }
 
+    /// Tells that files of `other` were hard-linked into this one, so that usage counts them once. `other` may be
+    /// pruned all the same. Only immutable snapshots may be linked from, and the files never written again.
+    pub fn shares_files_with(&mut self, other: &Ref) {
+        self.shares_with.push(other.id());
+    }
+
     /// Makes it immutable. Nothing is copied, scanned or synced; [`Store::flush`] makes it survive a kill.
     pub fn commit(mut self) -> Result<Ref> {
         let inner = &self.store.inner;
@@ -91,7 +100,10 @@ impl Active {
         let committed = {
             // In one go, so that pruning never sees the row without its user.
             let mut live = inner.live.lock();
-            inner.metadata.with_epoch(|db, epoch| table::insert(db, &self.row, epoch))?;
+            inner.metadata.with_epoch(|db, epoch| {
+                table::insert(db, &self.row, epoch)?;
+                table::share(db, &self.row.id, &self.shares_with)
+            })?;
             live.actives.remove(&self.row.id);
             self.store.enliven(&mut live, self.row.clone(), self.parent.clone())
         };
@@ -113,6 +125,7 @@ impl Drop for Active {
         let inner = &self.store.inner;
         inner.live.lock().actives.remove(&self.row.id);
         if let Err(error) = inner.snapshotter.discard(&self.row.id) {
+            inner.metadata.expect_leftovers();
             tracing::warn!(
                 id = %self.row.id, error = &error as &dyn std::error::Error,
                 "an unfinished snapshot stays until the next start"

@@ -110,6 +110,13 @@ fn add_blob(db: &Connection, id: &SnapshotId, blob: &LayerBlob) -> rusqlite::Res
     Ok(())
 }
 
+/// The blobs that are forms of a snapshot.
+pub(crate) fn blobs_of(db: &Connection, id: &SnapshotId) -> rusqlite::Result<Vec<BlobDigest>> {
+    db.prepare_cached("SELECT digest FROM layer WHERE snapshot = ?1")?
+        .query_map([id], |row| row.get::<_, String>(0)?.parse().map_err(invalid))?
+        .collect()
+}
+
 fn facts(db: &Connection, id: &SnapshotId) -> rusqlite::Result<LayerFacts> {
     let diff_id: Option<String> = db
         .prepare_cached("SELECT diff_id FROM diff WHERE snapshot = ?1")?

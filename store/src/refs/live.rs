@@ -55,6 +55,15 @@ impl Live {
             || self.cache_mounts.get(id).is_some_and(|holders| holders.count > 0)
     }
 
+    pub(crate) fn is_active(&self, id: &SnapshotId) -> bool {
+        self.actives.contains_key(id)
+    }
+
+    /// Whether directories are being made that are not told here yet.
+    pub(crate) fn is_making(&self) -> bool {
+        !self.being_made.is_empty()
+    }
+
     /// Those being written, as they will be.
     pub(crate) fn actives(&self) -> impl Iterator<Item = &Row> {
         self.actives.values()

@@ -14,6 +14,7 @@
 
 mod active;
 mod cache_mount;
+mod fact;
 mod layer_facts;
 mod live;
 mod name;
@@ -35,6 +36,7 @@ use crate::snapshot::{Changes, SnapshotId};
 use crate::store::Store;
 pub use active::{Active, PrepareOptions};
 pub use cache_mount::{CacheMount, Sharing};
+pub(crate) use layer_facts::blobs_of;
 pub use layer_facts::{LayerBlob, LayerFacts};
 pub(crate) use live::Live;
 pub use record_type::RecordType;

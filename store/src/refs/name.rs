@@ -2,7 +2,8 @@
 //! checkout, and the like, to be reused by the next build.
 //!
 //! A named snapshot is as immutable as any other and can be pruned as any other; its name goes with it. The
-//! next state of a context is prepared *on* the last one and holds only what changed.
+//! next state of a context is prepared *on* the last one and holds only what changed; when
+//! [`Ref::depth`] has grown large, its owner begins anew.
 
 use rusqlite::{OptionalExtension, params};
 

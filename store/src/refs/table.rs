@@ -106,8 +106,37 @@ pub(super) fn set_epoch(db: &Connection, id: &SnapshotId, epoch: i64) -> Result<
     Ok(())
 }
 
+/// Notes that `id` has names for files of `others`. All sizes that this changes are to be measured again.
+pub(super) fn share(db: &Connection, id: &SnapshotId, others: &[SnapshotId]) -> Result<()> {
+    for other in others {
+        db.prepare_cached("INSERT OR IGNORE INTO sharing (snapshot, other) VALUES (?1, ?2)")?
+            .execute(params![id, other])?;
+    }
+    if others.is_empty() { Ok(()) } else { forget_shared_sizes(db, id) }
+}
+
+/// Sizes of all that may share files with `id`, directly or through others.
+fn forget_shared_sizes(db: &Connection, id: &SnapshotId) -> Result<()> {
+    db.prepare_cached(
+        "WITH RECURSIVE related (id) AS (
+             VALUES (?1)
+             UNION SELECT other FROM sharing JOIN related ON snapshot = id
+             UNION SELECT snapshot FROM sharing JOIN related ON other = id
+         )
+         UPDATE snapshot SET size = NULL WHERE id IN related AND size IS NOT NULL",
+    )?
+    .execute([id])?;
+    Ok(())
+}
+
 /// Removes the row, unless another stands on it. Whether it did.
 pub(crate) fn delete_leaf(db: &Connection, id: &SnapshotId) -> Result<bool> {
+    let shares: bool = db
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sharing WHERE snapshot = ?1 OR other = ?1)")?
+        .query_row([id], |row| row.get(0))?;
+    if shares {
+        forget_shared_sizes(db, id)?;
+    }
     let removed = db
         .prepare_cached(
             "DELETE FROM snapshot WHERE id = ?1

@@ -74,14 +74,14 @@ fn a_very_long_chain_can_be_dropped() {
     let options = StoreOptions { snapshotter: SnapshotterChoice::Native, ..options() };
     let store = Store::open(root.path(), options).unwrap();
     let mut top = store.prepare(None, PrepareOptions::default()).unwrap().commit().unwrap();
-    for _ in 0..3000 {
+    for _ in 0..1000 {
         top = store.prepare(Some(&top), PrepareOptions::default()).unwrap().commit().unwrap();
     }
     let id = top.id();
     drop(top);
     let top = store.get(&id).unwrap().unwrap();
-    assert_eq!(top.depth(), 3001);
-    std::thread::Builder::new().stack_size(128 << 10).spawn(move || drop(top)).unwrap().join().unwrap();
+    assert_eq!(top.depth(), 1001);
+    std::thread::Builder::new().stack_size(64 << 10).spawn(move || drop(top)).unwrap().join().unwrap();
 }
 
 #[test]
@@ -109,6 +109,23 @@ fn layers_are_found_by_chain_and_their_facts_kept() {
     assert_eq!(facts.diff_id, Some(diff_id));
     assert_eq!(facts.blobs.len(), 2);
     assert!(facts.blobs.contains(&blob("gzip")));
+}
+
+#[test]
+fn facts_are_kept_beside_a_snapshot_and_go_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let snapshot = made(&store, None, "one");
+    assert_eq!(snapshot.fact("digests").unwrap(), None);
+    snapshot.set_fact("digests", b"1").unwrap();
+    snapshot.set_fact("digests", b"2").unwrap();
+    assert_eq!(snapshot.fact("digests").unwrap().unwrap(), b"2");
+    assert_eq!(snapshot.fact("other").unwrap(), None);
+    drop(snapshot);
+    store.prune(&crate::PruneOptions { all: true, ..Default::default() }).unwrap();
+    let left: i64 =
+        store.metadata().with(|db| db.query_row("SELECT count(*) FROM fact", [], |r| r.get(0))).unwrap();
+    assert_eq!(left, 0);
 }
 
 #[test]

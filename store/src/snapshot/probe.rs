@@ -16,7 +16,8 @@ use crate::mounted::{Mounted, overlay_xattr_prefix};
 /// Mounts a small overlay in `root`, writes through it, and looks whether a deletion hides and an
 /// opaque directory covers. Answers with the prefix of overlayfs' attributes.
 pub(super) fn overlay(root: &Path) -> Result<&'static str> {
-    let place = root.join(format!(".probe-{}", std::process::id()));
+    // The root has one user, so what is there is of one that was killed.
+    let place = root.join(".probe");
     remove_tree(&place)?;
     let outcome = attempt(&place);
     remove_tree(&place)?;

@@ -16,6 +16,9 @@ use rustix::io::Errno;
 use super::SnapshotId;
 use crate::error::{At as _, Error, Result, if_exists};
 
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 /// The directory where what is thrown away waits for its end.
 #[derive(Clone)]
 pub struct Bin {
@@ -55,10 +58,10 @@ impl Bin {
         }
     }
 
-    /// Removes all that was left behind.
-    pub fn empty(&self) -> Result<()> {
+    /// Removes all that was left behind, for as long as `go_on` says so.
+    pub fn empty(&self, go_on: impl Fn() -> bool) -> Result<()> {
         let directory = &self.inner.directory;
-        for entry in std::fs::read_dir(directory).at("list", directory)? {
+        for entry in std::fs::read_dir(directory).at("list", directory)?.take_while(|_| go_on()) {
             remove_tree(&entry.at("list", directory)?.path())?;
         }
         Ok(())
@@ -87,8 +90,23 @@ fn remove_empty<P: rustix::path::Arg>(parent: BorrowedFd<'_>, name: P) -> rustix
     }
 }
 
+/// A tree may be deeper than descriptors can be open: what lies deeper than this is moved up first.
+const DEEPEST: usize = 40;
+
 /// Removes all in `directory`, keeping a stack of its own: trees can be deeper than a thread's stack.
 fn empty_directory(directory: OwnedFd) -> rustix::io::Result<()> {
+    let mut moved = 0;
+    loop {
+        let before = moved;
+        let top = fs::openat(&directory, c".", DIRECTORY, Mode::empty())?;
+        empty_levels(directory.as_fd(), top, &mut moved)?;
+        if moved == before {
+            return Ok(());
+        }
+    }
+}
+
+fn empty_levels(top: BorrowedFd<'_>, directory: OwnedFd, moved: &mut u32) -> rustix::io::Result<()> {
     let mut open = vec![Level { names: Dir::new(directory)?, own_name: None }];
     while let Some(level) = open.last_mut() {
         let Some(entry) = level.names.read() else {
@@ -103,16 +121,40 @@ fn empty_directory(directory: OwnedFd) -> rustix::io::Result<()> {
         if name == c"." || name == c".." {
             continue;
         }
+        let depth = open.len();
+        let Some(level) = open.last() else { continue };
         let parent = level.names.fd()?;
-        if !remove_file(parent, name, entry.file_type())? {
-            let child = match open_directory(parent, name) {
-                Err(Errno::NOENT) => continue,
-                child => child?,
-            };
-            open.push(Level { names: Dir::new(child)?, own_name: Some(name.to_owned()) });
+        if remove_file(parent, name, entry.file_type())? {
+            continue;
         }
+        if depth >= DEEPEST {
+            move_up(parent, name, top, moved)?;
+            continue;
+        }
+        let child = match open_directory(parent, name) {
+            Err(Errno::NOENT) => continue,
+            child => child?,
+        };
+        open.push(Level { names: Dir::new(child)?, own_name: Some(name.to_owned()) });
     }
     Ok(())
+}
+
+/// Moves a directory to the top, where the next round finds it.
+fn move_up(
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    top: BorrowedFd<'_>,
+    moved: &mut u32,
+) -> rustix::io::Result<()> {
+    loop {
+        *moved += 1;
+        match fs::renameat(parent, name, top, format!(".deep-{moved}")) {
+            Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
+            Err(Errno::NOENT) => return Ok(()),
+            result => return result,
+        }
+    }
 }
 
 struct Level {
@@ -136,11 +178,10 @@ fn open_directory<P: rustix::path::Arg + Copy>(
     parent: BorrowedFd<'_>,
     name: P,
 ) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match fs::openat(parent, name, flags, Mode::empty()) {
+    match fs::openat(parent, name, DIRECTORY, Mode::empty()) {
         Err(Errno::ACCESS) => {
             fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
-            fs::openat(parent, name, flags, Mode::empty())
+            fs::openat(parent, name, DIRECTORY, Mode::empty())
         }
         opened => opened,
     }

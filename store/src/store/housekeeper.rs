@@ -60,6 +60,11 @@ impl Housekeeper {
         self.shared.changed.notify_one();
     }
 
+    /// Returns when what is in the bin now is gone.
+    pub(crate) fn empty_bin_now(&self) -> Result<()> {
+        self.shared.bin.empty(|| true)
+    }
+
     /// A snapshot was committed and has no size yet.
     pub(crate) fn measure(&self, id: SnapshotId) {
         let mut duties = self.shared.duties.lock();
@@ -85,7 +90,7 @@ impl Shared {
     fn run(&self, metadata: &Metadata) {
         while let Some(duty) = self.next() {
             let done = match duty {
-                Duty::EmptyBin => self.bin.empty(),
+                Duty::EmptyBin => self.bin.empty(|| !self.duties.lock().stopping),
                 Duty::Measure(id) => self.measure(metadata, &id),
             };
             if let Err(error) = done {

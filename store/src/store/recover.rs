@@ -28,6 +28,7 @@ pub(super) fn recover(metadata: &Metadata, snapshotter: &dyn Snapshotter, blobs:
             }
         }
         while db.execute(ORPHANS, [])? > 0 {}
+        db.execute("UPDATE snapshot SET size = NULL WHERE id IN (SELECT other FROM sharing)", [])?;
         ids(db)
     })?;
     metadata.flush_durable()?;

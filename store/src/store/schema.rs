@@ -35,6 +35,13 @@ pub(super) const STEPS: &[&str] = &[
          last_used INTEGER NOT NULL, epoch INTEGER NOT NULL
      ) WITHOUT ROWID;
 
+     CREATE TABLE sharing (snapshot TEXT, other TEXT, PRIMARY KEY (snapshot, other)) WITHOUT ROWID;
+     CREATE INDEX sharing_other ON sharing (other);
+
+     CREATE TABLE fact (
+         snapshot TEXT NOT NULL, kind TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (snapshot, kind)
+     );
+
      CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
      CREATE TRIGGER snapshot_removed AFTER DELETE ON snapshot BEGIN
@@ -43,6 +50,8 @@ pub(super) const STEPS: &[&str] = &[
          DELETE FROM diff WHERE snapshot = old.id;
          DELETE FROM layer WHERE snapshot = old.id;
          DELETE FROM cache_mount WHERE snapshot = old.id;
+         DELETE FROM fact WHERE snapshot = old.id;
+         DELETE FROM sharing WHERE old.id IN (snapshot, other);
      END;",
 ];
 

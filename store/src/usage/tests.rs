@@ -1,0 +1,282 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use slipway_model::DiffId;
+
+use super::*;
+use crate::refs::{LayerBlob, PrepareOptions, Ref, Sharing};
+use crate::store::{Clock, StoreOptions};
+use crate::{Active, Durability, SnapshotterChoice};
+
+/// A store whose time stands still until moved.
+struct Fixture {
+    store: Store,
+    seconds: Arc<AtomicU64>,
+    root: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let seconds = Arc::new(AtomicU64::new(1_000_000));
+        let time = seconds.clone();
+        let clock =
+            Clock::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(time.load(Ordering::Relaxed)));
+        let options = StoreOptions {
+            snapshotter: SnapshotterChoice::Auto,
+            durability: Durability::Pretended,
+            boot_id: Some("boot".into()),
+            clock,
+        };
+        Self { store: Store::open(root.path(), options).unwrap(), seconds, root }
+    }
+
+    fn wait(&self, seconds: u64) {
+        self.seconds.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    fn active(&self, parent: Option<&Ref>, name: &str, kind: RecordType) -> Active {
+        let options = PrepareOptions { description: name.into(), record_type: kind };
+        let active = self.store.prepare(parent, options).unwrap();
+        std::fs::write(active.upper_dir().join(name), vec![7; 100_000]).unwrap();
+        active
+    }
+
+    fn made(&self, parent: Option<&Ref>, name: &str) -> Ref {
+        self.active(parent, name, RecordType::Regular).commit().unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let records = self.store.usage(&[]).unwrap();
+        let mut names: Vec<_> = records.into_iter().map(|record| record.description).collect();
+        names.sort();
+        names
+    }
+
+    fn prune(&self, options: PruneOptions) -> Vec<String> {
+        let removed = self.store.prune(&options).unwrap();
+        removed.into_iter().map(|record| record.description).collect()
+    }
+
+    fn all() -> PruneOptions {
+        PruneOptions { all: true, ..PruneOptions::default() }
+    }
+}
+
+fn du(path: &Path) -> u64 {
+    let output = std::process::Command::new("du").args(["-s", "-B1"]).arg(path).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn usage_is_what_du_says() {
+    let fixture = Fixture::new();
+    let lower = fixture.made(None, "lower");
+    let upper = fixture.made(Some(&lower), "upper");
+    let running = fixture.active(Some(&upper), "running", RecordType::Regular);
+    fixture.store.blobs().put(&[1; 50_000]).unwrap();
+    let named = fixture.store.blobs().put(&[2; 60_000]).unwrap();
+    let blob = LayerBlob {
+        digest: named.digest,
+        media_type: "x".into(),
+        size: named.size,
+        annotations: Default::default(),
+    };
+    for snapshot in [&lower, &upper] {
+        snapshot.add_layer_blob(&blob).unwrap();
+    }
+    let records = fixture.store.usage(&[]).unwrap();
+    assert_eq!(records.len(), 4);
+    let total: u64 = records.iter().map(|record| record.size).sum();
+    let own = |path: &str| std::fs::read_dir(fixture.root.path().join(path)).unwrap();
+    let blobs: u64 = own("blobs/sha256").map(|entry| du(&entry.unwrap().path()) - 4096).sum();
+    let snapshotter = format!("snapshots/{}", fixture.store.snapshotter());
+    let snapshots: u64 = own(&snapshotter).map(|entry| du(&entry.unwrap().path())).sum();
+    assert_eq!(total, blobs + snapshots);
+
+    let find = |name: &str| records.iter().find(|record| record.description == name).unwrap();
+    assert_eq!(find("upper").parents, [lower.id()]);
+    assert!(find("running").mutable && find("running").in_use && find("lower").in_use);
+    assert!(!find("upper").mutable);
+    drop(running);
+    let only_upper = fixture.store.usage(&["description==upper".into()]).unwrap();
+    assert_eq!(only_upper.len(), 1);
+}
+
+#[test]
+fn files_linked_into_other_snapshots_count_once() {
+    let fixture = Fixture::new();
+    let first = fixture.made(None, "first");
+    let alone = first.usage().unwrap();
+    let linked = |from: &Ref, name: &str| {
+        let mut active = fixture.active(None, name, RecordType::Regular);
+        std::fs::hard_link(from.upper_dir().join("first"), active.upper_dir().join("first")).unwrap();
+        active.shares_files_with(from);
+        active.commit().unwrap()
+    };
+    let second = linked(&first, "second");
+    let third = linked(&second, "third");
+    let total = || fixture.store.usage(&[]).unwrap().iter().map(|record| record.size).sum::<u64>();
+    let disk = || {
+        let path = fixture.root.path().join("snapshots").join(fixture.store.snapshotter());
+        du(&path) - 4096
+    };
+    assert!(total().abs_diff(disk()) < 4, "{} {}", total(), disk());
+    drop((first, second));
+    fixture.prune(Fixture::all());
+    assert_eq!(fixture.names(), ["third"]);
+    assert_eq!(total(), disk());
+    assert!(third.usage().unwrap() > alone);
+}
+
+#[test]
+fn pruning_spares_what_is_used_and_what_others_stand_on() {
+    let fixture = Fixture::new();
+    let base = fixture.made(None, "base");
+    let used = fixture.made(Some(&base), "used");
+    drop(fixture.made(Some(&base), "unused"));
+    let parent = fixture.made(Some(&used), "parent of a running one");
+    let running = fixture.active(Some(&parent), "running", RecordType::Regular);
+    drop((base, parent));
+    assert_eq!(fixture.prune(Fixture::all()), ["unused"]);
+    assert_eq!(fixture.names(), ["base", "parent of a running one", "running", "used"]);
+    drop(running);
+    assert_eq!(fixture.prune(Fixture::all()), ["parent of a running one"]);
+    drop(used);
+    assert_eq!(fixture.prune(Fixture::all()), ["used", "base"]);
+    assert!(fixture.names().is_empty());
+    assert_eq!(fixture.store.inner.snapshotter.list().unwrap(), []);
+}
+
+#[test]
+fn pruning_all_leaves_no_blob_that_nobody_holds() {
+    let fixture = Fixture::new();
+    let layer = fixture.made(None, "layer");
+    let stored = fixture.store.blobs().put(b"layer blob").unwrap();
+    let config = fixture.store.blobs().put(b"config").unwrap();
+    let blob = LayerBlob {
+        digest: stored.digest,
+        media_type: "x".into(),
+        size: stored.size,
+        annotations: Default::default(),
+    };
+    layer.add_layer_blob(&blob).unwrap();
+    let digest = stored.digest;
+    drop(stored);
+    assert_eq!(fixture.prune(Fixture::all()), [""; 0], "one is named, the other held");
+    drop(config);
+    assert_eq!(fixture.prune(PruneOptions::default()), [""; 0], "it was used just now");
+    assert_eq!(fixture.prune(Fixture::all()).len(), 1);
+    assert_eq!(fixture.store.blobs().size(&digest).unwrap(), Some(10));
+    drop(layer);
+    assert_eq!(fixture.prune(Fixture::all()), ["layer"]);
+    assert_eq!(fixture.store.blobs().size(&digest).unwrap(), None);
+    assert!(fixture.store.blobs().path(&digest).unwrap().is_none());
+}
+
+#[test]
+fn types_ages_and_filters_narrow_it() {
+    let fixture = Fixture::new();
+    drop(fixture.active(None, "internal", RecordType::Internal).commit().unwrap());
+    drop(fixture.active(None, "frontend", RecordType::Frontend).commit().unwrap());
+    drop(fixture.active(None, "local", RecordType::LocalSource).commit().unwrap());
+    drop(fixture.made(None, "old"));
+    fixture.wait(100);
+    drop(fixture.made(None, "new"));
+    let filters = vec!["type==source.local".to_owned()];
+    assert_eq!(fixture.prune(PruneOptions { filters, ..PruneOptions::default() }), ["local"]);
+    let keep_duration = Duration::from_secs(50);
+    assert_eq!(fixture.prune(PruneOptions { keep_duration, ..PruneOptions::default() }), ["old"]);
+    assert_eq!(fixture.prune(PruneOptions::default()), ["new"]);
+    let mut rest = fixture.prune(Fixture::all());
+    rest.sort();
+    assert_eq!(rest, ["frontend", "internal"]);
+}
+
+#[test]
+fn a_limit_takes_the_least_valuable_first_and_stops() {
+    let fixture = Fixture::new();
+    let mut ids = Vec::new();
+    for name in ["oldest", "older", "favourite", "newest"] {
+        ids.push(fixture.made(None, name).id());
+        fixture.wait(10);
+    }
+    for _ in 0..3 {
+        drop(fixture.store.get(&ids[2]).unwrap());
+    }
+    let size = fixture.store.usage(&[]).unwrap()[0].size;
+    let keep = |space| PruneOptions { max_used_space: space, ..PruneOptions::default() };
+    assert_eq!(fixture.prune(keep(size * 4)), [""; 0]);
+    assert_eq!(fixture.prune(keep(size * 2)), ["oldest", "older"]);
+    let reserved = PruneOptions { max_used_space: 1, reserved_space: size, ..PruneOptions::default() };
+    assert_eq!(fixture.prune(reserved), ["newest"]);
+    let impossible = PruneOptions { min_free_space: u64::MAX, ..PruneOptions::default() };
+    assert_eq!(fixture.prune(impossible), ["favourite"]);
+}
+
+#[tokio::test]
+async fn cache_mounts_stay_while_used() {
+    let fixture = Fixture::new();
+    let mount = fixture.store.cache_mount("go", Sharing::Shared, None).await.unwrap();
+    mount.describe("the go cache").unwrap();
+    std::fs::write(mount.directory().join("file"), vec![1; 200_000]).unwrap();
+    let records = fixture.store.usage(&["inuse,mutable,type==exec.cachemount".into()]).unwrap();
+    assert!(records[0].size >= 200_000);
+    assert_eq!(fixture.prune(Fixture::all()), [""; 0]);
+    std::fs::remove_file(mount.directory().join("file")).unwrap();
+    drop(mount);
+    let records = fixture.store.usage(&[]).unwrap();
+    assert!(records[0].size < 200_000 && !records[0].in_use && records[0].usage_count == 1);
+    assert_eq!(fixture.prune(Fixture::all()), ["the go cache"]);
+}
+
+#[test]
+fn hooks_hear_of_what_went_and_nothing_finds_it_any_more() {
+    let fixture = Fixture::new();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    fixture.store.on_removed(move |ids| hears.lock().extend_from_slice(ids));
+    let made = fixture.made(None, "one");
+    let id = made.id();
+    let diff_id = DiffId(slipway_model::Digest::of("diff"));
+    let chain = slipway_model::ChainId::of(&[diff_id]).unwrap();
+    fixture.store.set_chain(&made, &chain, &diff_id, None).unwrap();
+    fixture.store.set_name("name", &made).unwrap();
+    drop(made);
+    fixture.prune(Fixture::all());
+    assert_eq!(*heard.lock(), [id]);
+    assert!(fixture.store.get(&id).unwrap().is_none());
+    assert!(fixture.store.by_chain(&chain).unwrap().is_none());
+    assert!(fixture.store.named("name").unwrap().is_none());
+}
+
+#[test]
+fn pruning_and_using_at_once_never_breaks_a_ref() {
+    let fixture = Fixture::new();
+    let base = fixture.made(None, "base").id();
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let (fixture, base) = (&fixture, &base);
+            scope.spawn(move || {
+                for number in 0..60 {
+                    let parent = fixture.store.get(base).unwrap();
+                    let made = fixture.made(parent.as_ref(), &format!("{thread}-{number}"));
+                    assert!(made.upper_dir().join(format!("{thread}-{number}")).exists());
+                    for below in made.chain() {
+                        assert!(below.upper_dir().exists());
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..40 {
+                fixture.store.prune(&Fixture::all()).unwrap();
+            }
+        });
+    });
+    fixture.prune(Fixture::all());
+    assert!(fixture.names().is_empty());
+    assert_eq!(fixture.store.inner.snapshotter.list().unwrap(), []);
+}
