@@ -62,7 +62,8 @@ pub fn write_tar(
     let blobs: BTreeMap<String, Descriptor> =
         image.blobs().into_iter().map(|blob| (path(&blob), blob)).collect();
     for (name, blob) in blobs {
-        let mut content = store.blobs().open(&blob.digest)?.ok_or(Error::MissingBlob(blob.digest))?;
+        let mut content =
+            store.blobs().open(&blob.digest)?.ok_or_else(|| Error::MissingBlob(Box::new(blob.digest)))?;
         let entry = Entry { mode: 0o444, size: blob.size, ..Entry::new(Kind::File, name) };
         writer.append(&entry, &mut content)?;
     }
@@ -82,7 +83,8 @@ pub fn write_layout(
     mut sink: Box<dyn LayoutSink>,
 ) -> Result<()> {
     for blob in image.blobs() {
-        let mut content = store.blobs().open(&blob.digest)?.ok_or(Error::MissingBlob(blob.digest))?;
+        let mut content =
+            store.blobs().open(&blob.digest)?.ok_or_else(|| Error::MissingBlob(Box::new(blob.digest)))?;
         sink.blob(&blob, &mut content).map_err(Error::output("write the layout"))?;
     }
     sink.finish(&index(image, names)?).map_err(Error::output("write the layout"))

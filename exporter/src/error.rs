@@ -52,7 +52,7 @@ pub enum Error {
         source: Box<slipway_registry::Error>,
     },
     #[error("blob {0} is not in the store")]
-    MissingBlob(BlobDigest),
+    MissingBlob(Box<BlobDigest>),
     #[error(transparent)]
     Layer(#[from] slipway_store::layer::LayerError),
     #[error(transparent)]

@@ -119,7 +119,7 @@ impl BlobSource for StoreBlob {
         let (store, digest) = (self.store.clone(), self.digest);
         let opened = tokio::task::spawn_blocking(move || store.blobs().open(&digest)).await;
         let file = opened.map_err(io::Error::other)?.map_err(io::Error::other)?;
-        let file = file.ok_or_else(|| io::Error::other(Error::MissingBlob(digest)))?;
+        let file = file.ok_or_else(|| io::Error::other(Error::MissingBlob(Box::new(digest))))?;
         let mut file = tokio::fs::File::from_std(file);
         file.seek(SeekFrom::Start(offset)).await?;
         Ok(Box::pin(file))

@@ -16,7 +16,8 @@ fn context(arena: &Arena) -> Context {
     Context { registry, images: Some(Images::open(&arena.store).unwrap()), ..arena.context() }
 }
 
-#[tokio::test]
+// The registry answers while skopeo is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pushed_image_is_complete_and_is_not_sent_twice() {
     let Some(arena) = arena(SnapshotterChoice::Auto) else { return };
     let registry = FakeRegistry::start(Default::default()).await.unwrap();

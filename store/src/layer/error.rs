@@ -31,9 +31,9 @@ pub enum LayerError {
     #[error("unsupported layer compression: {0}; use gzip, zstd or none")]
     Compression(&'static str),
     #[error("the layer's blob is {found}, expected {expected}")]
-    BlobMismatch { expected: BlobDigest, found: BlobDigest },
+    BlobMismatch { expected: Box<BlobDigest>, found: Box<BlobDigest> },
     #[error("the layer's uncompressed content is {found}, expected {expected}")]
-    DiffMismatch { expected: DiffId, found: DiffId },
+    DiffMismatch { expected: Box<DiffId>, found: Box<DiffId> },
     #[error("compression level {level} is out of range: {name} takes {range}")]
     Level { name: &'static str, level: i32, range: &'static str },
     #[error("{path:?} was renamed by the overlay (redirect_dir or metacopy), its layer cannot be told")]
@@ -55,10 +55,10 @@ impl LayerError {
 pub(crate) fn check(expected: &Expected, blob: Digest, diff: Digest) -> Result<(), LayerError> {
     match expected {
         Expected { blob: Some(expected), .. } if expected.0 != blob => {
-            Err(LayerError::BlobMismatch { expected: *expected, found: BlobDigest(blob) })
+            Err(LayerError::BlobMismatch { expected: Box::new(*expected), found: Box::new(BlobDigest(blob)) })
         }
         Expected { diff_id: Some(expected), .. } if expected.0 != diff => {
-            Err(LayerError::DiffMismatch { expected: *expected, found: DiffId(diff) })
+            Err(LayerError::DiffMismatch { expected: Box::new(*expected), found: Box::new(DiffId(diff)) })
         }
         _ => Ok(()),
     }

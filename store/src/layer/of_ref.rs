@@ -90,14 +90,14 @@ fn layer(snapshot: &Ref, options: &LayerOptions, threads: usize) -> Result<Layer
     }
     let Some(diff_id) = facts.diff_id else { return first(snapshot, options, threads) };
     match available(snapshot, &facts.blobs, diff_id, options)? {
-        Available::AsWanted(layer) => Ok(layer),
+        Available::AsWanted(layer) => Ok(*layer),
         Available::Otherwise(blob) => repacked(snapshot, &blob, diff_id, options, threads),
         Available::Not => first(snapshot, options, threads),
     }
 }
 
 enum Available {
-    AsWanted(Layer),
+    AsWanted(Box<Layer>),
     Otherwise(File),
     Not,
 }
@@ -118,7 +118,8 @@ fn available(
         let lease = store.hold(&blob.digest);
         let Some(file) = store.open(&blob.digest)? else { continue };
         if index < fits || !options.force {
-            return Ok(Available::AsWanted(Layer { descriptor: blob.descriptor(), diff_id, lease }));
+            let layer = Layer { descriptor: blob.descriptor(), diff_id, lease };
+            return Ok(Available::AsWanted(Box::new(layer)));
         }
         otherwise = Available::Otherwise(file);
     }
@@ -165,7 +166,10 @@ fn repacked(
     });
     let compressed = compress(options.compress, threads, &mut ingest, produce)?;
     if compressed.diff_id != diff_id {
-        return Err(LayerError::DiffMismatch { expected: diff_id, found: compressed.diff_id });
+        return Err(LayerError::DiffMismatch {
+            expected: Box::new(diff_id),
+            found: Box::new(compressed.diff_id),
+        });
     }
     let (layer, blob) = keep(ingest, compressed, options.compress.compression)?;
     snapshot.add_layer_blob(&blob)?;

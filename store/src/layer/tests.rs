@@ -1,7 +1,7 @@
 //! Snapshots to layers and back, on both snapshotters.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use slipway_model::media_type::Compression;
@@ -230,4 +230,66 @@ fn times_can_be_bounded_but_for_the_base() {
         .unwrap();
         assert_eq!(top.layers(&LayerOptions::default()).unwrap()[2].diff_id, plain[2].diff_id);
     });
+}
+
+#[test]
+fn a_directory_made_anew_hides_what_it_held() {
+    on_both(|store| {
+        let base = step(store, None, |root| fs::create_dir_all(root.join("d/old/deep")).unwrap());
+        let top = step(store, Some(&base), |root| {
+            fs::remove_dir_all(root.join("d")).unwrap();
+            fs::create_dir(root.join("d")).unwrap();
+            fs::write(root.join("d/new"), "n").unwrap();
+        });
+        let layers = top.layers(&LayerOptions::default()).unwrap();
+        on_both(|other| {
+            let unpacked = unpack(other, inputs(store, &layers), RecordType::Regular, 2).unwrap().unwrap();
+            assert_eq!(seen(&unpacked).keys().collect::<Vec<_>>(), [&b"d"[..], b"d/new"]);
+        });
+    });
+}
+
+#[test]
+fn directories_that_a_layer_passes_through_keep_their_attributes() {
+    on_both(|store| {
+        let base = step(store, None, |root| {
+            use std::os::unix::fs::PermissionsExt;
+            fs::create_dir(root.join("home")).unwrap();
+            fs::set_permissions(root.join("home"), fs::Permissions::from_mode(0o710)).unwrap();
+            std::os::unix::fs::lchown(root.join("home"), Some(7), Some(8)).unwrap();
+        });
+        let mut layers = inputs(store, &base.layers(&LayerOptions::default()).unwrap());
+        // A layer without an entry for the directory that its file is in.
+        let mut writer = super::tar::Writer::new(Vec::new());
+        writer.header(&super::tar::Entry::new(super::tar::Kind::File, "home/file")).unwrap();
+        let bytes = writer.finish().unwrap();
+        let stored = store.blobs().put(&bytes).unwrap();
+        layers.push(LayerInput {
+            descriptor: slipway_model::Descriptor::new("layer", stored.digest, stored.size),
+            diff_id: DiffId(stored.digest.0),
+            description: "made by hand".into(),
+            open: Box::new(|| Ok(Box::new(io::Cursor::new(bytes)) as Box<dyn Read + Send>)),
+        });
+        in_another_store(
+            layers,
+            |seen| assert!(seen[&b"home"[..]].starts_with("40710 7:8"), "{seen:?}"),
+            store,
+        );
+    });
+}
+
+fn in_another_store(
+    layers: Vec<LayerInput>,
+    check: impl Fn(std::collections::BTreeMap<Vec<u8>, String>),
+    from: &Store,
+) {
+    let root = tempfile::tempdir().unwrap();
+    let snapshotter = match from.snapshotter() {
+        "overlay" => SnapshotterChoice::Overlay,
+        _ => SnapshotterChoice::Native,
+    };
+    let options = StoreOptions { snapshotter, durability: Durability::Pretended, ..Default::default() };
+    let other = Store::open(root.path(), options).unwrap();
+    let unpacked = unpack(&other, layers, RecordType::Regular, 2).unwrap().unwrap();
+    check(seen(&unpacked));
 }

@@ -30,7 +30,7 @@ pub(crate) fn open(path: &Path) -> OwnedFd {
 pub(crate) fn listing(root: &Path) -> BTreeMap<Vec<u8>, String> {
     let mut lines = BTreeMap::new();
     let mut first_names = BTreeMap::new();
-    let mut paths = vec![];
+    let mut paths = Vec::new();
     collect(root, &mut paths);
     paths.sort();
     for path in paths {
@@ -46,7 +46,7 @@ pub(crate) fn listing(root: &Path) -> BTreeMap<Vec<u8>, String> {
             FileType::Directory => None,
             _ => (meta.nlink() > 1).then(|| first_names.entry(meta.ino()).or_insert(name.clone()).clone()),
         };
-        let mut xattr = vec![0; 64];
+        let mut xattr = [0; 64];
         let xattr = match kind {
             FileType::RegularFile => {
                 rustix::fs::getxattr(&path, "user.note", &mut xattr[..]).map(|n| xattr[..n].to_vec()).ok()

@@ -76,10 +76,10 @@ impl Content {
 
 impl BufRead for Content {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.position == self.block.len() {
-            if let Ok(block) = self.incoming.recv() {
-                (self.block, self.position) = (block?, 0);
-            }
+        if self.position == self.block.len()
+            && let Ok(block) = self.incoming.recv()
+        {
+            (self.block, self.position) = (block?, 0);
         }
         Ok(&self.block[self.position..])
     }

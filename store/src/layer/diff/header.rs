@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use rustix::fs::{FileType, Stat};
 
 use crate::layer::LayerError;
-use crate::layer::tar::entry::{Entry, Kind, Time};
+use crate::layer::tar::entry::{Entry, Kind, Pairs, Time};
 use crate::layer::whiteout;
 
 /// The header of `stat`; `None` for sockets, which no layer holds.
@@ -37,7 +37,7 @@ pub(super) fn entry(path: &[u8], stat: &Stat, latest_time: Option<i64>) -> Optio
 }
 
 /// Capabilities and the user's own attributes; not the overlay's, not the host's (labels, trusted ones).
-pub(super) fn xattrs(file: impl AsFd, path: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, LayerError> {
+pub(super) fn xattrs(file: impl AsFd, path: &[u8]) -> Result<Pairs, LayerError> {
     let mut found = Vec::new();
     for name in names(&file, path)?.split(|b| *b == 0) {
         let wanted = name == b"security.capability" || name.starts_with(b"user.");

@@ -150,7 +150,7 @@ fn marks_of_the_overlay_become_whiteouts_only_where_something_is_hidden() {
     fs::create_dir(upper.join("kept")).unwrap();
     fs::write(upper.join("kept/file"), b"x").unwrap();
     for path in ["opaque", "new"] {
-        rustix::fs::setxattr(&upper.join(path), "trusted.overlay.opaque", b"y", XattrFlags::empty()).unwrap();
+        rustix::fs::setxattr(upper.join(path), "trusted.overlay.opaque", b"y", XattrFlags::empty()).unwrap();
     }
     special(&upper.join("gone"), FileType::CharacterDevice, 0);
     special(&upper.join("never-was"), FileType::CharacterDevice, 0);

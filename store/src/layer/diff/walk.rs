@@ -27,7 +27,13 @@ pub(super) struct Walk<W> {
     /// Files with several names, by inode: the name they were written under.
     written_links: HashMap<(u64, u64), Vec<u8>>,
     /// Unchanged names of such files; needed if another name turns out to be new.
-    unchanged_links: HashMap<(u64, u64), Vec<(Vec<Entry>, Vec<u8>)>>,
+    unchanged_links: HashMap<(u64, u64), Vec<Unchanged>>,
+}
+
+/// A name that was passed over, and the directories that lead to it.
+struct Unchanged {
+    parents: Vec<Entry>,
+    name: Vec<u8>,
 }
 
 impl<W: Write> Walk<W> {
@@ -163,7 +169,7 @@ impl<W: Write> Walk<W> {
         }
         if same {
             if let Some(inode) = inode {
-                let unchanged = (self.parents.clone(), entry.name);
+                let unchanged = Unchanged { parents: self.parents.clone(), name: entry.name };
                 self.unchanged_links.entry(inode).or_default().push(unchanged);
             }
             return Ok(());
@@ -197,7 +203,7 @@ impl<W: Write> Walk<W> {
 
     /// A file that was written new has older names too: they are links to it now.
     fn link_unchanged(&mut self, inode: (u64, u64), entry: Entry) -> Result<(), LayerError> {
-        for (parents, name) in self.unchanged_links.remove(&inode).unwrap_or_default() {
+        for Unchanged { parents, name } in self.unchanged_links.remove(&inode).unwrap_or_default() {
             let here = std::mem::replace(&mut self.parents, parents);
             self.write_parents()?;
             self.parents = here;

@@ -1,5 +1,8 @@
 //! One member of an archive, without its data.
 
+/// Extended attributes, or records: full name and value.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -52,7 +55,7 @@ pub struct Entry {
     pub device_major: u32,
     pub device_minor: u32,
     /// Extended attributes: full name and value.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub xattrs: Pairs,
 }
 
 impl Entry {

@@ -11,7 +11,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::entry::Entry;
+use super::entry::{Entry, Pairs};
 use super::{BLOCK, checksums, field, pax};
 use crate::layer::LayerError;
 
@@ -120,8 +120,8 @@ fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
     fits.then(|| (&name[..at], &name[at + 1..]))
 }
 
-fn pax_records(entry: &Entry) -> Result<Vec<(Vec<u8>, Vec<u8>)>, LayerError> {
-    let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+fn pax_records(entry: &Entry) -> Result<Pairs, LayerError> {
+    let mut records = Pairs::new();
     let mut add = |key: &[u8], value: Vec<u8>| records.push((key.to_vec(), value));
     for (key, text, width) in
         [("path", &entry.name, field::NAME.len()), ("linkpath", &entry.link, field::LINK.len())]
