@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use slipway_cache::DiskRecords;
 use slipway_model::{Digest, Platform};
 use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig};
 use slipway_run::{BuiltinExecutor, Executor, Network, Options, OciExecutor};
@@ -12,7 +13,7 @@ use slipway_session::caller::Sessions;
 use slipway_solver::{Solver, SolverOptions};
 use slipway_store::{SnapshotterChoice, Store, StoreOptions};
 use slipway_worker::source::image::ImageSource;
-use slipway_worker::{Images, Value, Worker, WorkerOptions};
+use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
 use crate::build::Builds;
 use crate::config::Registry;
@@ -36,7 +37,18 @@ impl Engine {
     pub(crate) fn open(config: &Config) -> Result<Self> {
         let root = config.root.as_deref().ok_or_else(|| Error::Worker("no state directory is set".into()))?;
         let store = Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..StoreOptions::default() })?;
-        let records = Arc::new(slipway_solver::MemoryRecords::new("local"));
+        let results = Arc::new(SnapshotResults(store.clone()));
+        let records = DiskRecords::open(store.metadata().clone(), results)
+            .map_err(|error| Error::Records(error.to_string()))?;
+        let records = Arc::new(records);
+        // The store's hook must not keep the records alive, which keep the store.
+        let forgetful = Arc::downgrade(&records);
+        store.on_removed(move |removed| {
+            let Some(records) = forgetful.upgrade() else { return };
+            for snapshot in removed {
+                records.forget_result(&snapshot.to_string());
+            }
+        });
         let images = slipway_exporter::images::Images::open(&store)
             .map_err(|error| Error::Records(error.to_string()))?;
         let sessions = Arc::new(Sessions::default());
