@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use slipway_cache::DiskRecords;
 use slipway_model::{Digest, Platform};
 use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig};
-use slipway_run::{BuiltinExecutor, Executor, Network, Options, OciExecutor};
+use slipway_run::{BuiltinExecutor, Executor, Network, OciExecutor, Options};
 use slipway_session::caller::Sessions;
 use slipway_solver::{Solver, SolverOptions};
 use slipway_store::{SnapshotterChoice, Store, StoreOptions};
@@ -36,7 +36,8 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn open(config: &Config) -> Result<Self> {
         let root = config.root.as_deref().ok_or_else(|| Error::Worker("no state directory is set".into()))?;
-        let store = Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..StoreOptions::default() })?;
+        let store =
+            Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..StoreOptions::default() })?;
         let results = Arc::new(SnapshotResults(store.clone()));
         let records = DiskRecords::open(store.metadata().clone(), results)
             .map_err(|error| Error::Records(error.to_string()))?;
@@ -80,7 +81,8 @@ impl Engine {
 
 fn worker(config: &Config, store: Store, sessions: Arc<Sessions>) -> Result<Worker> {
     let source = ImageSource::new(store.clone()).map_err(|error| Error::Worker(error.to_string()))?;
-    let options = ClientOptions { hosts: hosts(&config.registries), ..ClientOptions::new(Arc::new(Anonymous)) };
+    let options =
+        ClientOptions { hosts: hosts(&config.registries), ..ClientOptions::new(Arc::new(Anonymous)) };
     let images = Images::new(source, Client::new(options), sessions.clone());
     Ok(Worker::new(WorkerOptions {
         executor: executor(&config.runtime, store.root())?,
@@ -98,8 +100,8 @@ fn executor(runtime: &str, state_directory: &Path) -> Result<Arc<dyn Executor>> 
     match runtime {
         "" | "builtin" => Ok(Arc::new(BuiltinExecutor::new(options))),
         binary => {
-            let executor =
-                OciExecutor::new(binary, state_directory.join("oci"), options).map_err(|error| Error::Worker(error.to_string()))?;
+            let executor = OciExecutor::new(binary, state_directory.join("oci"), options)
+                .map_err(|error| Error::Worker(error.to_string()))?;
             Ok(Arc::new(executor))
         }
     }
@@ -109,7 +111,9 @@ fn network(config: &Config) -> Result<Network> {
     match config.network.as_str() {
         "" | "auto" | "host" => Ok(Network::Host),
         "none" => Ok(Network::None),
-        other => Err(Error::Worker(format!("network mode {other:?} is not supported: use auto, host or none"))),
+        other => {
+            Err(Error::Worker(format!("network mode {other:?} is not supported: use auto, host or none")))
+        }
     }
 }
 
@@ -118,9 +122,9 @@ fn snapshotter(config: &Config) -> Result<SnapshotterChoice> {
         "" | "auto" => Ok(SnapshotterChoice::Auto),
         "overlayfs" | "overlay" => Ok(SnapshotterChoice::Overlay),
         "native" => Ok(SnapshotterChoice::Native),
-        other => {
-            Err(Error::Worker(format!("snapshotter {other:?} is not supported: use auto, overlayfs or native")))
-        }
+        other => Err(Error::Worker(format!(
+            "snapshotter {other:?} is not supported: use auto, overlayfs or native"
+        ))),
     }
 }
 

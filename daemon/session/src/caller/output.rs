@@ -55,8 +55,8 @@ impl Session {
         let mut request = Request::new(ReceiverStream::new(packets));
         name_exporter(request.metadata_mut(), id)?;
         // This one method carries packets where its declaration says bytes.
-        let mut grpc = tonic::client::Grpc::with_origin(service, origin())
-            .max_decoding_message_size(LARGEST_MESSAGE);
+        let mut grpc =
+            tonic::client::Grpc::with_origin(service, origin()).max_decoding_message_size(LARGEST_MESSAGE);
         grpc.ready().await.map_err(|error| Error::Connection(error.to_string()))?;
         let codec = tonic_prost::ProstCodec::<Packet, Packet>::default();
         let path = http::uri::PathAndQuery::from_static(METHOD);
