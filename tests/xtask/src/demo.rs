@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::command::{line, output, run, target, workspace};
+use crate::command::{self, line, output, target, workspace};
 use crate::registry::Registry;
 use crate::{base_images, packages};
 
@@ -143,7 +143,7 @@ impl Stage {
         let _ = fs::remove_dir_all(&bundle);
         let mut copy = Command::new("skopeo");
         copy.args(["copy", "--quiet", "--src-tls-verify=false", &format!("docker://{image}")]);
-        run(copy.arg(format!("oci:{}:run", layout.display())))?;
+        command::run(copy.arg(format!("oci:{}:run", layout.display())))?;
         let mut unpack = Command::new("umoci");
         unpack.args(["unpack", "--image", &format!("{}:run", layout.display())]).arg(&bundle);
         output(&mut unpack)?;
@@ -178,7 +178,7 @@ impl Stage {
 
     fn shown(&mut self, part: &str, command: &mut Command) -> Result<()> {
         println!("$ {}", line(command));
-        let took = run(command)?;
+        let took = command::run(command)?;
         self.note(part, took);
         Ok(())
     }
