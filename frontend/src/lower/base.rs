@@ -222,7 +222,8 @@ impl Lowering<'_> {
                 self.late_locals.push(LateLocal { node, local, progress_name, paths });
                 Ok((State::new(Some(node.output()), None), None))
             }
-            Loaded::Image { node, config } => {
+            Loaded::Image { mut node, config } => {
+                node.op.platform.get_or_insert_with(|| source::wire_platform(&self.target_platform));
                 let state = State::new(Some(self.graph.add(*node).output()), None);
                 with_config(state, &config)
             }

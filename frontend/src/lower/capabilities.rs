@@ -20,7 +20,6 @@ pub(super) const SOURCE_HTTP: &str = "source.http";
 pub(super) const SOURCE_HTTP_CHECKSUM: &str = "source.http.checksum";
 pub(super) const SOURCE_OCI_LAYOUT: &str = "source.ocilayout";
 pub(super) const EXEC_BASE: &str = "exec.meta.base";
-pub(super) const EXEC_CGROUP_PARENT: &str = "exec.meta.cgroup.parent";
 pub(super) const EXEC_NETWORK: &str = "exec.meta.network";
 pub(super) const EXEC_PROXY: &str = "exec.meta.proxyenv";
 pub(super) const EXEC_SECURITY: &str = "exec.meta.security";

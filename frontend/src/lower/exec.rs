@@ -47,7 +47,7 @@ pub(super) struct Secret {
 
 impl Exec {
     pub(super) fn node(mut self, base: &State, target: &Platform, mut metadata: Metadata) -> Node {
-        self.need(&mut metadata);
+        self.need(base, &mut metadata);
         let platform = base.platform.as_ref().unwrap_or(target);
         let mut inputs = Vec::new();
         let mut mounts = self.mounts(base, &mut inputs);
@@ -120,10 +120,11 @@ impl Exec {
         self.secrets.iter().filter_map(variable).collect()
     }
 
-    fn need(&self, metadata: &mut Metadata) {
+    fn need(&self, base: &State, metadata: &mut Metadata) {
         metadata.need(EXEC_BASE);
         metadata.need(EXEC_DEFAULT_PATH);
         let conditions = [
+            (base.output.is_some(), EXEC_MOUNT_BIND),
             (!self.ulimits.is_empty(), EXEC_ULIMIT),
             (self.network != pb::NetMode::Unset, EXEC_NETWORK),
             (self.security != pb::SecurityMode::Sandbox, EXEC_SECURITY),
