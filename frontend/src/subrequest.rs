@@ -59,9 +59,7 @@ async fn lint(
         }],
     });
     if let Some(failure) = failure {
-        let ranges = joined(failure.places.concat());
-        let location =
-            if failure.places.is_empty() { json!({}) } else { json!({"ranges": ranges_json(&ranges)}) };
+        let location = location_json(&joined(failure.places.concat()));
         answer["buildError"] = json!({"message": failure.message, "location": location});
     }
     let json = serde_json::to_string_pretty(&answer)?;
@@ -83,15 +81,18 @@ fn warning(finding: &Finding) -> Value {
         warning["url"] = finding.rule.url.into();
     }
     warning["detail"] = finding.message.clone().into();
-    warning["location"] = json!({"ranges": ranges_json(&finding.ranges)});
+    warning["location"] = location_json(&finding.ranges);
     warning
 }
 
-fn ranges_json(ranges: &[Range]) -> Value {
-    ranges
-        .iter()
-        .map(|range| json!({"start": {"line": range.start.line}, "end": {"line": range.end.line}}))
-        .collect()
+/// Numbers that are 0, and lists without members, are left out on the wire.
+fn location_json(ranges: &[Range]) -> Value {
+    if ranges.is_empty() {
+        return json!({});
+    }
+    let position = |line: u32| if line == 0 { json!({}) } else { json!({"line": line}) };
+    let range = |range: &Range| json!({"start": position(range.start.line), "end": position(range.end.line)});
+    json!({"ranges": ranges.iter().map(range).collect::<Vec<_>>()})
 }
 
 /// Sorted, overlapping ones as one.
@@ -134,11 +135,10 @@ fn text_of(finding: &Finding, entry: &Entry) -> String {
     text
 }
 
-/// The lines meant, and some around them.
+/// The lines meant, and some around them: the same ones as the reference's clients show.
 fn excerpt(ranges: &[Range], entry: &Entry) -> String {
-    const AROUND: usize = 4;
     let data = String::from_utf8_lossy(&entry.data);
-    let lines: Vec<&str> = data.lines().collect();
+    let lines: Vec<&str> = data.split('\n').collect();
     let line = |line: u32| usize::try_from(line).unwrap_or(usize::MAX);
     let (Some(first), Some(last)) = (
         ranges.iter().map(|range| line(range.start.line)).min(),
@@ -146,33 +146,35 @@ fn excerpt(ranges: &[Range], entry: &Entry) -> String {
     ) else {
         return String::new();
     };
-    if first == 0 || last > lines.len() {
+    if !(1..=lines.len()).contains(&first) {
         return String::new();
     }
-    // Lines before and after in turn, until there are enough.
-    let (mut start, mut end, mut grown) = (first, last, 0);
-    loop {
-        let before = (start, end);
-        if end < lines.len() && grown < AROUND {
-            end += 1;
-            grown += 1;
-        }
-        if start > 1 && grown < AROUND {
-            start -= 1;
-            grown += 1;
-        }
-        if before == (start, end) {
-            break;
-        }
-    }
+    let (start, end) = with_surroundings(first, last.clamp(first, lines.len()), lines.len());
     let rule = "--------------------\n";
     let mut text = format!("{}:{first}\n{rule}", entry.info.filename);
-    for number in start..=end {
-        let is_meant =
-            ranges.iter().any(|range| (line(range.start.line)..=line(range.end.line)).contains(&number));
-        let mark = if is_meant { ">>>" } else { "   " };
-        text.push_str(&format!(" {number:3} | {mark} {}\n", lines[number - 1]));
+    for (number, content) in (start..=end).zip(&lines[start - 1..]) {
+        let is_meant = |range: &Range| (line(range.start.line)..=line(range.end.line)).contains(&number);
+        let mark = if ranges.iter().any(is_meant) { ">>>" } else { "   " };
+        text.push_str(&format!(" {number:3} | {mark} {content}\n"));
     }
     text.push_str(rule);
     text
+}
+
+/// One line gets more lines around it than several.
+fn with_surroundings(mut start: usize, mut end: usize, count: usize) -> (usize, usize) {
+    let wanted = if start == end { 4 } else { 2 };
+    let mut added = 0;
+    while added < wanted {
+        if start > 1 {
+            start -= 1;
+            added += 1;
+        }
+        if end < count {
+            end += 1;
+            added += 1;
+        }
+        added += 1;
+    }
+    (start, end)
 }

@@ -44,9 +44,20 @@ impl Case {
     }
 
     pub(super) fn run(&self, bases: &Value) -> Outcome {
+        self.run_with(bases, &self.options)
+    }
+
+    /// The same case with a request that builds nothing.
+    pub(super) fn ask(&self, bases: &Value, request: &str) -> Outcome {
+        let mut options = self.options.clone();
+        options.insert("requestid".to_owned(), request.to_owned());
+        self.run_with(bases, &options)
+    }
+
+    fn run_with(&self, bases: &Value, options: &BTreeMap<String, String>) -> Outcome {
         let gateway = FakeGateway::new(&self.folder, bases);
         let inputs = BTreeMap::new();
-        let build = slipway_frontend::build(&gateway, &self.options, &inputs);
+        let build = slipway_frontend::build(&gateway, options, &inputs);
         let result = futures::executor::block_on(build);
         let (solved, warnings) = gateway.into_records();
         Outcome { result, solved, warnings }

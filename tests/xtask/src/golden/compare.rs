@@ -55,7 +55,8 @@ fn error_difference(error: &Error, expected: &Value) -> Option<String> {
         json!({"filename": source.info.filename, "language": source.info.language, "ranges": ranges})
     };
     let sources: Vec<Value> = error.sources.iter().map(source).collect();
-    let wanted = expected.get("sources").cloned().filter(|sources| !sources.is_null()).unwrap_or_else(|| json!([]));
+    let wanted =
+        expected.get("sources").cloned().filter(|sources| !sources.is_null()).unwrap_or_else(|| json!([]));
     differ("error", &json!(error.message), &expected["message"])
         .or_else(|| differ("error sources", &normalized(json!(sources)), &normalized(wanted)))
 }
@@ -71,7 +72,7 @@ fn normalized(mut sources: Value) -> Value {
 }
 
 fn suffixes(result: &FrontendResult) -> Vec<String> {
-    if result.outputs.len() == 1 {
+    if !result.multi_platform {
         return vec![String::new()];
     }
     result.outputs.iter().map(|output| format!(".{}", output.id.replace('/', "_"))).collect()
@@ -93,7 +94,11 @@ pub(super) fn definition_difference(ours: &pb::Definition, expected: &Value) -> 
     for (index, (bytes, theirs)) in ours.def.iter().zip(&expected).enumerate() {
         let raw = theirs["raw"].as_str().and_then(|raw| STANDARD.decode(raw).ok()).unwrap_or_default();
         if **bytes != raw {
-            return Some(format!("operation {index}\n    ours   {}\n    theirs {}", shown(bytes), shown(&raw)));
+            return Some(format!(
+                "operation {index}\n    ours   {}\n    theirs {}",
+                shown(bytes),
+                shown(&raw)
+            ));
         }
     }
     if ours.def.len() != expected.len() {
@@ -103,8 +108,11 @@ pub(super) fn definition_difference(ours: &pb::Definition, expected: &Value) -> 
     for (index, (bytes, theirs)) in ours.def.iter().zip(&expected).enumerate() {
         let digest = Digest::of(bytes).to_string();
         let metadata = ours.metadata.get(&digest).cloned().unwrap_or_default();
-        let difference = differ("metadata", &metadata_json(&metadata, &mut groups), &plain_metadata(&theirs["metadata"]))
-            .or_else(|| differ("locations", &locations_json(ours, &digest), &plain(&theirs["locations"])));
+        let difference =
+            differ("metadata", &metadata_json(&metadata, &mut groups), &plain_metadata(&theirs["metadata"]))
+                .or_else(|| {
+                    differ("locations", &locations_json(ours, &digest), &plain(&theirs["locations"]))
+                });
         if let Some(difference) = difference {
             return Some(format!("operation {index} {difference}"));
         }
@@ -183,16 +191,13 @@ fn locations_json(definition: &pb::Definition, digest: &str) -> Value {
 
 fn image_difference(case: &Case, result: &FrontendResult) -> Option<String> {
     for (output, suffix) in result.outputs.iter().zip(suffixes(result)) {
-        let mut expected = case.recorded(&format!("image{suffix}.json")).unwrap_or_default();
-        // No layers yet: the reference writes null or nothing in the list; exporters fill it.
-        if expected["rootfs"]["diff_ids"].is_null() {
-            expected["rootfs"]["diff_ids"] = json!([]);
-        }
+        let expected = with_layers(case.recorded(&format!("image{suffix}.json")).unwrap_or_default());
         let ours: Value = serde_json::from_slice(&output.config).unwrap_or_default();
         if let Some(difference) = differ("image", &ours, &expected) {
             return Some(difference);
         }
         if let Some(expected) = case.recorded(&format!("baseimage{suffix}.json")) {
+            let expected = with_layers(expected);
             let ours = output.base_config.as_ref().and_then(|config| serde_json::from_slice(config).ok());
             if let Some(difference) = differ("base image", &ours.unwrap_or_default(), &expected) {
                 return Some(difference);
@@ -200,6 +205,14 @@ fn image_difference(case: &Case, result: &FrontendResult) -> Option<String> {
         }
     }
     metadata_difference(case, result)
+}
+
+/// No layers: the reference writes null where we write an empty list. Exporters fill it.
+fn with_layers(mut image: Value) -> Value {
+    if image["rootfs"]["diff_ids"].is_null() {
+        image["rootfs"]["diff_ids"] = json!([]);
+    }
+    image
 }
 
 fn metadata_difference(case: &Case, result: &FrontendResult) -> Option<String> {

@@ -28,13 +28,7 @@ impl<'a> FakeGateway<'a> {
             session_id: "golden-session".to_owned(),
             build_platforms: vec![Platform::new("linux", "amd64", "")],
         };
-        Self {
-            folder: folder.to_owned(),
-            bases,
-            facts,
-            solved: Mutex::default(),
-            warnings: Mutex::default(),
-        }
+        Self { folder: folder.to_owned(), bases, facts, solved: Mutex::default(), warnings: Mutex::default() }
     }
 
     pub(super) fn into_records(self) -> (Vec<pb::Definition>, Vec<Warning>) {
@@ -58,7 +52,11 @@ impl Gateway for FakeGateway<'_> {
         Ok(ResolvedImage { reference: request.reference, digest: Some(digest), config: config.into() })
     }
 
-    async fn read_file(&self, definition: &pb::Definition, path: &str) -> Result<Option<Bytes>, GatewayError> {
+    async fn read_file(
+        &self,
+        definition: &pb::Definition,
+        path: &str,
+    ) -> Result<Option<Bytes>, GatewayError> {
         let mut solved = self.solved.lock();
         if !solved.contains(definition) {
             solved.push(definition.clone());

@@ -3,6 +3,7 @@
 mod case;
 mod compare;
 mod gateway;
+mod lint;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,10 @@ pub struct Report {
     pub llb: Count,
     pub image: Count,
     pub errors: Count,
+    /// Answers to the request `frontend.lint`.
+    pub lint: Count,
+    /// Warnings sent while building.
+    pub warnings: Count,
     /// `case: what`.
     pub differences: Vec<String>,
 }
@@ -40,11 +45,17 @@ pub fn folder() -> Option<PathBuf> {
 
 #[allow(clippy::print_stdout)] // the report is what the task is for
 pub fn run(wanted: Option<PathBuf>) -> anyhow::Result<()> {
-    let folder = wanted.or_else(folder).context("no recorded answers: name their folder or set SLIPWAY_GOLDEN")?;
+    let folder =
+        wanted.or_else(folder).context("no recorded answers: name their folder or set SLIPWAY_GOLDEN")?;
     let report = compare_all(&folder)?;
-    for (name, Count { equal, all }) in
-        [("llb", report.llb), ("image", report.image), ("errors", report.errors)]
-    {
+    let counts = [
+        ("llb", report.llb),
+        ("image", report.image),
+        ("errors", report.errors),
+        ("lint", report.lint),
+        ("warnings", report.warnings),
+    ];
+    for (name, Count { equal, all }) in counts {
         println!("{name}: {equal} of {all}");
     }
     for difference in &report.differences {
@@ -57,14 +68,18 @@ pub fn run(wanted: Option<PathBuf>) -> anyhow::Result<()> {
 pub fn compare_all(folder: &Path) -> anyhow::Result<Report> {
     let bases = case::read_json(&folder.join("bases.json"))?;
     let defaults = case::read_json(&folder.join("default-presolves.json"))?;
-    let mut cases: Vec<PathBuf> =
-        std::fs::read_dir(folder.join("dockerfiles"))?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(folder.join("dockerfiles"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<anyhow::Result<_>>()?;
     cases.sort();
     let mut report = Report::default();
     for path in cases.iter().filter(|path| path.is_dir()) {
         let case = case::Case::read(path)?;
         let outcome = case.run(&bases);
         compare::compare(&case, &outcome, &defaults, &mut report);
+        if let Ok(expected) = case::read_json(&folder.join("lint").join(format!("{}.json", case.name))) {
+            lint::compare(&case, &bases, &outcome.warnings, &expected, &mut report);
+        }
     }
     Ok(report)
 }
