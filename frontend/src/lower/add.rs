@@ -112,10 +112,9 @@ fn git_options(remote: &mut Remote, repository: &GitReference) -> Result<GitOpti
 }
 
 pub(super) fn check_checksum(transfer: &Transfer<'_>) -> Result<(), Failure> {
-    let Some(remote) = transfer.remote.as_ref().filter(|remote| !remote.checksum.is_empty()) else {
+    if transfer.remote.as_ref().is_none_or(|remote| remote.checksum.is_empty()) {
         return Ok(());
-    };
-    debug_assert!(!remote.checksum.is_empty());
+    }
     let [path] = &transfer.sources.paths[..] else {
         return Err(Failure::new("checksum can't be specified for multiple sources"));
     };

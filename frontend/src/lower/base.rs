@@ -11,7 +11,6 @@ use slipway_model::{BlobDigest, ImageConfig, Platform, Reference};
 
 use super::metadata::{Metadata, location};
 use super::source::{self, Local};
-use super::stage::StageState;
 use super::stages::SCRATCH;
 use super::state::{Environment, State};
 use super::{Lowering, history};
@@ -206,9 +205,14 @@ impl Lowering<'_> {
         let node = source::image(&stage.base_name, &options.resolve_mode, Some(&platform), metadata);
         let node = self.graph.add(Node { locations: vec![location(&stage.ranges)], ..node });
         stage.state = State::new(Some(node.output()), Some(platform.clone()));
-        let actual = stage.image.platform.clone();
-        let place = lint_stage(stage);
-        lint::invalid_base_image_platform::check(&place, &written, &platform, &actual, &mut self.linter);
+        let actual = &stage.image.platform;
+        lint::invalid_base_image_platform::check(
+            &stage.ranges,
+            &written,
+            &platform,
+            actual,
+            &mut self.linter,
+        );
         Ok(())
     }
 
@@ -279,23 +283,6 @@ fn detected(image: &ImageConfig, target: Platform, build: &Platform) -> Platform
 
 fn has_no_layers(image: &ImageConfig) -> bool {
     image.rootfs.diff_ids.is_empty() && image.history.iter().all(|entry| entry.empty_layer)
-}
-
-fn lint_stage(stage: &StageState) -> crate::dockerfile::Stage {
-    crate::dockerfile::Stage {
-        from: crate::dockerfile::From {
-            keyword: String::new(),
-            platform: String::new(),
-            base: stage.base_name.clone(),
-            alias: None,
-        },
-        name: stage.alias.clone(),
-        instructions: Vec::new(),
-        doc: String::new(),
-        comments: stage.comments.clone(),
-        ranges: stage.ranges.clone(),
-        original: stage.original.clone(),
-    }
 }
 
 /// Names a misspelled image may have meant, as the reference lists them.

@@ -185,10 +185,11 @@ impl Lowering<'_> {
         stage.state.output = Some(self.graph.add(Node { locations, ..node }).output());
     }
 
-    /// Groups steps of one definition; only equality counts.
+    /// Groups the two steps of one instruction. Only equality counts, but definitions for several
+    /// platforms are shown together, so their groups must differ.
     fn group_id(&mut self) -> String {
         self.groups += 1;
-        format!("link-{}", self.groups)
+        format!("link-{}-{}", self.target_platform, self.groups)
     }
 }
 

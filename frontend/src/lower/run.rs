@@ -57,7 +57,7 @@ impl Lowering<'_> {
             .ignore_cache(stage.ignore_cache)
             .resources(self.request.options.resources.as_ref());
         if exec.args.is_empty() {
-            return Err(Failure::new("arguments are required"));
+            return Err(Failure::new("failed to marshal LLB definition: arguments are required"));
         }
         let node = exec.node(&stage.state, &self.target_platform, metadata);
         let node = self.graph.add(Node { locations: vec![location(&instruction.ranges)], ..node });

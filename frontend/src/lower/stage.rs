@@ -22,7 +22,6 @@ pub(super) struct StageState {
     /// The `FROM` instruction as written.
     pub(super) original: String,
     pub(super) ranges: Vec<Range>,
-    pub(super) comments: Vec<String>,
     /// The stage it builds on.
     pub(super) base: Option<usize>,
     /// What replaces the whole stage.

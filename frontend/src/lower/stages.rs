@@ -60,7 +60,6 @@ impl Lowering<'_> {
             base_name,
             original: stage.original.clone(),
             ranges: stage.ranges.clone(),
-            comments: stage.comments.clone(),
             platform,
             named_context,
             commands: stage.instructions.iter().map(Planned::unlinked).collect(),

@@ -92,7 +92,9 @@ impl NamedContext {
             return Err(Failure::new(format!("invalid context specifier {} for {}", self.input, self.key)));
         };
         match kind {
-            "docker-image" => self.load_image(gateway, options, rest.trim_start_matches("//")).await,
+            "docker-image" => {
+                self.load_image(gateway, options, rest.strip_prefix("//").unwrap_or(rest)).await
+            }
             kind if kind == "git" || kind.starts_with("git@") => {
                 let node = git_source(&self.input, GitOptions::default())?
                     .ok_or_else(|| Failure::new(format!("invalid git context {}", self.input)))?;
@@ -105,7 +107,9 @@ impl NamedContext {
                 };
                 Ok(Loaded::Remote(Box::new(node)))
             }
-            "oci-layout" => self.load_oci_layout(gateway, options, rest.trim_start_matches("//")).await,
+            "oci-layout" => {
+                self.load_oci_layout(gateway, options, rest.strip_prefix("//").unwrap_or(rest)).await
+            }
             "local" => self.load_local(gateway, options, rest).await,
             "input" => self.load_input(options, inputs, rest),
             kind => Err(Failure::new(format!("unsupported context source {kind} for {}", self.key))),

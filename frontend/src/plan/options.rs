@@ -106,6 +106,14 @@ impl Options {
     }
 }
 
+/// What clients may require of a frontend.
+const CAPABILITIES: [&str; 4] = [
+    "moby.buildkit.frontend.inputs",
+    "moby.buildkit.frontend.subrequests",
+    "moby.buildkit.frontend.contexts",
+    "moby.buildkit.frontend.gitquerystring",
+];
+
 /// What this frontend cannot do must not pass in silence.
 fn refuse(raw: &BTreeMap<String, String>) -> Result<(), Failure> {
     if raw.get("override-copy-image").is_some_and(|image| !image.is_empty()) {
@@ -115,6 +123,13 @@ fn refuse(raw: &BTreeMap<String, String>) -> Result<(), Failure> {
         return Err(Failure::new(
             "support for \"BUILDKIT_DISABLE_FILEOP\" build-arg was removed in BuildKit 0.11",
         ));
+    }
+    for name in raw.get("frontend.caps").into_iter().flat_map(|names| names.split(',')) {
+        // `+forward`: another frontend may be tried, which is not done here.
+        let name = name.split('+').next().unwrap_or_default();
+        if !name.is_empty() && !CAPABILITIES.contains(&name) {
+            return Err(Failure::new(format!("unsupported frontend capability {name}")));
+        }
     }
     for key in raw.keys() {
         let kind = key.strip_prefix("attest:").or_else(|| key.strip_prefix("build-arg:BUILDKIT_ATTEST_"));

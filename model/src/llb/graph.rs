@@ -261,3 +261,87 @@ fn merge(into: &mut pb::OpMetadata, from: &pb::OpMetadata) {
         into.linux_resources.clone_from(&from.linux_resources);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(identifier: &str) -> Node {
+        let source = pb::SourceOp { identifier: identifier.to_owned(), ..pb::SourceOp::default() };
+        Node { op: pb::Op { op: Some(Operation::Source(source)), ..pb::Op::default() }, ..Node::default() }
+    }
+
+    fn exec(inputs: &[NodeOutput]) -> Node {
+        let mounts = (0..inputs.len())
+            .map(|input| pb::Mount {
+                input: as_index(input),
+                dest: format!("/{input}"),
+                ..pb::Mount::default()
+            })
+            .collect();
+        let exec = pb::ExecOp { mounts, ..pb::ExecOp::default() };
+        Node {
+            op: pb::Op { op: Some(Operation::Exec(exec)), ..pb::Op::default() },
+            inputs: inputs.to_vec(),
+            ..Node::default()
+        }
+    }
+
+    fn mounts(definition: &pb::Definition) -> Vec<i64> {
+        let head = Definition::decode(definition).unwrap().head.unwrap().0;
+        match &head.op.op {
+            Some(Operation::Exec(exec)) => exec.mounts.iter().map(|mount| mount.input).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn equal_inputs_are_listed_once() {
+        let mut graph = Graph::new();
+        let ids = ["a", "b", "a"].map(|name| graph.add(source(name)).output());
+        let head = graph.add(exec(&ids)).output();
+        let definition = graph.definition(Some(head), &[]);
+        assert_eq!(definition.def.len(), 4);
+        assert_eq!(mounts(&definition), [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_node_may_be_replaced_after_it_was_used() {
+        let mut graph = Graph::new();
+        let late = graph.add(Node::default());
+        let head = graph.add(exec(&[late.output()])).output();
+        graph.replace(late, source("late"));
+        let mut direct = Graph::new();
+        let early = direct.add(source("late")).output();
+        let other = direct.add(exec(&[early])).output();
+        assert_eq!(graph.definition(Some(head), &[]), direct.definition(Some(other), &[]));
+    }
+
+    #[test]
+    fn an_imported_graph_keeps_its_digests() {
+        let mut graph = Graph::new();
+        let ids = ["a", "b"].map(|name| graph.add(source(name)).output());
+        let head = graph.add(exec(&ids)).output();
+        let definition = graph.definition(Some(head), &[]);
+        let mut other = Graph::new();
+        let imported = other.import(&definition).unwrap();
+        assert_eq!(other.definition(imported, &[]).def, definition.def);
+    }
+
+    #[test]
+    fn places_of_equal_operations_are_joined() {
+        let mut graph = Graph::new();
+        let at = |index| vec![pb::Location { source_index: index, ranges: Vec::new() }];
+        let ids = [1, 2].map(|index| graph.add(Node { locations: at(index), ..source("a") }).output());
+        let head = graph.add(exec(&ids)).output();
+        let definition = graph.definition(Some(head), &[pb::SourceInfo::default()]);
+        let source = definition.source.unwrap();
+        let joined: Vec<_> = source.locations.values().map(|places| places.locations.len()).collect();
+        assert_eq!((joined, source.infos.len()), (vec![2], 1));
+    }
+
+    #[test]
+    fn scratch_is_the_empty_definition() {
+        assert_eq!(Graph::new().definition(None, &[pb::SourceInfo::default()]), pb::Definition::default());
+    }
+}
