@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use serde_json::json;
 use slipway_model::Platform;
 use slipway_model::llb::pb;
@@ -60,8 +61,9 @@ pub async fn build(
     }
     let mut result = FrontendResult { multi_platform: parsed.multi_platform, ..FrontendResult::default() };
     let mut listed = Vec::new();
-    for (index, platform) in targets.into_iter().enumerate() {
-        let request = Request {
+    let requests: Vec<Request<'_>> = targets
+        .into_iter()
+        .map(|platform| Request {
             gateway,
             options: &parsed,
             inputs,
@@ -69,12 +71,15 @@ pub async fn build(
             platform,
             build_platform: &build_platform,
             all_stages: false,
-        };
-        let (lowered, findings) = lower(&request).await;
+        })
+        .collect();
+    let lowered = join_all(requests.iter().map(lower)).await;
+    for (index, (request, (lowered, findings))) in requests.iter().zip(lowered).enumerate() {
+        // The same file gives the same warnings for each platform.
         if index == 0 {
             warn(gateway, &entry, &findings).await;
         }
-        let platform = platform.unwrap_or(&build_platform).normalized();
+        let platform = request.platform.unwrap_or(&build_platform).normalized();
         listed.push(json!({"ID": format_all(&platform), "Platform": platform}));
         result.add(platform, lowered.map_err(located)?).map_err(plain)?;
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::lock::Mutex;
 use slipway_model::llb::{Graph, Node, NodeOutput, VertexDigest, pb};
 
 use super::git_url::{GitReference, Modified};
@@ -25,7 +26,7 @@ const IGNORE_FILE: &str = ".dockerignore";
 const HTTP_FILE: &str = "context";
 
 /// The file to build and what it may use.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) data: Bytes,
     pub(crate) info: pb::SourceInfo,
@@ -34,6 +35,8 @@ pub(crate) struct Entry {
     pub(crate) context: MainContext,
     /// `Dockerfile.dockerignore` and its name, if there is one.
     own_ignore: Option<(Bytes, String)>,
+    /// The common one is read once for all platforms, and only if a build gets that far.
+    common_ignore: Mutex<Option<Bytes>>,
 }
 
 #[derive(Clone, Debug)]
@@ -192,7 +195,7 @@ impl Entry {
             definition: Some(definition),
             language: "Dockerfile".to_owned(),
         };
-        Ok(Self { data, info, vertex, context, own_ignore })
+        Ok(Self { data, info, vertex, context, own_ignore, common_ignore: Mutex::default() })
     }
 
     /// The patterns of the ignore file; none for a remote context.
@@ -204,22 +207,33 @@ impl Entry {
         let MainContext::Local(name) = &self.context else { return Ok(Vec::new()) };
         let (file, file_name) = match &self.own_ignore {
             Some(own) => own.clone(),
-            None => {
-                let local = Local {
-                    name: name.clone(),
-                    session: options.session(name, &gateway.facts().session_id).to_owned(),
-                    shared_key: format!("{name}-{IGNORE_FILE}"),
-                    follow: vec![IGNORE_FILE.to_owned()],
-                    no_differ: true,
-                    ..Local::default()
-                };
-                let definition = definition_of(local.node(internal(&format!("load {IGNORE_FILE}"))));
-                let file = gateway.read_file(&definition, IGNORE_FILE).await?;
-                (file.unwrap_or_default(), IGNORE_FILE.to_owned())
-            }
+            None => (self.common_ignore(name, gateway, options).await?, IGNORE_FILE.to_owned()),
         };
         ignore::read(&file)
             .map_err(|error| Failure::from(error).context(format!("failed parsing {file_name}")))
+    }
+
+    async fn common_ignore(
+        &self,
+        name: &str,
+        gateway: &dyn Gateway,
+        options: &Options,
+    ) -> Result<Bytes, Failure> {
+        let mut known = self.common_ignore.lock().await;
+        if let Some(file) = &*known {
+            return Ok(file.clone());
+        }
+        let local = Local {
+            name: name.to_owned(),
+            session: options.session(name, &gateway.facts().session_id).to_owned(),
+            shared_key: format!("{name}-{IGNORE_FILE}"),
+            follow: vec![IGNORE_FILE.to_owned()],
+            no_differ: true,
+            ..Local::default()
+        };
+        let definition = definition_of(local.node(internal(&format!("load {IGNORE_FILE}"))));
+        let file = gateway.read_file(&definition, IGNORE_FILE).await?.unwrap_or_default();
+        Ok(known.insert(file).clone())
     }
 }
 

@@ -3,7 +3,7 @@
 mod case;
 mod compare;
 mod gateway;
-mod lint;
+mod request;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,8 @@ pub struct Report {
     pub errors: Count,
     /// Answers to the request `frontend.lint`.
     pub lint: Count,
+    /// Answers to the request `frontend.targets`.
+    pub targets: Count,
     /// Warnings sent while building.
     pub warnings: Count,
     /// `case: what`.
@@ -53,6 +55,7 @@ pub fn run(wanted: Option<PathBuf>) -> anyhow::Result<()> {
         ("image", report.image),
         ("errors", report.errors),
         ("lint", report.lint),
+        ("targets", report.targets),
         ("warnings", report.warnings),
     ];
     for (name, Count { equal, all }) in counts {
@@ -77,8 +80,11 @@ pub fn compare_all(folder: &Path) -> anyhow::Result<Report> {
         let case = case::Case::read(path)?;
         let outcome = case.run(&bases);
         compare::compare(&case, &outcome, &defaults, &mut report);
+        if let Ok(expected) = case::read_json(&folder.join("targets").join(format!("{}.json", case.name))) {
+            request::compare_targets(&case, &bases, &expected, &mut report);
+        }
         if let Ok(expected) = case::read_json(&folder.join("lint").join(format!("{}.json", case.name))) {
-            lint::compare(&case, &bases, &outcome.warnings, &expected, &mut report);
+            request::compare(&case, &bases, &outcome.warnings, &expected, &mut report);
         }
     }
     Ok(report)

@@ -1,4 +1,4 @@
-//! What lint finds, as a request of its own and as warnings of a build.
+//! Requests that build nothing, and the warnings of builds.
 //!
 //! Findings of one instruction about several variables have no order in the reference, so lists
 //! are compared as sets.
@@ -22,6 +22,18 @@ pub(super) fn compare(case: &Case, bases: &Value, built: &[Warning], expected: &
     if ours != theirs {
         let (ours, theirs) = (json!(ours), json!(theirs));
         report.differences.push(format!("{}: warnings\n    ours   {ours}\n    theirs {theirs}", case.name));
+    }
+}
+
+/// `expected` is the recorded `targets/<case>.json`, without the file itself.
+pub(super) fn compare_targets(case: &Case, bases: &Value, expected: &Value, report: &mut Report) {
+    let answer = case.ask(bases, "frontend.targets").result;
+    let json = answer.ok().and_then(|result| result.metadata.get("result.json").cloned()).unwrap_or_default();
+    let mut ours: Value = serde_json::from_slice(&json).unwrap_or_default();
+    ours["sources"] = json!([null]);
+    report.targets.add(ours == *expected);
+    if ours != *expected {
+        report.differences.push(format!("{}: targets\n    ours   {ours}\n    theirs {expected}", case.name));
     }
 }
 
