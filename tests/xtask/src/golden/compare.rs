@@ -217,18 +217,16 @@ fn with_layers(mut image: Value) -> Value {
 
 fn metadata_difference(case: &Case, result: &FrontendResult) -> Option<String> {
     let text = |key: &str| result.metadata.get(key).map(|value| String::from_utf8_lossy(value).into_owned());
-    if let Some(epoch) = case.recorded_text("epoch.txt") {
-        return differ("epoch", &json!(text("source.date.epoch")), &json!(epoch.trim()));
+    if let Some(epoch) = case.recorded_text("epoch.txt")
+        && text("source.date.epoch").as_deref() != Some(epoch.trim())
+    {
+        return Some(format!("epoch: ours {:?}, theirs {epoch:?}", text("source.date.epoch")));
     }
     let expected = case.recorded("result.json")?;
+    let keys: Vec<&String> = result.metadata.keys().collect();
     let platforms = text("refs.platforms").and_then(|text| serde_json::from_str::<Value>(&text).ok());
-    match expected.get("refs.platforms").or_else(|| expected.get("platforms")) {
-        Some(Value::String(wanted)) => {
-            differ("platforms", &json!(platforms), &serde_json::from_str(wanted).unwrap_or_default())
-        }
-        Some(wanted) => differ("platforms", &json!(platforms), wanted),
-        None => None,
-    }
+    differ("metadata", &json!(keys), &expected["metadata_keys"])
+        .or_else(|| differ("platforms", &json!(platforms), &expected["platforms"]))
 }
 
 /// Definitions that were solved before the result, whatever their order.
