@@ -10,8 +10,20 @@ use slipway_model::{Platform, Reference};
 use slipway_registry::{Client, Credential, Credentials, CredentialsError, Token, TokenRequest};
 use slipway_session::caller::{self, Sessions};
 
-use crate::source::image::{ImageRequest, ImageSource, Pinned, RegistryOrigin, ResolveMode};
+use crate::source::image::{ImageRequest, ImageSource, Origin, Pinned, RegistryOrigin, ResolveMode};
+use crate::source::oci_layout::{LayoutOrigin, SessionLayout};
 use crate::{Error, Result};
+
+/// Where images are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Registry,
+    /// An OCI layout of a client: a store of its session, of this one or of any that builds.
+    Layout {
+        session: Option<String>,
+        store: String,
+    },
+}
 
 #[derive(Clone)]
 pub struct Images {
@@ -31,21 +43,30 @@ impl Images {
         self.client.with_credentials(Arc::new(credentials))
     }
 
-    pub fn origin(&self, reference: Reference, sessions: Vec<String>) -> RegistryOrigin {
-        RegistryOrigin { client: self.client(sessions), reference }
+    /// Where the image of this name is, for the builds of `sessions`.
+    pub fn origin(&self, place: &Place, reference: Reference, sessions: Vec<String>) -> Arc<dyn Origin> {
+        match place {
+            Place::Registry => Arc::new(RegistryOrigin { client: self.client(sessions), reference }),
+            Place::Layout { session, store } => {
+                let sessions = session.clone().map_or(sessions, |session| vec![session]);
+                let layout = SessionLayout::new(self.sessions.clone(), sessions, store.clone());
+                Arc::new(LayoutOrigin { layout, reference })
+            }
+        }
     }
 
     /// Which image a name means for a platform: its manifest and config.
     pub async fn resolve(
         &self,
+        place: &Place,
         reference: Reference,
         platform: Platform,
         mode: ResolveMode,
         sessions: Vec<String>,
     ) -> Result<Pinned> {
-        let origin = self.origin(reference, sessions);
+        let origin = self.origin(place, reference, sessions);
         let request = ImageRequest { resolve_mode: mode, ..ImageRequest::new(platform) };
-        self.source.pin(&origin, &request).await.map_err(Error::Image)
+        self.source.pin(&*origin, &request).await.map_err(Error::Image)
     }
 }
 

@@ -21,7 +21,7 @@ pub mod value;
 mod worker;
 
 pub use error::{Error, Result};
-pub use images::Images;
+pub use images::{Images, Place};
 pub use results::SnapshotResults;
 pub use value::Value;
 pub use worker::{Worker, WorkerOptions};

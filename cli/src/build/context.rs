@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use super::layout;
 use crate::arguments::BuildArguments;
 use crate::error::Failure;
 
@@ -16,6 +17,8 @@ const HEAD: usize = 512;
 /// What is offered to the daemon, and what the frontend is told about it.
 pub struct Context {
     pub directories: HashMap<String, PathBuf>,
+    /// OCI layouts by the name of their store.
+    pub layouts: HashMap<String, PathBuf>,
     pub attributes: BTreeMap<String, String>,
     /// Keeps what the daemon remembers of different projects apart.
     pub shared_key: String,
@@ -36,6 +39,7 @@ impl Context {
     pub fn prepare(arguments: &BuildArguments) -> Result<Self, Failure> {
         let mut context = Self {
             directories: HashMap::new(),
+            layouts: HashMap::new(),
             attributes: BTreeMap::new(),
             shared_key: String::new(),
             _temporary: Vec::new(),
@@ -145,12 +149,15 @@ impl Context {
             Failure::usage(format!("--build-context {spec:?}: write NAME=DIR or NAME=docker-image://REF"))
         })?;
         let key = format!("context:{name}");
+        if let Some(layout) = value.strip_prefix("oci-layout://") {
+            let layout = layout::named(layout)
+                .map_err(|reason| Failure::usage(format!("--build-context {spec:?}: {reason}")))?;
+            let store = super::new_id()?;
+            self.attribute(&key, &format!("oci-layout://{store}@{}", layout.digest));
+            self.layouts.insert(store, layout.folder);
+            return Ok(());
+        }
         if value.contains("://") || is_remote(value) {
-            if value.starts_with("oci-layout://") {
-                return Err(Failure::usage(format!(
-                    "--build-context {spec:?}: oci-layout contexts are not offered yet"
-                )));
-            }
             self.attribute(&key, value);
         } else {
             self.offer(name, directory(Path::new(value))?);

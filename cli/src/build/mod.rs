@@ -9,6 +9,7 @@
 
 mod attributes;
 mod context;
+mod layout;
 mod metadata;
 mod outputs;
 mod run;
@@ -64,6 +65,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         id: session,
         shared_key: context.shared_key.clone(),
         directories: context.directories.clone(),
+        layouts: context.layouts.clone(),
         outputs: targets,
         secrets,
         credentials: Arc::new(DockerConfig::of_user()),

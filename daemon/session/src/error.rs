@@ -35,6 +35,11 @@ impl Error {
         Self::Call { what: what.into(), status: Box::new(status) }
     }
 
+    /// Whether the client says that it has no such thing.
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(tonic::Code::NotFound)
+    }
+
     /// The gRPC code of a failed call, where there was one.
     pub fn code(&self) -> Option<tonic::Code> {
         match self {

@@ -107,6 +107,7 @@ fn provider() -> Provider {
         shared_key: "key".into(),
         directories: HashMap::new(),
         outputs: HashMap::new(),
+        layouts: HashMap::new(),
         secrets: HashMap::new(),
         credentials: Arc::new(NoAccounts),
     }
@@ -264,6 +265,25 @@ async fn files_and_directories_go_back() {
     assert_eq!(fs::read_to_string(into.path().join("a/b/deep")).unwrap(), "deep");
     assert_eq!(fs::read_to_string(into.path().join("tool")).unwrap(), "#!/bin/sh\n");
     assert_eq!(fs::read_to_string(into.path().join("stays")).unwrap(), "here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blobs_of_a_layout_are_read_from_any_offset() {
+    let layout = tempfile::tempdir().unwrap();
+    let blob = vec![5; 1_500_000];
+    let digest = slipway_model::BlobDigest(slipway_model::Digest::of(&blob));
+    fs::create_dir_all(layout.path().join("blobs/sha256")).unwrap();
+    fs::write(layout.path().join("blobs/sha256").join(digest.0.hex()), &blob).unwrap();
+    let mut offers = provider();
+    offers.layouts.insert("mine".into(), layout.path().into());
+    let (session, _serving) = connect(offers).await;
+    let length = async |store: &str, offset| {
+        let pieces = session.read_blob(store, &digest, offset).await?;
+        futures::TryStreamExt::try_fold(pieces, 0, |sum, piece| async move { Ok(sum + piece.len()) }).await
+    };
+    assert_eq!(length("mine", 0).await.unwrap(), 1_500_000);
+    assert_eq!(length("mine", 1_000_000).await.unwrap(), 500_000);
+    assert!(length("other", 0).await.unwrap_err().to_string().contains("unknown store"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,11 +24,12 @@ const FRONTEND: [&str; 15] = [
     "gateway.warnings",
 ];
 
-const LLB: [&str; 51] = [
+const LLB: [&str; 52] = [
     "source.image",
     "source.image.resolvemode",
     "source.image.layerlimit",
     "source.image.checksum",
+    "source.ocilayout",
     "source.local",
     "source.local.unique",
     "source.local.sessionid",

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use futures::Stream;
 use slipway_model::Platform;
 use slipway_proto::gateway as wire;
-use slipway_worker::ops;
+use slipway_worker::{Place, ops};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -72,9 +72,13 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
     ) -> Answer<wire::ResolveImageConfigResponse> {
         let build = self.build(request.metadata()).await?;
         let request = request.into_inner();
-        if request.resolver_type != 0 {
-            return Err(Status::unimplemented("resolving images of an OCI layout is not supported"));
-        }
+        let place = match request.resolver_type {
+            0 => Place::Registry,
+            _ => Place::Layout {
+                session: Some(request.session_id).filter(|session| !session.is_empty()),
+                store: request.store_id,
+            },
+        };
         let platform = request.platform.map(|platform| Platform {
             architecture: platform.architecture,
             os: platform.os,
@@ -83,7 +87,7 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
             os_features: platform.os_features,
         });
         let (reference, mode, log_name) = (&request.r#ref, &request.resolve_mode, &request.log_name);
-        let resolving = images::resolve(&self.0, &build, reference, platform, mode, log_name);
+        let resolving = images::resolve(&self.0, &build, reference, platform, mode, log_name, place);
         let resolved = resolving.await.map_err(Failure::into_status)?;
         Ok(Response::new(wire::ResolveImageConfigResponse {
             digest: resolved.digest.to_string(),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use slipway_frontend::{Facts, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning};
 use slipway_model::llb::pb;
-use slipway_worker::Value;
+use slipway_worker::{Place, Value};
 
 use super::Build;
 use super::failure::Failure;
@@ -28,13 +28,13 @@ pub(crate) struct BuildGateway {
 impl Gateway for BuildGateway {
     async fn resolve_image_config(&self, request: ImageConfigRequest) -> Result<ResolvedImage, GatewayError> {
         let ImageConfigRequest { reference, platform, resolve_mode, log_name, oci_layout } = request;
-        if oci_layout.is_some() {
-            return Err(GatewayError(format!(
-                "{reference}: images of a client's OCI layout are not supported"
-            )));
-        }
-        let resolved =
-            images::resolve(&self.engine, &self.build, &reference, platform, &resolve_mode, &log_name).await;
+        let place = oci_layout.map_or(Place::Registry, |layout| Place::Layout {
+            session: Some(layout.session_id).filter(|session| !session.is_empty()),
+            store: layout.store_id,
+        });
+        let (engine, build) = (&self.engine, &self.build);
+        let resolving = images::resolve(engine, build, &reference, platform, &resolve_mode, &log_name, place);
+        let resolved = resolving.await;
         let resolved = resolved.map_err(|failure| gateway_error(&failure))?;
         Ok(ResolvedImage { reference, digest: Some(resolved.digest.0), config: resolved.config })
     }

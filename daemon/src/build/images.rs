@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use slipway_model::{BlobDigest, Platform, Reference};
+use slipway_worker::Place;
 use slipway_worker::source::image::ResolveMode;
 use tokio::sync::OnceCell;
 
@@ -36,15 +37,16 @@ pub(crate) async fn resolve(
     platform: Option<Platform>,
     mode: &str,
     log_name: &str,
+    place: Place,
 ) -> Result<ResolvedImage, Failure> {
     let parsed: Reference = reference
         .parse()
         .map_err(|error| Failure::invalid(format!("invalid reference {reference:?}: {error}")))?;
     let mode: ResolveMode = mode.parse().map_err(Failure::from_error)?;
     let platform = platform.unwrap_or_else(|| default_platform(engine));
-    let key = format!("{parsed} {platform} {mode:?}");
+    let key = format!("{place:?} {parsed} {platform} {mode:?}");
     let once = build.resolved.0.lock().entry(key).or_default().clone();
-    let resolving = || resolve_now(engine, build, parsed, platform, mode, log_name);
+    let resolving = || resolve_now(engine, build, parsed, platform, mode, log_name, &place);
     once.get_or_try_init(resolving).await.cloned()
 }
 
@@ -55,12 +57,13 @@ async fn resolve_now(
     platform: Platform,
     mode: ResolveMode,
     log_name: &str,
+    place: &Place,
 ) -> Result<ResolvedImage, Failure> {
     let sessions = vec![build.session.clone()];
     let name =
         if log_name.is_empty() { format!("resolve image config for {parsed}") } else { log_name.to_owned() };
     let step = build.journal.step(&name);
-    let resolving = engine.worker.images.resolve(parsed.or_latest(), platform, mode, sessions);
+    let resolving = engine.worker.images.resolve(place, parsed.or_latest(), platform, mode, sessions);
     let resolved = resolving.await.map_err(|error| Failure::new(tonic::Code::Unknown, with_causes(&error)));
     let pinned = match resolved {
         Ok(pinned) => {

@@ -1,4 +1,5 @@
-//! An image of a registry: `docker-image://REFERENCE`.
+//! An image of a registry, `docker-image://REFERENCE`, or of a client's OCI layout,
+//! `oci-layout://REFERENCE@DIGEST`.
 //!
 //! It names itself twice: by its manifest, which costs one question to the registry, and by its config,
 //! under which the same image from elsewhere was seen before. Only if neither leads to a result are its
@@ -16,12 +17,13 @@ use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
 use slipway_store::RecordType;
 
 use super::cache_key::source::{ImageIdentifier, RecordType as WireRecordType, ResolveMode as WireMode};
-use crate::source::image::{ImageRequest, LayerProgress, LayerState, Pinned, ResolveMode};
-use crate::{Error, Result, Value, Worker};
+use crate::source::image::{ImageRequest, LayerProgress, LayerState, Origin, Pinned, ResolveMode};
+use crate::{Error, Place, Result, Value, Worker};
 
 pub(super) struct ImageOp {
     worker: Arc<Worker>,
     reference: Reference,
+    place: Place,
     request: ImageRequest,
     record_type: RecordType,
     /// What the name means; asked once for each vertex.
@@ -57,13 +59,22 @@ impl ImageOp {
             WireRecordType::Internal => RecordType::Internal,
             WireRecordType::Frontend => RecordType::Frontend,
         };
-        Ok(Self { worker, reference, request, record_type, pinned: tokio::sync::OnceCell::new() })
+        let place = match identifier.store {
+            Some(store) => Place::Layout { session: identifier.session, store },
+            None => Place::Registry,
+        };
+        Ok(Self { worker, reference, place, request, record_type, pinned: tokio::sync::OnceCell::new() })
+    }
+
+    fn origin(&self, ctx: &OpContext<Value>) -> Arc<dyn Origin> {
+        self.worker.images.origin(&self.place, self.reference.clone(), ctx.sessions())
     }
 
     async fn pinned(&self, ctx: &OpContext<Value>) -> Result<Arc<Pinned>> {
         let pin = || async {
-            let origin = self.worker.images.origin(self.reference.clone(), ctx.sessions());
-            let pinned = self.worker.images.source.pin(&origin, &self.request).await.map_err(Error::Image)?;
+            let origin = self.origin(ctx);
+            let pinned =
+                self.worker.images.source.pin(&*origin, &self.request).await.map_err(Error::Image)?;
             Ok(Arc::new(pinned))
         };
         self.pinned.get_or_try_init(pin).await.cloned()
@@ -84,7 +95,7 @@ impl Op<Value> for ImageOp {
 
     async fn exec(&self, ctx: &OpContext<Value>, _: Vec<Value>) -> OpResult<Vec<Value>> {
         let pinned = self.pinned(ctx).await?;
-        let origin = Arc::new(self.worker.images.origin(self.reference.clone(), ctx.sessions()));
+        let origin = self.origin(ctx);
         let progress = Arc::new(Transfers { ctx: ctx.clone(), shown: Mutex::default() });
         let fetching = self.worker.images.source.fetch(origin, &pinned, self.record_type, progress);
         let fetched = tokio::select! {

@@ -18,7 +18,7 @@ pub(super) fn load(
     let unsupported = || Error::Unsupported(format!("the source {:?}", source.identifier));
     let (scheme, rest) = source.identifier.split_once("://").ok_or_else(unsupported)?;
     match scheme {
-        "docker-image" => Ok(Arc::new(ImageOp::new(worker, rest, source, platform)?)),
+        "docker-image" | "oci-layout" => Ok(Arc::new(ImageOp::new(worker, rest, source, platform)?)),
         "local" => Ok(Arc::new(LocalOp::new(worker, rest, source)?)),
         _ => Err(unsupported()),
     }

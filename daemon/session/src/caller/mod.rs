@@ -2,6 +2,7 @@
 
 mod auth;
 mod connection;
+pub(crate) mod content;
 mod files;
 mod output;
 mod secrets;

@@ -4,6 +4,7 @@
 //! outputs named here, each under its own name.
 
 mod auth;
+mod content;
 mod files;
 mod health;
 mod output;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt;
 use slipway_model::Redacted;
+use slipway_proto::content::content_server::ContentServer;
 use slipway_proto::control::control_client::ControlClient;
 use slipway_proto::filesync::auth_server::AuthServer;
 use slipway_proto::filesync::file_sync_server::FileSyncServer;
@@ -34,11 +36,13 @@ use crate::caller::Credential;
 use crate::{Error, LARGEST_MESSAGE, Result, SessionStream};
 
 /// What the daemon may call, as told when the session is opened.
-const METHODS: [&str; 5] = [
+const METHODS: [&str; 7] = [
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.FileSend/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+    "/containerd.services.content.v1.Content/Info",
+    "/containerd.services.content.v1.Content/Read",
     "/grpc.health.v1.Health/Check",
 ];
 
@@ -65,6 +69,8 @@ pub struct Provider {
     pub shared_key: String,
     pub directories: HashMap<String, PathBuf>,
     pub outputs: HashMap<usize, Output>,
+    /// OCI layouts by the name of their store.
+    pub layouts: HashMap<String, PathBuf>,
     pub secrets: HashMap<String, Redacted<Vec<u8>>>,
     pub credentials: Arc<dyn CredentialSource>,
 }
@@ -109,6 +115,7 @@ impl Provider {
         ended: CancellationToken,
     ) -> Result<()> {
         let files = FileSyncServer::new(files::Files(self.directories));
+        let layouts = ContentServer::new(content::Layouts(self.layouts));
         let secrets = SecretsServer::new(secrets::SecretStore(self.secrets));
         let auth = AuthServer::new(auth::Auth(self.credentials));
         Server::builder()
@@ -117,6 +124,7 @@ impl Provider {
             .max_frame_size(1 << 20)
             .add_service(files.max_decoding_message_size(LARGEST_MESSAGE))
             .add_service(output::FileSend(Arc::new(self.outputs)))
+            .add_service(layouts)
             .add_service(secrets)
             .add_service(auth)
             .add_service(HealthServer::new(health::Serving))

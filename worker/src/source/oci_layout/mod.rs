@@ -5,6 +5,7 @@
 //! answered from before: a layout belongs to whoever builds now.
 
 mod directory;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use slipway_registry::{LARGEST_CONFIG, LARGEST_MANIFEST};
 use tokio::io::AsyncReadExt as _;
 
 pub use directory::DirectoryLayout;
+pub use session::SessionLayout;
 
 use super::image::{Error, Origin, Reader};
 
