@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::future::join_all;
 use serde_json::json;
-use slipway_model::Platform;
 use slipway_model::llb::pb;
+use slipway_model::{ImageConfig, Platform, Reference};
 
 use crate::dockerfile::directive;
 use crate::error::{Error, Failure, wire_ranges};
@@ -38,6 +38,9 @@ pub struct PlatformResult {
     /// The config of the image that the target started from, unchanged.
     pub base_config: Option<Bytes>,
 }
+
+/// Images that hold the reference's Dockerfile frontend.
+const OWN_IMAGES: [&str; 2] = ["docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream"];
 
 /// Turns what the client asks for into graphs. `options` are the frontend's, `inputs` graphs that
 /// the client made itself.
@@ -91,10 +94,7 @@ pub async fn build(
 impl FrontendResult {
     fn add(&mut self, platform: Platform, lowered: Lowered) -> Result<(), Failure> {
         let id = format_all(&platform);
-        let json = |image: &slipway_model::ImageConfig| match image.to_json() {
-            Ok(json) => Ok(Bytes::from(json)),
-            Err(error) => Err(Failure::from(error).context("failed to marshal image config")),
-        };
+        let json = |image| image_json(image, lowered.is_layerless);
         let config = json(&lowered.image)?;
         let base_config = lowered.base_image.as_ref().map(json).transpose()?;
         let key = |name: &str| if self.multi_platform { format!("{name}/{id}") } else { name.to_owned() };
@@ -112,21 +112,37 @@ impl FrontendResult {
     }
 }
 
-/// `# syntax=` asks for another frontend unless the client has already followed it.
+/// Without layers there is `null`, as the reference writes it; exporters fill it in.
+fn image_json(image: &ImageConfig, is_layerless: bool) -> Result<Bytes, Failure> {
+    let failed = |error| Failure::from(error).context("failed to marshal image config");
+    let mut json = serde_json::to_value(image).map_err(failed)?;
+    if is_layerless && let Some(layers) = json.pointer_mut("/rootfs/diff_ids") {
+        layers.take();
+    }
+    serde_json::to_vec(&json).map(Bytes::from).map_err(failed)
+}
+
+/// `# syntax=` asks for another frontend unless the client has already followed it. The reference's
+/// own images are this frontend: what they do is done here.
 fn refuse_other_frontend(options: &Options, entry: &Entry) -> Result<(), Failure> {
     if options.text("cmdline").is_some() {
         return Ok(());
     }
-    let image = match options.text("build-arg:BUILDKIT_SYNTAX") {
-        Some(image) => image.trim().to_owned(),
+    let (image, ranges) = match options.text("build-arg:BUILDKIT_SYNTAX") {
+        Some(line) => (line.trim().split(' ').next().unwrap_or_default().to_owned(), None),
         None => match directive::detect_syntax(&entry.data) {
-            Some(directive) => directive.first_word().to_owned(),
+            Some(directive) => (directive.first_word().to_owned(), Some(directive.range)),
             None => return Ok(()),
         },
     };
-    Err(Failure::new(format!(
+    let name = image.parse::<Reference>().map(|reference| reference.name()).unwrap_or_default();
+    if OWN_IMAGES.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let failure = Failure::new(format!(
         "frontend image {image:?} is asked for, but frontends in images are not supported"
-    )))
+    ));
+    Err(ranges.into_iter().fold(failure, |failure, range| failure.at(&[range])))
 }
 
 async fn warn(gateway: &dyn Gateway, entry: &Entry, findings: &[Finding]) {

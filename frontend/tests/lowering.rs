@@ -136,10 +136,70 @@ fn what_is_not_supported_says_so() {
     let timed = [("context", "https://x.test/r.git"), ("build-arg:SOURCE_DATE_EPOCH", "context")];
     let remote = Memory::new(&[("git://x.test/r.git/Dockerfile", "FROM a\n")]);
     assert!(message(&remote, &timed).contains("is not known to this builder"));
-    let syntax = dockerfile("# syntax=docker/dockerfile:1\nFROM a\n");
-    let options = BTreeMap::new();
-    let asked = futures::executor::block_on(build(&syntax, &options, &BTreeMap::new()));
-    assert!(asked.unwrap_err().message.contains("docker/dockerfile:1"));
+    assert!(message(&memory, &[("platform", "windows/amd64")]).contains("windows/amd64"));
+}
+
+#[test]
+fn a_syntax_line_may_name_the_images_of_this_frontend() {
+    let ask = |syntax: &str| {
+        let memory = dockerfile(&format!("# syntax={syntax}\nFROM a\n"));
+        futures::executor::block_on(build(&memory, &BTreeMap::new(), &BTreeMap::new()))
+    };
+    for own in ["docker/dockerfile:1", "docker.io/docker/dockerfile-upstream:1.7-labs", "docker/dockerfile"] {
+        assert!(ask(own).is_ok(), "{own}");
+    }
+    let error = ask("example.com/other:1 flag").unwrap_err();
+    assert!(error.message.contains("\"example.com/other:1\""), "{}", error.message);
+    assert_eq!(error.sources[0].ranges[0].start.map(|start| start.line), Some(1));
+}
+
+#[test]
+fn commands_run_on_the_canonical_platform() {
+    let memory = dockerfile("FROM --platform=linux/arm64/v8 a AS b\nRUN x\nWORKDIR /w\nRUN y\n");
+    let result = run(&memory, &[]).unwrap();
+    let mut variants = Vec::new();
+    for bytes in &result.outputs[0].definition.def {
+        let op = slipway_model::llb::marshal::unmarshal(bytes).unwrap();
+        if let Some(platform) = op.platform {
+            variants.push(platform.variant);
+        }
+    }
+    // The image is asked for as written.
+    assert_eq!(variants, ["v8", "", ""]);
+}
+
+#[test]
+fn a_stage_from_scratch_names_no_platform() {
+    let memory = dockerfile("FROM scratch\nWORKDIR /w\nRUN y\n");
+    let result = run(&memory, &[("multi-platform", "1")]).unwrap();
+    let names = result.outputs[0].definition.metadata.values();
+    let names: Vec<_> = names.filter_map(|metadata| metadata.description.get("llb.customname")).collect();
+    assert!(names.iter().any(|name| *name == "[2/2] RUN y"), "{names:?}");
+}
+
+#[test]
+fn layers_that_no_image_names_are_null() {
+    let layers = |text: &str, options: &[(&str, &str)]| {
+        let result = run(&dockerfile(text), options).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&result.outputs[0].config).unwrap();
+        config["rootfs"].clone()
+    };
+    let none = serde_json::json!({"type": "layers", "diff_ids": null});
+    assert_eq!(layers("FROM scratch AS a\nFROM a\nCOPY x /\n", &[]), none);
+    let bare = serde_json::json!({"type": "", "diff_ids": null});
+    assert_eq!(layers("FROM scratch AS a\n", &[("context:a", "local:a")]), bare);
+}
+
+#[test]
+fn checksums_of_downloads_are_checked() {
+    let add = |checksum: &str| format!("FROM a\nADD --checksum={checksum} https://x.test/f /\n");
+    for (checksum, problem) in [
+        ("md5:24", "unsupported digest algorithm"),
+        ("sha256:24", "invalid checksum digest length"),
+        ("24", "invalid checksum digest format"),
+    ] {
+        assert_eq!(message(&dockerfile(&add(checksum)), &[]), problem);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `ADD`: as `COPY`, and URLs, git repositories, archives.
 
-use slipway_model::Digest;
+use slipway_model::{Digest, DigestError};
 
 use super::Lowering;
 use super::copy::{Copying, Transfer, as_git};
@@ -74,15 +74,27 @@ impl Lowering<'_> {
         let Some(remote) = copying.transfer.remote.clone() else {
             return Err(Failure::new("source can't be a URL for COPY"));
         };
-        let checksum = match remote.checksum.as_str() {
-            "" => String::new(),
-            text => text.parse::<Digest>()?.to_string(),
-        };
+        let checksum = checked(&remote.checksum)?;
         let file_name = url_file_name(path);
         let metadata = Metadata::named(&copying.name).command("");
         let node = self.graph.add(source::http(path, &file_name, &checksum, metadata));
         copying.push(node.output(), &format!("/{file_name}"), remote.unpack == Some(true));
         Ok(true)
+    }
+}
+
+/// The checksum of a download, with the reference's words for a wrong one; empty is none.
+pub(super) fn checked(checksum: &str) -> Result<String, Failure> {
+    if checksum.is_empty() {
+        return Ok(String::new());
+    }
+    match checksum.parse::<Digest>() {
+        Ok(digest) => Ok(digest.to_string()),
+        Err(DigestError::Algorithm(_)) => Err(Failure::new("unsupported digest algorithm")),
+        Err(DigestError::Hex(text, length)) if text.rsplit(':').next().map(str::len) != Some(length) => {
+            Err(Failure::new("invalid checksum digest length"))
+        }
+        Err(_) => Err(Failure::new("invalid checksum digest format")),
     }
 }
 

@@ -91,6 +91,7 @@ impl Lowering<'_> {
     fn start_from_scratch(&mut self, index: usize) {
         let stage = &mut self.stages[index];
         stage.image = history::empty_image(&self.target_platform);
+        stage.is_layerless = true;
         stage.platform = Some(self.target_platform.clone());
         stage.is_dispatched = stage.is_unregistered;
     }
@@ -146,6 +147,8 @@ impl Lowering<'_> {
                 let stage = &mut self.stages[index];
                 stage.is_dispatched = true;
                 stage.state = state;
+                stage.is_layerless = image.is_none();
+                stage.image.rootfs.kind.clear();
                 if let Some(image) = image {
                     if !image.platform.architecture.is_empty() && !image.platform.os.is_empty() {
                         stage.platform = Some(image.platform.clone());
@@ -155,9 +158,10 @@ impl Lowering<'_> {
             }
             Base::Context(loaded) => {
                 let (mut state, image) = self.add_context(index, loaded)?;
-                state.platform = Some(question.platform.clone());
-                let image = image.unwrap_or_else(|| history::empty_image(&question.platform));
+                state.platform = Some(question.platform.normalized());
                 let stage = &mut self.stages[index];
+                stage.is_layerless = image.is_none();
+                let image = image.unwrap_or_else(|| history::empty_image(&question.platform));
                 stage.base_image = Some(image.clone());
                 stage.image = image;
                 stage.state = state;
@@ -204,7 +208,7 @@ impl Lowering<'_> {
         let metadata = Metadata::named(name).command(stage.original.clone());
         let node = source::image(&stage.base_name, &options.resolve_mode, Some(&platform), metadata);
         let node = self.graph.add(Node { locations: vec![location(&stage.ranges)], ..node });
-        stage.state = State::new(Some(node.output()), Some(platform.clone()));
+        stage.state = State::new(Some(node.output()), Some(&platform));
         let actual = &stage.image.platform;
         lint::invalid_base_image_platform::check(
             &stage.ranges,
@@ -251,6 +255,7 @@ impl Lowering<'_> {
         stage.image = base.image;
         stage.image.config.on_build.clear();
         stage.base_image = base.base_image;
+        stage.is_layerless = base.is_layerless;
         stage.paths = base.paths;
         stage.has_workdir = base.has_workdir;
         stage.arguments.extend(base.arguments);
@@ -268,7 +273,7 @@ fn with_config(mut state: State, config: &[u8]) -> Result<(State, Option<ImageCo
     }
     state.set_folder(&image.config.working_dir);
     if !image.platform.architecture.is_empty() && !image.platform.os.is_empty() {
-        state.platform = Some(image.platform.clone());
+        state.platform = Some(image.platform.normalized());
     }
     Ok((state, Some(image)))
 }

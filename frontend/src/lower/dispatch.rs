@@ -29,7 +29,7 @@ impl Lowering<'_> {
     }
 
     fn dispatch_stage(&mut self, stage: &mut StageState) -> Result<(), Failure> {
-        self.start(stage);
+        self.start(stage).map_err(|failure| failure.at(&stage.ranges))?;
         let commands = std::mem::take(&mut stage.commands);
         let mut seen = Seen::default();
         for planned in &commands {
@@ -41,11 +41,14 @@ impl Lowering<'_> {
     }
 
     /// What the image says holds for the first command.
-    fn start(&mut self, stage: &mut StageState) {
-        let platform = stage.platform.get_or_insert_with(|| self.target_platform.clone()).clone();
+    fn start(&mut self, stage: &mut StageState) -> Result<(), Failure> {
+        let platform = stage.platform.get_or_insert_with(|| self.target_platform.clone());
+        if platform.os == "windows" {
+            // Paths, shells and users are others there.
+            return Err(Failure::new(format!("building for {platform} is not supported")));
+        }
         let config = &mut stage.image.config;
-        let has_path = config.env.iter().any(|variable| key_of(variable) == "PATH");
-        if !has_path && platform.os != "windows" {
+        if !config.env.iter().any(|variable| key_of(variable) == "PATH") {
             config.env.push(format!("PATH={DEFAULT_PATH}"));
         }
         for variable in &config.env {
@@ -59,6 +62,7 @@ impl Lowering<'_> {
         if !user.is_empty() {
             stage.state.user = user;
         }
+        Ok(())
     }
 
     fn dispatch<'p>(

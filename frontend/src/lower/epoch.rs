@@ -6,7 +6,7 @@
 use slipway_model::llb::pb;
 
 use super::Lowering;
-use super::add::{is_http, url_file_name};
+use super::add::{checked, is_http, url_file_name};
 use super::copy::as_git;
 use super::metadata::Metadata;
 use super::source::{self, GitOptions};
@@ -118,7 +118,7 @@ impl Lowering<'_> {
         let path = self.lexer.process_word(path, environment)?.text;
         let checksum = self.lexer.process_word(&add.checksum, environment)?.text;
         let node = if is_http(&path) {
-            source::http(&path, &url_file_name(&path), &checksum, Metadata::default())
+            source::http(&path, &url_file_name(&path), &checked(&checksum)?, Metadata::default())
         } else if let Some(repository) = as_git(&path)? {
             let options = GitOptions {
                 keep_git_folder: add.keep_git_dir == Some(true) || repository.keep_git_dir == Some(true),

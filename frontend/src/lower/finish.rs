@@ -25,6 +25,7 @@ impl Lowering<'_> {
             definition: self.graph.definition(stage.state.output, &infos),
             image: stage.image.clone(),
             base_image: stage.base_image.clone(),
+            is_layerless: stage.is_layerless,
             epoch: self.epoch,
         })
     }

@@ -68,6 +68,8 @@ pub(crate) struct Lowered {
     pub(crate) definition: pb::Definition,
     pub(crate) image: ImageConfig,
     pub(crate) base_image: Option<ImageConfig>,
+    /// What layers the images have is not known: their list is null, not empty.
+    pub(crate) is_layerless: bool,
     /// Seconds since 1970.
     pub(crate) epoch: Option<i64>,
 }

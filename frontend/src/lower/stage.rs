@@ -35,6 +35,8 @@ pub(super) struct StageState {
     pub(super) image: ImageConfig,
     /// The config of the image it started from, unchanged.
     pub(super) base_image: Option<ImageConfig>,
+    /// No image says what its layers are: it started from scratch, or from files alone.
+    pub(super) is_layerless: bool,
     /// `ARG`s so far, with their values.
     pub(super) arguments: Vec<Argument>,
     /// Used of the build context.

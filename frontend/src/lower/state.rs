@@ -12,7 +12,7 @@ use crate::plan::ignore::clean;
 pub(super) struct State {
     /// `None` is scratch.
     pub(super) output: Option<NodeOutput>,
-    /// `None` until something says it; then the build's target.
+    /// Normalized. `None` until something says it; then the build's target.
     pub(super) platform: Option<Platform>,
     pub(super) environment: Environment,
     pub(super) folder: String,
@@ -32,8 +32,8 @@ impl Default for State {
 }
 
 impl State {
-    pub(super) fn new(output: Option<NodeOutput>, platform: Option<Platform>) -> Self {
-        Self { output, platform, ..Self::default() }
+    pub(super) fn new(output: Option<NodeOutput>, platform: Option<&Platform>) -> Self {
+        Self { output, platform: platform.map(Platform::normalized), ..Self::default() }
     }
 
     /// A relative path continues the last.

@@ -37,7 +37,6 @@ impl Lowering<'_> {
             let node = file::make_folder(stage.state.output, mkdir, &stage.image.config.user, metadata);
             let node = self.graph.add(Node { locations: vec![location(&instruction.ranges)], ..node });
             stage.state.output = Some(node.output());
-            stage.state.platform.clone_from(&stage.platform);
         }
         history::add(&mut stage.image, format!("WORKDIR {folder}"), folder == "/", self.epoch);
         Ok(())

@@ -15,10 +15,8 @@ use super::case::{Case, Outcome};
 pub(super) fn compare(case: &Case, outcome: &Outcome, defaults: &Value, report: &mut Report) {
     if let Some(expected) = case.recorded("error.json") {
         let difference = match &outcome.result {
-            // The reference forwards to the image; this frontend says that it does not.
-            Err(error) if case.recorded("forward.json").is_some() => {
-                (!error.message.contains("frontend")).then(|| error.message.clone())
-            }
+            // The reference hands the build to the image, which holds itself; this frontend goes on.
+            Ok(_) if case.recorded("forward.json").is_some() => None,
             Err(error) => error_difference(error, &expected),
             Ok(_) => Some(format!("no error, expected {}", expected["message"])),
         };
@@ -191,13 +189,12 @@ fn locations_json(definition: &pb::Definition, digest: &str) -> Value {
 
 fn image_difference(case: &Case, result: &FrontendResult) -> Option<String> {
     for (output, suffix) in result.outputs.iter().zip(suffixes(result)) {
-        let expected = with_layers(case.recorded(&format!("image{suffix}.json")).unwrap_or_default());
+        let expected = case.recorded(&format!("image{suffix}.json")).unwrap_or_default();
         let ours: Value = serde_json::from_slice(&output.config).unwrap_or_default();
         if let Some(difference) = differ("image", &ours, &expected) {
             return Some(difference);
         }
         if let Some(expected) = case.recorded(&format!("baseimage{suffix}.json")) {
-            let expected = with_layers(expected);
             let ours = output.base_config.as_ref().and_then(|config| serde_json::from_slice(config).ok());
             if let Some(difference) = differ("base image", &ours.unwrap_or_default(), &expected) {
                 return Some(difference);
@@ -205,14 +202,6 @@ fn image_difference(case: &Case, result: &FrontendResult) -> Option<String> {
         }
     }
     metadata_difference(case, result)
-}
-
-/// No layers: the reference writes null where we write an empty list. Exporters fill it.
-fn with_layers(mut image: Value) -> Value {
-    if image["rootfs"]["diff_ids"].is_null() {
-        image["rootfs"]["diff_ids"] = json!([]);
-    }
-    image
 }
 
 fn metadata_difference(case: &Case, result: &FrontendResult) -> Option<String> {
