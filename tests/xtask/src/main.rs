@@ -8,12 +8,9 @@
 //! | `golden` | the frontend and the cache keys against recorded answers |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
-mod base_images;
 mod bench;
-mod command;
 mod demo;
 mod packages;
-mod registry;
 mod test;
 
 use clap::{Parser, Subcommand};

@@ -50,6 +50,16 @@ pub fn busybox(folder: &Path) -> Result<PathBuf> {
     Ok(layout)
 }
 
+/// The busybox that all tests share: made once, beside them.
+pub fn busybox_of_tests() -> PathBuf {
+    let folder = crate::binary::profile_folder().join("base-images");
+    fs::create_dir_all(&folder).expect("a folder");
+    // Tests are processes of their own: the first makes it, the others wait.
+    let lock = File::create(folder.join("lock")).expect("a lock file");
+    lock.lock().expect("a lock");
+    busybox(&folder).unwrap_or_else(|error| panic!("cannot make the base image: {error:#}"))
+}
+
 /// Writes `debian:bookworm` as an OCI layout below `folder`; keeps one that is there. About half a minute.
 pub fn debian(folder: &Path) -> Result<PathBuf> {
     let layout = folder.join("debian");
