@@ -5,6 +5,7 @@
 //! So a second command finds the first one's daemon, and neither has to know.
 
 use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -38,12 +39,14 @@ pub async fn connect(connection: &Connection) -> Result<Channel, Failure> {
 /// Where everything rests: `--root`, or the place for system services or for the user's own state.
 pub fn state_directory(connection: &Connection) -> Result<PathBuf, Failure> {
     if let Some(root) = &connection.root {
-        return std::path::absolute(root).map_err(|error| Failure::usage(format!("{}: {error}", root.display())));
+        return std::path::absolute(root)
+            .map_err(|error| Failure::usage(format!("{}: {error}", root.display())));
     }
     if rustix::process::geteuid().is_root() {
         return Ok("/var/lib/slipway".into());
     }
-    let home = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home =
+        |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     home("XDG_STATE_HOME")
         .or_else(|| home("HOME").map(|home| home.join(".local/state")))
         .map(|state| state.join("slipway"))
@@ -64,7 +67,8 @@ pub async fn dial(address: &str) -> Result<Channel, String> {
         });
         tuned(Endpoint::from_static("http://localhost")).connect_with_connector(connector).await
     } else if let Some(authority) = address.strip_prefix("tcp://") {
-        let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(|error| error.to_string())?;
+        let endpoint =
+            Endpoint::from_shared(format!("http://{authority}")).map_err(|error| error.to_string())?;
         tuned(endpoint).connect().await
     } else {
         return Err("use unix://PATH or tcp://HOST:PORT".into());
@@ -99,8 +103,10 @@ async fn own_daemon(root: &Path) -> Result<Channel, Failure> {
     if let Ok(channel) = dial(&address).await {
         return Ok(channel);
     }
-    std::fs::create_dir_all(root)
-        .map_err(|error| Failure::new(format!("cannot create the state directory {}: {error}", root.display())))?;
+    let mut private = std::fs::DirBuilder::new();
+    private.recursive(true).mode(0o700).create(root).map_err(|error| {
+        Failure::new(format!("cannot create the state directory {}: {error}", root.display()))
+    })?;
     // Of several commands that find no daemon, one starts it and the others wait here.
     let _starting = lock(root.join("start.lock")).await?;
     let deadline = Instant::now() + START;
@@ -122,7 +128,10 @@ async fn own_daemon(root: &Path) -> Result<Channel, Failure> {
             }
         }
         if Instant::now() > deadline {
-            return Err(Failure::new(format!("the daemon does not answer at {address}: {}", last_words(root))));
+            return Err(Failure::new(format!(
+                "the daemon does not answer at {address}: {}",
+                last_words(root)
+            )));
         }
     }
 }

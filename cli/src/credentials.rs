@@ -129,10 +129,11 @@ async fn ask(helper: &str, server: &str) -> Result<Option<Credential>> {
     if let Some(mut input) = child.stdin.take() {
         let _ = input.write_all(server.as_bytes()).await;
     }
-    let output = child
-        .wait_with_output()
-        .await
-        .map_err(|source| Error::File { action: "run", path: program, source })?;
+    let output = child.wait_with_output().await.map_err(|source| Error::File {
+        action: "run",
+        path: program,
+        source,
+    })?;
     let Ok(Helped { username, secret }) = serde_json::from_slice(&output.stdout) else { return Ok(None) };
     let username = if username == "<token>" { String::new() } else { username };
     Ok(Some(Credential { username, secret: Redacted::new(secret) }))

@@ -20,7 +20,8 @@ pub async fn run(connection: &Connection) -> Result<(), Failure> {
             connect::default_address(&connect::state_directory(connection)?)
         }
     };
-    let failed = |error: std::io::Error| Failure::new(format!("cannot reach the daemon at {address}: {error}"));
+    let failed =
+        |error: std::io::Error| Failure::new(format!("cannot reach the daemon at {address}: {error}"));
     if let Some(path) = address.strip_prefix("unix://") {
         relay(UnixStream::connect(PathBuf::from(path)).await.map_err(failed)?).await
     } else if let Some(authority) = address.strip_prefix("tcp://") {

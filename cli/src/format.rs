@@ -26,7 +26,11 @@ pub fn parse_size(text: &str) -> Option<u64> {
 pub fn parse_memory(text: &str) -> Option<u64> {
     let text = text.to_ascii_lowercase();
     let plain = text.strip_suffix("ib").or_else(|| text.strip_suffix('b')).unwrap_or(&text);
-    parse_size(&if plain.ends_with(|c: char| c.is_ascii_alphabetic()) { format!("{plain}ib") } else { plain.into() })
+    parse_size(&if plain.ends_with(|c: char| c.is_ascii_alphabetic()) {
+        format!("{plain}ib")
+    } else {
+        plain.into()
+    })
 }
 
 /// `12.3MB`: three digits, powers of 1000, as `buildctl` shows them.

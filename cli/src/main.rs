@@ -1,6 +1,7 @@
 //! `slipway`: one binary for the client, the daemon, and the helper that starts steps.
 //!
 //! A file for each subcommand. Only this crate prints.
+#![allow(unreachable_pub, reason = "nothing of a binary is reachable")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this crate is what talks to people")]
 
 mod arguments;

@@ -54,7 +54,8 @@ fn size(option: &str, text: Option<&str>) -> Result<i64, Failure> {
 /// Nanoseconds, as the wire has them.
 fn duration(option: &str, text: Option<&str>) -> Result<i64, Failure> {
     let Some(text) = text else { return Ok(0) };
-    let duration = format::parse_duration(text)
-        .ok_or_else(|| Failure::usage(format!("{option} {text:?} is not a duration: write for example 24h")))?;
+    let duration = format::parse_duration(text).ok_or_else(|| {
+        Failure::usage(format!("{option} {text:?} is not a duration: write for example 24h"))
+    })?;
     Ok(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
 }

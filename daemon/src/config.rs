@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named() {
-        let config = Config::parse("[worker.oci]\nmax-parallelism = 4\n[registry.\"docker.io\"]\nhttp = true").unwrap();
+        let config =
+            Config::parse("[worker.oci]\nmax-parallelism = 4\n[registry.\"docker.io\"]\nhttp = true")
+                .unwrap();
         assert_eq!(config.max_parallelism, Some(4));
         assert!(config.registries["docker.io"].http);
         let error = Config::parse("[worker.oci]\nfrobnicate = 1").unwrap_err();

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use slipway_cache::DiskRecords;
 use slipway_model::{Digest, Platform};
 use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig};
-use slipway_run::{BuiltinExecutor, Executor, Network, Options, OciExecutor};
+use slipway_run::{BuiltinExecutor, Executor, Network, OciExecutor, Options};
 use slipway_session::caller::Sessions;
 use slipway_solver::{Solver, SolverOptions};
 use slipway_store::{SnapshotterChoice, Store, StoreOptions};
 use slipway_worker::source::image::ImageSource;
-use slipway_worker::{Images, Value, Worker, WorkerOptions};
+use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
 use crate::build::Builds;
 use crate::config::Registry;
@@ -35,8 +36,20 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn open(config: &Config) -> Result<Self> {
         let root = config.root.as_deref().ok_or_else(|| Error::Worker("no state directory is set".into()))?;
-        let store = Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..StoreOptions::default() })?;
-        let records = Arc::new(slipway_solver::MemoryRecords::new("local"));
+        let store =
+            Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..StoreOptions::default() })?;
+        let results = Arc::new(SnapshotResults(store.clone()));
+        let records = DiskRecords::open(store.metadata().clone(), results)
+            .map_err(|error| Error::Records(error.to_string()))?;
+        let records = Arc::new(records);
+        // The store's hook must not keep the records alive, which keep the store.
+        let forgetful = Arc::downgrade(&records);
+        store.on_removed(move |removed| {
+            let Some(records) = forgetful.upgrade() else { return };
+            for snapshot in removed {
+                records.forget_result(&snapshot.to_string());
+            }
+        });
         let images = slipway_exporter::images::Images::open(&store)
             .map_err(|error| Error::Records(error.to_string()))?;
         let sessions = Arc::new(Sessions::default());
@@ -68,7 +81,8 @@ impl Engine {
 
 fn worker(config: &Config, store: Store, sessions: Arc<Sessions>) -> Result<Worker> {
     let source = ImageSource::new(store.clone()).map_err(|error| Error::Worker(error.to_string()))?;
-    let options = ClientOptions { hosts: hosts(&config.registries), ..ClientOptions::new(Arc::new(Anonymous)) };
+    let options =
+        ClientOptions { hosts: hosts(&config.registries), ..ClientOptions::new(Arc::new(Anonymous)) };
     let images = Images::new(source, Client::new(options), sessions.clone());
     Ok(Worker::new(WorkerOptions {
         executor: executor(&config.runtime, store.root())?,
@@ -86,8 +100,8 @@ fn executor(runtime: &str, state_directory: &Path) -> Result<Arc<dyn Executor>> 
     match runtime {
         "" | "builtin" => Ok(Arc::new(BuiltinExecutor::new(options))),
         binary => {
-            let executor =
-                OciExecutor::new(binary, state_directory.join("oci"), options).map_err(|error| Error::Worker(error.to_string()))?;
+            let executor = OciExecutor::new(binary, state_directory.join("oci"), options)
+                .map_err(|error| Error::Worker(error.to_string()))?;
             Ok(Arc::new(executor))
         }
     }
@@ -97,7 +111,9 @@ fn network(config: &Config) -> Result<Network> {
     match config.network.as_str() {
         "" | "auto" | "host" => Ok(Network::Host),
         "none" => Ok(Network::None),
-        other => Err(Error::Worker(format!("network mode {other:?} is not supported: use auto, host or none"))),
+        other => {
+            Err(Error::Worker(format!("network mode {other:?} is not supported: use auto, host or none")))
+        }
     }
 }
 
@@ -106,9 +122,9 @@ fn snapshotter(config: &Config) -> Result<SnapshotterChoice> {
         "" | "auto" => Ok(SnapshotterChoice::Auto),
         "overlayfs" | "overlay" => Ok(SnapshotterChoice::Overlay),
         "native" => Ok(SnapshotterChoice::Native),
-        other => {
-            Err(Error::Worker(format!("snapshotter {other:?} is not supported: use auto, overlayfs or native")))
-        }
+        other => Err(Error::Worker(format!(
+            "snapshotter {other:?} is not supported: use auto, overlayfs or native"
+        ))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sockets, and who is connected.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,9 +15,16 @@ use tonic::transport::server::Connected;
 
 use crate::{Error, Result};
 
+/// The first descriptor that service managers hand on.
+const FIRST_INHERITED: i32 = 3;
+
 /// One place to listen on. A unix socket's file is removed when this is dropped.
 pub(crate) enum Listener {
-    Unix { listener: UnixListener, path: PathBuf },
+    /// `path` is ours to remove; an inherited socket has none.
+    Unix {
+        listener: UnixListener,
+        path: Option<PathBuf>,
+    },
     Tcp(TcpListener),
 }
 
@@ -30,7 +38,36 @@ impl Listener {
             let listener = TcpListener::bind(authority).await.map_err(|error| failed(error.to_string()))?;
             return Ok(Self::Tcp(listener));
         }
-        Err(failed("use unix://PATH or tcp://HOST:PORT".into()))
+        if let Some(number) = address.strip_prefix("fd://") {
+            return Self::inherited(number).map_err(failed);
+        }
+        Err(failed("use unix://PATH, tcp://HOST:PORT or fd://".into()))
+    }
+
+    /// A socket that a service manager opened: descriptor 3, or the one that is named.
+    fn inherited(number: &str) -> std::result::Result<Self, String> {
+        let number: i32 = match number {
+            "" => FIRST_INHERITED,
+            number => number.parse().map_err(|_| "it is not a number".to_owned())?,
+        };
+        if number < FIRST_INHERITED {
+            return Err("inherited sockets begin at descriptor 3".into());
+        }
+        // SAFETY: the descriptor was handed to this process to be served; nothing else here knows it.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        // A copy is taken, so that a number that is no descriptor is an error and nothing is closed twice.
+        let socket = descriptor.try_clone_to_owned().map_err(|error| error.to_string())?;
+        let local = rustix::net::getsockname(&socket).map_err(|error| error.to_string())?;
+        let set_up = |error: io::Error| error.to_string();
+        if local.address_family() == rustix::net::AddressFamily::UNIX {
+            let listener = std::os::unix::net::UnixListener::from(socket);
+            listener.set_nonblocking(true).map_err(set_up)?;
+            let listener = UnixListener::from_std(listener).map_err(set_up)?;
+            return Ok(Self::Unix { listener, path: None });
+        }
+        let listener = std::net::TcpListener::from(socket);
+        listener.set_nonblocking(true).map_err(set_up)?;
+        Ok(Self::Tcp(TcpListener::from_std(listener).map_err(set_up)?))
     }
 
     /// The socket appears under its name only when it listens and nobody else may connect.
@@ -43,7 +80,7 @@ impl Listener {
         let listener = UnixListener::bind(&new)?;
         rustix::fs::chmod(&new, Mode::RUSR | Mode::WUSR)?;
         std::fs::rename(&new, path)?;
-        Ok(Self::Unix { listener, path: path.to_owned() })
+        Ok(Self::Unix { listener, path: Some(path.to_owned()) })
     }
 
     pub(crate) async fn accept(&self, clients: &Arc<Clients>) -> io::Result<Connection> {
@@ -61,7 +98,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Self::Unix { path, .. } = self {
+        if let Self::Unix { path: Some(path), .. } = self {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -121,7 +158,11 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),

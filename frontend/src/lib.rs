@@ -4,7 +4,7 @@
 //! the graph. Nothing here executes anything: what has to be known from outside is asked through a gateway.
 
 pub mod dockerfile;
+mod gateway_provisional;
 pub mod lint;
 pub mod plan;
-mod gateway_provisional;
 pub use gateway_provisional::*;

@@ -71,8 +71,12 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let (algorithm, hex) = text.split_once(':').ok_or_else(|| DigestError::Format(text.to_owned()))?;
         match algorithm {
-            "sha256" => decode_hex(hex).map(Self::Sha256).ok_or_else(|| DigestError::Hex(text.to_owned(), 64)),
-            "sha512" => decode_hex(hex).map(Self::Sha512).ok_or_else(|| DigestError::Hex(text.to_owned(), 128)),
+            "sha256" => {
+                decode_hex(hex).map(Self::Sha256).ok_or_else(|| DigestError::Hex(text.to_owned(), 64))
+            }
+            "sha512" => {
+                decode_hex(hex).map(Self::Sha512).ok_or_else(|| DigestError::Hex(text.to_owned(), 128))
+            }
             other => Err(DigestError::Algorithm(other.to_owned())),
         }
     }
@@ -223,7 +227,9 @@ mod tests {
         let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(empty.parse(), Ok(Digest::of("")));
         assert_eq!(Digest::of("").to_string(), empty);
-        for bad in ["", "sha256", "sha256:", "sha256:00", &empty.to_uppercase(), &format!("{empty}0"), "md5:00"] {
+        for bad in
+            ["", "sha256", "sha256:", "sha256:00", &empty.to_uppercase(), &format!("{empty}0"), "md5:00"]
+        {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }

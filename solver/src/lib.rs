@@ -51,7 +51,7 @@ pub use job::{Built, Job, JobOptions};
 pub use keys::{ContentDigest, KeyId, Link, OpDigest, RecordId, Selector, VertexDigest};
 pub use op::{CacheMap, ContentDigestFn, InputRule, Op, OpResult, Permit, PrepareFn};
 pub use progress::{Event, Progress, ProgressGroup, Silent, Status, VertexEvent, Warning};
-pub use records::{MemoryRecords, Record, RecordSource, RecordStore};
+pub use records::{KeyGraph, MemoryRecords, Record, RecordSource, RecordStore};
 pub use slipway_model::Digest;
 pub use solver::{Solver, SolverOptions};
 

@@ -26,7 +26,10 @@ pub fn busybox(folder: &Path) -> Result<PathBuf> {
     }
     let root = folder.join("busybox.root");
     let _ = fs::remove_dir_all(&root);
-    for directory in ["bin", "sbin", "etc", "tmp", "root", "dev", "proc", "sys", "var", "run", "usr/bin", "usr/sbin", "home", "lib"] {
+    for directory in [
+        "bin", "sbin", "etc", "tmp", "root", "dev", "proc", "sys", "var", "run", "usr/bin", "usr/sbin",
+        "home", "lib",
+    ] {
         fs::create_dir_all(root.join(directory))?;
     }
     fs::copy(program("busybox")?, root.join("bin/busybox"))?;
@@ -38,7 +41,10 @@ pub fn busybox(folder: &Path) -> Result<PathBuf> {
         }
         let _ = symlink("/bin/busybox", link);
     }
-    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")?;
+    fs::write(
+        root.join("etc/passwd"),
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    )?;
     fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n")?;
     let archive = folder.join("busybox.tar");
     let mut tar = Command::new("tar");

@@ -29,7 +29,8 @@ pub fn run(command: &mut Command) -> Result<Duration> {
 
 /// Runs `command` and gives what it printed; its errors are shown only if it fails.
 pub fn output(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", line(command)))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", line(command)))?;
     if !output.status.success() {
         bail!("{} failed: {}\n{}", line(command), output.status, String::from_utf8_lossy(&output.stderr));
     }

@@ -4,11 +4,11 @@
 //! belongs to the build that received it.
 
 use async_trait::async_trait;
-use slipway_cache::ResultStore;
-use slipway_solver::Failure;
+use slipway_cache::{LoadError, ResultStore};
+use slipway_solver::{Failure, OpContext};
 use slipway_store::Store;
 
-use crate::{Error, Value};
+use crate::Value;
 
 pub struct SnapshotResults(pub Store);
 
@@ -24,12 +24,18 @@ impl ResultStore<Value> for SnapshotResults {
         })
     }
 
-    async fn load(&self, name: &str) -> Result<Value, Failure> {
+    async fn load(&self, name: &str, _: &OpContext<Value>) -> Result<Value, LoadError> {
         if name == SCRATCH {
             return Ok(Value::Scratch);
         }
-        let id = name.parse().map_err(|_| Error::Failed(format!("{name:?} is no snapshot")))?;
-        let found = self.0.get(&id)?;
-        Ok(Value::Snapshot(found.ok_or_else(|| Error::Failed(format!("snapshot {name} is gone")))?))
+        let id = name.parse().map_err(|_| LoadError::Gone)?;
+        match self.0.get(&id) {
+            Ok(Some(snapshot)) => Ok(Value::Snapshot(snapshot)),
+            Ok(None) => Err(LoadError::Gone),
+            Err(error) => Err(LoadError::Failed(error.into())),
+        }
     }
+
+    /// The snapshot stays until pruning takes it: its content may still match, and it may be a layer.
+    fn release(&self, _: &str) {}
 }

@@ -71,11 +71,7 @@ impl Worker {
     }
 
     /// The secret `id` of a build that wants the vertex of `ctx`.
-    pub(crate) async fn secret(
-        &self,
-        ctx: &OpContext<Value>,
-        id: &str,
-    ) -> Result<Option<Redacted<Vec<u8>>>> {
+    pub(crate) async fn secret(&self, ctx: &OpContext<Value>, id: &str) -> Result<Option<Redacted<Vec<u8>>>> {
         let session = self.sessions.any(&ctx.sessions()).await?;
         Ok(session.secret(id).await?)
     }

@@ -46,8 +46,9 @@ pub fn frontend(arguments: &BuildArguments) -> Result<BTreeMap<String, String>, 
         set("add-hosts", hosts.join(","));
     }
     if let Some(size) = &arguments.shm_size {
-        let bytes = format::parse_memory(size)
-            .ok_or_else(|| Failure::usage(format!("--shm-size {size:?} is not a size: write for example 64m")))?;
+        let bytes = format::parse_memory(size).ok_or_else(|| {
+            Failure::usage(format!("--shm-size {size:?} is not a size: write for example 64m"))
+        })?;
         set("shm-size", bytes.to_string());
     }
     if !arguments.ulimit.is_empty() {

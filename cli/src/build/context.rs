@@ -70,10 +70,14 @@ impl Context {
     }
 
     fn dockerfile_at(&mut self, path: &Path) -> Result<(), Failure> {
-        let missing = |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
+        let missing =
+            |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", path.display()));
         let found = path.metadata().map_err(missing)?;
         if found.is_dir() {
-            return Err(Failure::usage(format!("{} is a directory: name a Dockerfile in it", path.display())));
+            return Err(Failure::usage(format!(
+                "{} is a directory: name a Dockerfile in it",
+                path.display()
+            )));
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -137,14 +141,15 @@ impl Context {
 
     /// `NAME=VALUE`: a directory, or anything with a scheme.
     fn named(&mut self, spec: &str) -> Result<(), Failure> {
-        let (name, value) = spec
-            .split_once('=')
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| Failure::usage(format!("--build-context {spec:?}: write NAME=DIR or NAME=docker-image://REF")))?;
+        let (name, value) = spec.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+            Failure::usage(format!("--build-context {spec:?}: write NAME=DIR or NAME=docker-image://REF"))
+        })?;
         let key = format!("context:{name}");
         if value.contains("://") || is_remote(value) {
             if value.starts_with("oci-layout://") {
-                return Err(Failure::usage(format!("--build-context {spec:?}: oci-layout contexts are not offered yet")));
+                return Err(Failure::usage(format!(
+                    "--build-context {spec:?}: oci-layout contexts are not offered yet"
+                )));
             }
             self.attribute(&key, value);
         } else {
@@ -172,13 +177,15 @@ impl Context {
 }
 
 fn directory(path: &Path) -> Result<PathBuf, Failure> {
-    let absolute = path
-        .canonicalize()
-        .map_err(|error| Failure::new(format!("unable to prepare context: path {:?}: {error}", path.display().to_string())))?;
+    let absolute = path.canonicalize().map_err(|error| {
+        Failure::new(format!("unable to prepare context: path {:?}: {error}", path.display().to_string()))
+    })?;
     // Opening it tells now, not in mid-build, whether it may be read.
     match File::open(&absolute).and_then(|file| file.metadata()) {
         Ok(found) if found.is_dir() => Ok(absolute),
-        Ok(_) => Err(Failure::new(format!("unable to prepare context: {} is not a directory", path.display()))),
+        Ok(_) => {
+            Err(Failure::new(format!("unable to prepare context: {} is not a directory", path.display())))
+        }
         Err(error) => Err(Failure::new(format!("unable to prepare context: {}: {error}", path.display()))),
     }
 }

@@ -16,8 +16,8 @@ pub fn write(arguments: &BuildArguments, response: &SolveResponse) -> Result<(),
     let facts = &response.exporter_response;
     let digest = facts.get(DIGEST).or_else(|| facts.get(CONFIG_DIGEST));
     if let Some(path) = &arguments.iidfile {
-        let digest =
-            digest.ok_or_else(|| Failure::new("--iidfile: the chosen output makes no image, so it has no id"))?;
+        let digest = digest
+            .ok_or_else(|| Failure::new("--iidfile: the chosen output makes no image, so it has no id"))?;
         write_file(path, digest)?;
     }
     if let Some(path) = &arguments.metadata_file {
@@ -47,5 +47,6 @@ fn decoded(facts: &BTreeMap<String, String>) -> BTreeMap<&str, serde_json::Value
 }
 
 fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
+    std::fs::write(path, text)
+        .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
 }

@@ -90,9 +90,9 @@ fn requested(
     }
     if is_image {
         for annotation in &arguments.annotation {
-            let (key, value) = annotation.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("--annotation {annotation:?}: write KEY=VALUE"))
-            })?;
+            let (key, value) = annotation
+                .split_once('=')
+                .ok_or_else(|| Failure::usage(format!("--annotation {annotation:?}: write KEY=VALUE")))?;
             let key = match key.split_once(':') {
                 Some((level, key)) if !level.contains('.') => format!("annotation-{level}.{key}"),
                 _ => format!("annotation.{key}"),
@@ -119,7 +119,10 @@ fn requested(
         }
     };
     let kind = if kind == "registry" { "image".to_owned() } else { kind };
-    if target.is_none() && !attrs.contains_key("push") && arguments.output.iter().any(|spec| spec.contains("type=registry")) {
+    if target.is_none()
+        && !attrs.contains_key("push")
+        && arguments.output.iter().any(|spec| spec.contains("type=registry"))
+    {
         attrs.insert("push".into(), "true".into());
     }
     Ok(RequestedOutput { exporter: Exporter { r#type: kind, attrs }, target })

@@ -90,9 +90,8 @@ struct Interrupts {
 
 impl Interrupts {
     fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
-        };
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 

@@ -29,15 +29,15 @@ fn read_one(spec: &str) -> Result<(String, Redacted<Vec<u8>>), Failure> {
     }
     let id = id.ok_or_else(|| wrong("it has no id"))?;
     let bytes = match (file, variable) {
-        (Some(file), _) => {
-            std::fs::read(&file).map_err(|error| Failure::new(format!("secret {id}: cannot read {file}: {error}")))?
-        }
+        (Some(file), _) => std::fs::read(&file)
+            .map_err(|error| Failure::new(format!("secret {id}: cannot read {file}: {error}")))?,
         (None, Some(name)) => from_environment(&id, &name)?,
         // As the reference does: a variable of that name, else a file of that name.
         (None, None) => match std::env::var(&id) {
             Ok(value) => value.into_bytes(),
-            Err(_) => std::fs::read(&id)
-                .map_err(|error| Failure::new(format!("secret {id}: neither a variable nor a file: {error}")))?,
+            Err(_) => std::fs::read(&id).map_err(|error| {
+                Failure::new(format!("secret {id}: neither a variable nor a file: {error}"))
+            })?,
         },
     };
     if bytes.len() > LARGEST {

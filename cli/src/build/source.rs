@@ -57,7 +57,10 @@ fn draw(source: &Source) -> Option<String> {
     let data = String::from_utf8_lossy(&data);
     let lines: Vec<&str> = data.lines().collect();
     let marked = |line: usize| {
-        source.ranges.iter().any(|range| (range.start.line..=range.end.line.max(range.start.line)).contains(&line))
+        source
+            .ranges
+            .iter()
+            .any(|range| (range.start.line..=range.end.line.max(range.start.line)).contains(&line))
     };
     let first = source.ranges.iter().map(|range| range.start.line).min()?;
     let last = source.ranges.iter().map(|range| range.end.line.max(range.start.line)).max()?.min(lines.len());

@@ -72,7 +72,9 @@ fn line(message: &StatusResponse) -> Value {
             ])
         })
         .collect();
-    for (key, list) in [("vertexes", vertexes), ("statuses", statuses), ("logs", logs), ("warnings", warnings)] {
+    for (key, list) in
+        [("vertexes", vertexes), ("statuses", statuses), ("logs", logs), ("warnings", warnings)]
+    {
         if !list.is_empty() {
             fields.insert(key.into(), list.into());
         }
@@ -95,7 +97,8 @@ fn base64(bytes: &[u8]) -> Value {
 }
 
 fn time(timestamp: Option<prost_types::Timestamp>) -> Value {
-    let nanoseconds = |at: prost_types::Timestamp| i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
+    let nanoseconds =
+        |at: prost_types::Timestamp| i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
     let at = timestamp.and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(nanoseconds(at)).ok());
     at.and_then(|at| at.format(&Rfc3339).ok()).map_or(Value::Null, Value::from)
 }

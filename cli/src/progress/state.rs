@@ -19,7 +19,6 @@ pub struct State {
 /// One vertex.
 #[derive(Default)]
 pub struct Step {
-    pub digest: String,
     pub name: String,
     pub started: Option<SystemTime>,
     pub completed: Option<SystemTime>,
@@ -85,7 +84,7 @@ impl State {
         if let Some(index) = self.by_digest.get(digest) {
             return *index;
         }
-        self.steps.push(Step { digest: digest.to_owned(), ..Step::default() });
+        self.steps.push(Step::default());
         self.by_digest.insert(digest.to_owned(), self.steps.len() - 1);
         self.steps.len() - 1
     }

@@ -38,7 +38,8 @@ pub(super) async fn read_file(
     let Some(range) = range else { return Ok(ReadFileResponse { data: data.into() }) };
     let bound = |number: i64| usize::try_from(number).unwrap_or(0).min(data.len());
     let start = bound(range.offset);
-    let end = if range.length > 0 { start.saturating_add(bound(range.length)).min(data.len()) } else { data.len() };
+    let end =
+        if range.length > 0 { start.saturating_add(bound(range.length)).min(data.len()) } else { data.len() };
     Ok(ReadFileResponse { data: bytes::Bytes::copy_from_slice(&data[start..end]) })
 }
 
@@ -53,7 +54,8 @@ pub(super) async fn read_dir(
         let tree = mounted(&value, &path)?;
         let matcher = PatternMatcher::new(Some(&pattern).filter(|pattern| !pattern.is_empty()))
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let found = inroot::read_dir(tree.root(), Path::new(&path), MOST_ENTRIES).map_err(|error| failed(&path, &error))?;
+        let found = inroot::read_dir(tree.root(), Path::new(&path), MOST_ENTRIES)
+            .map_err(|error| failed(&path, &error))?;
         let mut entries = Vec::new();
         for entry in found {
             let name = entry.name.to_string_lossy().into_owned();
@@ -76,7 +78,8 @@ pub(super) async fn stat_file(
     let path = request.path;
     blocking(move || {
         let tree = mounted(&value, &path)?;
-        let stat = inroot::stat(tree.root(), Path::new(&path), true).map_err(|error| failed(&path, &error))?;
+        let stat =
+            inroot::stat(tree.root(), Path::new(&path), true).map_err(|error| failed(&path, &error))?;
         let name = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
         Ok(StatFileResponse { stat: Some(describe(name.unwrap_or_default(), &stat)) })
     })

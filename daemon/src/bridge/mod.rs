@@ -133,7 +133,10 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
         Err(Status::unimplemented("resolving the metadata of sources is not supported"))
     }
 
-    async fn new_container(&self, _: Request<wire::NewContainerRequest>) -> Answer<wire::NewContainerResponse> {
+    async fn new_container(
+        &self,
+        _: Request<wire::NewContainerRequest>,
+    ) -> Answer<wire::NewContainerResponse> {
         Err(no_containers())
     }
 

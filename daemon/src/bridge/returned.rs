@@ -73,7 +73,9 @@ fn references(
             let platforms: Platforms = match result.metadata.get("refs.platforms") {
                 Some(json) => serde_json::from_slice(json)
                     .map_err(|error| Failure::invalid(format!("refs.platforms is not valid: {error}")))?,
-                None => return Err(Failure::invalid("a result with several references needs refs.platforms")),
+                None => {
+                    return Err(Failure::invalid("a result with several references needs refs.platforms"));
+                }
             };
             let find = |named: NamedPlatform| {
                 let reference = refs.refs.get(&named.id).ok_or_else(|| {
@@ -83,7 +85,9 @@ fn references(
             };
             Ok((true, platforms.platforms.into_iter().map(find).collect::<Result<_, Failure>>()?))
         }
-        Some(result::Result::RefsDeprecated(_)) => Err(Failure::unsupported("a deprecated map of references")),
+        Some(result::Result::RefsDeprecated(_)) => {
+            Err(Failure::unsupported("a deprecated map of references"))
+        }
     }
 }
 

@@ -71,7 +71,9 @@ fn single(id: String) -> WireResult {
 fn ids(result: &WireResult) -> Vec<&str> {
     match &result.result {
         Some(result::Result::Ref(reference)) => vec![&reference.id],
-        Some(result::Result::Refs(refs)) => refs.refs.values().map(|reference| reference.id.as_str()).collect(),
+        Some(result::Result::Refs(refs)) => {
+            refs.refs.values().map(|reference| reference.id.as_str()).collect()
+        }
         _ => Vec::new(),
     }
 }

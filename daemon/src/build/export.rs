@@ -18,7 +18,8 @@ use crate::engine::Engine;
 pub(crate) fn prepare(requests: &[ExporterRequest]) -> Result<Vec<(usize, Box<dyn Exporter>)>, Failure> {
     let one = |request: &ExporterRequest| {
         let made = exporter(&request.kind, &request.options);
-        made.map(|made| (request.index, made)).map_err(|error| Failure::invalid(super::failure::with_causes(&error)))
+        made.map(|made| (request.index, made))
+            .map_err(|error| Failure::invalid(super::failure::with_causes(&error)))
     };
     requests.iter().map(one).collect()
 }
@@ -56,11 +57,17 @@ async fn run(
         store: engine.store.clone(),
         registry: Some(engine.worker.images.client(vec![build.session.clone()])),
         images: Some(engine.images.clone()),
-        outputs: Arc::new(SessionOutputs { engine: engine.clone(), session: build.session.clone(), index, step: step.clone() }),
+        outputs: Arc::new(SessionOutputs {
+            engine: engine.clone(),
+            session: build.session.clone(),
+            index,
+            step: step.clone(),
+        }),
     };
     let exported = exporter.export(source, &context).await;
     drop(context);
-    let outcome = exported.map_err(|error| Failure::new(tonic::Code::Unknown, super::failure::with_causes(&error)));
+    let outcome =
+        exported.map_err(|error| Failure::new(tonic::Code::Unknown, super::failure::with_causes(&error)));
     match &outcome {
         Ok(_) => step.done(),
         Err(failure) => step.fail(failure.message()),

@@ -79,9 +79,11 @@ impl Failure {
     }
 
     pub(crate) fn into_status(self) -> Status {
-        let mut details: Vec<prost_types::Any> = self.sources.iter().map(|(info, ranges)| {
-            detail("errdefs.Source+json", &source_json(info, ranges))
-        }).collect();
+        let mut details: Vec<prost_types::Any> = self
+            .sources
+            .iter()
+            .map(|(info, ranges)| detail("errdefs.Source+json", &source_json(info, ranges)))
+            .collect();
         details.extend(self.details);
         if let Some(vertex) = &self.vertex {
             details.push(detail("errdefs.Vertex+json", &json!({ "digest": vertex })));
@@ -115,7 +117,8 @@ fn code_of(error: &slipway_solver::Error) -> Code {
 }
 
 fn sources_of(vertex: &str, source: &pb::Source) -> Vec<(pb::SourceInfo, Vec<pb::Range>)> {
-    let locations = source.locations.get(vertex).map(|locations| &locations.locations[..]).unwrap_or_default();
+    let locations =
+        source.locations.get(vertex).map(|locations| &locations.locations[..]).unwrap_or_default();
     let found = locations.iter().filter_map(|location| {
         let index = usize::try_from(location.source_index).ok()?;
         Some((source.infos.get(index)?.clone(), location.ranges.clone()))
@@ -124,7 +127,10 @@ fn sources_of(vertex: &str, source: &pb::Source) -> Vec<(pb::SourceInfo, Vec<pb:
 }
 
 fn detail(kind: &str, json: &Json) -> prost_types::Any {
-    prost_types::Any { type_url: format!("github.com/moby/buildkit/{kind}"), value: json.to_string().into_bytes() }
+    prost_types::Any {
+        type_url: format!("github.com/moby/buildkit/{kind}"),
+        value: json.to_string().into_bytes(),
+    }
 }
 
 fn source_json(info: &pb::SourceInfo, ranges: &[pb::Range]) -> Json {

@@ -38,8 +38,7 @@ pub(crate) async fn run(
     if name != "dockerfile.v0" {
         return Err(Failure::unsupported(format!("the frontend {name:?}")));
     }
-    let facts =
-        Facts { session_id: build.session.clone(), build_platforms: engine.worker.platforms.clone() };
+    let facts = Facts { session_id: build.session.clone(), build_platforms: engine.worker.platforms.clone() };
     let gateway = BuildGateway { engine: engine.clone(), build: build.clone(), facts };
     slipway_frontend::build(&gateway, options, inputs).await.map_err(|error| {
         let message = error.to_string();

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use slipway_frontend::{
-    Facts, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning,
-};
+use slipway_frontend::{Facts, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning};
 use slipway_model::llb::pb;
 use slipway_worker::Value;
 
@@ -36,12 +34,18 @@ impl Gateway for BuildGateway {
         Ok(ResolvedImage { reference, digest: Some(resolved.digest.0), config: resolved.config })
     }
 
-    async fn read_file(&self, definition: &pb::Definition, path: &str) -> Result<Option<Bytes>, GatewayError> {
+    async fn read_file(
+        &self,
+        definition: &pb::Definition,
+        path: &str,
+    ) -> Result<Option<Bytes>, GatewayError> {
         let value = solve_definition(&self.engine, &self.build, definition).await;
         let value = value.map_err(|failure| gateway_error(&failure))?;
         let path = path.to_owned();
         let read = tokio::task::spawn_blocking(move || read_file(&value, &path));
-        read.await.map_err(|error| GatewayError(error.to_string()))?.map_err(|failure| gateway_error(&failure))
+        read.await
+            .map_err(|error| GatewayError(error.to_string()))?
+            .map_err(|failure| gateway_error(&failure))
     }
 
     async fn warn(&self, warning: Warning) {

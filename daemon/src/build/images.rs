@@ -29,12 +29,14 @@ pub(crate) async fn resolve(
     mode: &str,
     log_name: &str,
 ) -> Result<ResolvedImage, Failure> {
-    let parsed: Reference =
-        reference.parse().map_err(|error| Failure::invalid(format!("invalid reference {reference:?}: {error}")))?;
+    let parsed: Reference = reference
+        .parse()
+        .map_err(|error| Failure::invalid(format!("invalid reference {reference:?}: {error}")))?;
     let mode: ResolveMode = mode.parse().map_err(Failure::from_error)?;
     let platform = platform.unwrap_or_else(|| default_platform(engine));
     let sessions = vec![build.session.clone()];
-    let name = if log_name.is_empty() { format!("resolve image config for {parsed}") } else { log_name.to_owned() };
+    let name =
+        if log_name.is_empty() { format!("resolve image config for {parsed}") } else { log_name.to_owned() };
     let step = build.journal.step(&name);
     let resolving = engine.worker.images.resolve(parsed.or_latest(), platform, mode, sessions);
     let resolved = resolving.await.map_err(|error| Failure::new(tonic::Code::Unknown, with_causes(&error)));

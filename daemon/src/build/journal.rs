@@ -185,7 +185,8 @@ impl Step {
 
     /// A line of its own for something that takes time.
     pub(crate) fn transfer(self: &Arc<Self>, name: &str) -> Transfer {
-        let transfer = Transfer { step: self.clone(), name: name.to_owned(), started: SystemTime::now(), shown: None };
+        let transfer =
+            Transfer { step: self.clone(), name: name.to_owned(), started: SystemTime::now(), shown: None };
         transfer.tell(0, 0, None);
         transfer
     }

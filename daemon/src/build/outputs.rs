@@ -60,7 +60,9 @@ impl Outputs for SessionOutputs {
     }
 
     async fn layout(&self) -> io::Result<Box<dyn LayoutSink>> {
-        Err(io::Error::other("a content store of the client is not supported: write an archive, or use dest with tar=true"))
+        Err(io::Error::other(
+            "a content store of the client is not supported: write an archive, or use dest with tar=true",
+        ))
     }
 }
 

@@ -23,7 +23,11 @@ pub(crate) struct BuildRequest {
 /// Where the graph comes from.
 pub(crate) enum What {
     Definition(pb::Definition),
-    Frontend { name: String, options: BTreeMap<String, String>, inputs: BTreeMap<String, pb::Definition> },
+    Frontend {
+        name: String,
+        options: BTreeMap<String, String>,
+        inputs: BTreeMap<String, pb::Definition>,
+    },
     /// The client is the frontend: it works through LLBBridge and returns a result.
     Client,
 }
@@ -63,7 +67,12 @@ impl BuildRequest {
         Ok(Self {
             id: request.r#ref,
             session: request.session,
-            what: what(request.definition, request.frontend, request.frontend_attrs, request.frontend_inputs)?,
+            what: what(
+                request.definition,
+                request.frontend,
+                request.frontend_attrs,
+                request.frontend_inputs,
+            )?,
             exporters: exporters(
                 request.exporters,
                 request.exporter_deprecated,

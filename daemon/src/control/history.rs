@@ -13,7 +13,11 @@ pub(super) fn listen(
     _: &Engine,
     request: &BuildHistoryRequest,
 ) -> Result<Answers<BuildHistoryEvent>, Status> {
-    if request.early_exit { Ok(Box::pin(futures::stream::empty())) } else { Ok(Box::pin(futures::stream::pending())) }
+    if request.early_exit {
+        Ok(Box::pin(futures::stream::empty()))
+    } else {
+        Ok(Box::pin(futures::stream::pending()))
+    }
 }
 
 pub(super) fn update(request: &UpdateBuildHistoryRequest) -> Result<UpdateBuildHistoryResponse, Status> {

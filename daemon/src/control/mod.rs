@@ -52,7 +52,10 @@ impl wire::control_server::Control for Control {
         session::session(&self.0, request).map(Response::new)
     }
 
-    async fn list_workers(&self, request: Request<wire::ListWorkersRequest>) -> Answer<wire::ListWorkersResponse> {
+    async fn list_workers(
+        &self,
+        request: Request<wire::ListWorkersRequest>,
+    ) -> Answer<wire::ListWorkersResponse> {
         Ok(Response::new(workers::list(&self.0, &request.into_inner())))
     }
 

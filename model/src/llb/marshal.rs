@@ -13,7 +13,8 @@ use crate::Digest;
 
 /// The bytes of `op` and the vertex they are.
 pub fn marshal(op: &pb::Op) -> (VertexDigest, Vec<u8>) {
-    let (plain, operation) = (pb::Op { op: None, ..op.clone() }, pb::Op { op: op.op.clone(), ..pb::Op::default() });
+    let (plain, operation) =
+        (pb::Op { op: None, ..op.clone() }, pb::Op { op: op.op.clone(), ..pb::Op::default() });
     let mut bytes = Vec::with_capacity(plain.encoded_len() + operation.encoded_len());
     // Writing into a Vec cannot run out of room.
     let _ = plain.encode(&mut bytes);

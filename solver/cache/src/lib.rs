@@ -1,8 +1,35 @@
-//! The persistent record store.
+//! The solver's memory on disk: which results exist, under which keys, and what leads to them.
+//!
+//! | what | where |
+//! |---|---|
+//! | the record store over the metadata database | [`disk`] |
+//! | turning values into durable names and back, which is others' business | [`results`] |
+//! | the tables | [`tables`] |
+//! | when records were last used, written in batches | [`used`] |
+//!
+//! # Who is right
+//!
+//! While the process runs, memory is: the whole graph of keys is read once and every question is
+//! answered from it, so that a fully cached build asks the database nothing. Every change goes to the
+//! database too, for the next process. A write that fails is logged and costs a cached result after
+//! the next start, never a build.
+//!
+//! # What survives a crash
+//!
+//! Links are written before the record they lead to, in the order of one connection: a record that is
+//! there can be found. A record carries the epoch of the metadata database; after a power loss those
+//! above the durable epoch are dropped at opening, for their results may be torn. A record whose
+//! result is gone all the same is found out when it is loaded, and forgotten.
+//!
+//! Absent on purpose: what a value is, how results are stored, and when to delete them. Whoever
+//! deletes results says so ([`DiskRecords::forget_result`]).
 
-/// Turns a value into a durable name and back.
-#[async_trait::async_trait]
-pub trait ResultStore<V>: Send + Sync {
-    async fn persist(&self, value: &V) -> Result<Option<String>, slipway_solver::Failure>;
-    async fn load(&self, name: &str) -> Result<V, slipway_solver::Failure>;
-}
+pub mod disk;
+pub mod error;
+pub mod results;
+mod tables;
+mod used;
+
+pub use disk::{DiskRecords, RecordUse};
+pub use error::{Error, Result};
+pub use results::{LoadError, ResultStore};

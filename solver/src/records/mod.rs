@@ -8,6 +8,7 @@
 //! Questions are answered from memory or a local index: only `load` and `save` may take their time.
 
 mod candidates;
+mod key_graph;
 mod memory;
 mod sources;
 
@@ -15,6 +16,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+pub use key_graph::KeyGraph;
 pub use memory::{Gone, MemoryRecords};
 
 use crate::context::OpContext;

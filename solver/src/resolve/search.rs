@@ -16,7 +16,7 @@ use crate::records::{Candidates, Found, Keys};
 /// What the caches said, short of loading anything.
 pub(crate) struct Lookup<V> {
     pub(crate) candidates: Candidates,
-    /// The keys of this edge that a cache knows.
+    /// The keys of this edge that a cache led to; of a root, the names it was asked for.
     pub(crate) keys: Vec<KeyId>,
     pub(crate) records: Vec<Found<V>>,
 }
@@ -144,8 +144,9 @@ impl<V: Value> Attempt<V> {
             let key = map.root_key(output);
             if self.sources.knows(&key) {
                 found.records.extend(self.sources.records(&[key]));
-                found.keys.push(key);
             }
+            // Known or not, it is a name of what will be loaded: consumers are linked from it, too.
+            found.keys.push(key);
             if !found.records.is_empty() || !map.more {
                 break;
             }

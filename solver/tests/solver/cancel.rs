@@ -68,30 +68,30 @@ async fn a_cancelled_job_takes_nothing_from_the_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_execution_outlives_the_vertex_that_started_it() {
     let world = World::new();
-    let (began, gate) = (Gate::new(), Gate::new());
+    let (began, joined, gate) = (Gate::new(), Gate::new(), Gate::new());
     let twin = |salt: &str| {
         let root = world.step("root").salt(salt).done();
-        let step = gated(world.step("slow").salt(salt), &began, &gate);
-        step.on(&root).prepared().done()
+        let (began, joined, gate) = (began.clone(), joined.clone(), gate.clone());
+        let waits = move |ctx: OpContext<String>, _| {
+            let (began, joined, gate) = (began.clone(), joined.clone(), gate.clone());
+            async move {
+                began.open();
+                while ctx.sessions().len() < 2 {
+                    tokio::task::yield_now().await;
+                }
+                joined.open();
+                gate.passed().await;
+                if ctx.stop.is_cancelled() { Err("killed".into()) } else { Ok("done".to_owned()) }
+            }
+        };
+        world.step("slow").salt(salt).runs(waits).on(&root).prepared().done()
     };
     let (leader, follower) = (twin("leader"), twin("follower"));
-    let (one, two) = (world.job(), world.job());
-    let joined = Gate::new();
+    let job = |id: &str| world.job_with(id, &[id], Arc::new(Silent), Vec::new());
+    let (one, two) = (job("one"), job("two"));
     let follower_job = async {
         began.passed().await;
-        let build = two.build(&follower);
-        tokio::pin!(build);
-        // Until its input is there and it can only be waiting for the other.
-        while world.count("map root 0") < 2 {
-            assert!(futures::poll!(build.as_mut()).is_pending());
-            tokio::task::yield_now().await;
-        }
-        for _ in 0..2000 {
-            assert!(futures::poll!(build.as_mut()).is_pending());
-            tokio::task::yield_now().await;
-        }
-        joined.open();
-        build.await.unwrap()
+        two.build(&follower).await.unwrap()
     };
     let leader_job = async {
         tokio::select! {

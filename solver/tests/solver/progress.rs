@@ -166,7 +166,9 @@ async fn who_joins_late_hears_all_and_twins_hear_each_other() {
             build.await
         }
     );
-    (a.unwrap(), b.unwrap(), c.unwrap());
+    for built in [a, b, c] {
+        built.unwrap();
+    }
     for (recorder, name) in [(first, "same"), (second, "same"), (third, "twin")] {
         let told = recorder.told();
         let mine: Vec<_> = told.iter().filter(|line| line.starts_with(name)).cloned().collect();

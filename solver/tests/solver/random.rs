@@ -167,10 +167,8 @@ async fn one_story(seed: u64) {
         }
         assert_eq!(world.solver.active(), 0);
         for record in world.store.all_records() {
-            match random.below(6) {
-                0 => world.store.forget(&record.id),
-                1 => world.store.forget_results_of(&record.key),
-                _ => {}
+            if random.once_in(4) {
+                world.store.forget(&record.id);
             }
         }
         let unlucky = random.next();
@@ -181,26 +179,24 @@ async fn one_story(seed: u64) {
     all_is_cached_in_the_end(world, &plan, &expected).await;
 }
 
+/// Where equal results came to be under unequal keys, one build may lead to keys that another did not
+/// link from; but every build teaches, so that it comes to an end.
 async fn all_is_cached_in_the_end(world: World, plan: &[Planned], expected: &[u64]) {
+    const PASSES: usize = 10;
     world.store.refuse_loads(|_| false);
-    for first in [true, false] {
+    let mut ran = Vec::new();
+    for _ in 0..PASSES {
         let world = world.restarted();
         let edges = vertices(&world, plan, "last", || false);
         for (edge, expected) in edges.iter().zip(expected) {
             assert_eq!(world.build(edge).await.unwrap(), expected.to_string());
         }
-        if !first {
-            let bound: Vec<_> =
-                plan.iter().filter(|step| step.session_bound).map(|s| s.operation.clone()).collect();
-            let ran: Vec<_> = world
-                .calls()
-                .iter()
-                .filter_map(|call| call.strip_prefix("exec ").map(String::from))
-                .collect();
-            let needs_session = !bound.is_empty();
-            assert!(needs_session || ran.is_empty(), "ran again: {ran:?}");
+        ran = world.calls().iter().filter_map(|call| call.strip_prefix("exec ").map(String::from)).collect();
+        if ran.is_empty() || plan.iter().any(|step| step.session_bound) {
+            return;
         }
     }
+    panic!("after {PASSES} builds of all, there still ran {ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,7 +46,7 @@ async fn equal_executions_of_different_vertices_merge() {
         (0..8).map(|salt| world.step("twin").salt(&salt.to_string()).on(&base).done()).collect();
     let all = twins.iter().fold(world.step("all"), |step, twin| step.on(twin)).done();
     let built = world.build(&all).await.unwrap();
-    assert_eq!(built, format!("all({})", vec!["twin(base())"; 8].join(",")));
+    assert_eq!(built, format!("all({})", ["twin(base())"; 8].join(",")));
     assert_eq!((world.count("exec twin"), world.store.loads()), (1, 0));
 }
 

@@ -10,6 +10,7 @@ use slipway_solver::*;
 pub(crate) type V = String;
 pub(crate) type Exec =
     Arc<dyn Fn(OpContext<V>, Vec<V>) -> BoxFuture<'static, OpResult<Vec<V>>> + Send + Sync>;
+type See = Arc<dyn Fn(&V) -> String + Send + Sync>;
 type Before = Arc<dyn Fn(OpContext<V>) -> BoxFuture<'static, OpResult<()>> + Send + Sync>;
 
 #[derive(Clone)]
@@ -113,7 +114,7 @@ pub(crate) struct Step {
 #[derive(Clone, Default)]
 struct Rule {
     selector: Option<String>,
-    content: Option<Arc<dyn Fn(&V) -> String + Send + Sync>>,
+    content: Option<See>,
     prepare: bool,
 }
 

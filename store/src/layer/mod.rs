@@ -27,8 +27,8 @@ mod unpack;
 pub mod whiteout;
 
 pub use error::{Expected, LayerError};
-pub use restack::restack;
 pub use of_ref::{Layer, LayerOptions, diff as write_changes};
+pub use restack::restack;
 pub use unpack::{LayerInput, OpenLayer, unpack};
 
 #[cfg(test)]

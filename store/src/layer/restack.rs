@@ -30,7 +30,8 @@ pub fn restack(layer: &Ref, onto: &Active) -> Result<(), LayerError> {
         let applied = apply(&mut reader, root.as_fd(), options);
         // Whoever still writes must not wait for us.
         drop(reader);
-        let written = writing.join().unwrap_or_else(|_| Err(LayerError::Output(std::io::ErrorKind::Other.into())));
+        let written =
+            writing.join().unwrap_or_else(|_| Err(LayerError::Output(std::io::ErrorKind::Other.into())));
         match (applied, written) {
             (Ok(_), written) => written,
             (Err(error), _) => Err(error),

@@ -55,15 +55,15 @@ impl Store {
     /// `base` is what a new one begins with; pools with another base are other pools.
     pub async fn cache_mount(&self, id: &str, sharing: Sharing, base: Option<&Ref>) -> Result<CacheMount> {
         let pool = base.map_or_else(|| id.to_owned(), |base| format!("{id}\n{}", base.id()));
-        let purpose = Purpose { record_type: RecordType::CacheMount, description: format!("cache mount {id}") };
+        let purpose =
+            Purpose { record_type: RecordType::CacheMount, description: format!("cache mount {id}") };
         self.take_directory(pool, sharing, base, purpose).await
     }
 
     /// Takes a directory that keeps what a client sent, for the next build that asks with the same `key`.
     /// While one build holds it, another gets a second one.
     pub async fn source_directory(&self, key: &str, description: &str) -> Result<CacheMount> {
-        let purpose =
-            Purpose { record_type: RecordType::LocalSource, description: description.to_owned() };
+        let purpose = Purpose { record_type: RecordType::LocalSource, description: description.to_owned() };
         self.take_directory(format!("source\n{key}"), Sharing::Private, None, purpose).await
     }
 

@@ -109,7 +109,9 @@ impl Stage {
     fn build(&mut self, part: &str, project: &Path, registry: &str, image: &str) -> Result<String> {
         let mut build = self.slipway();
         build.args(["build", "--progress", "plain", "--push", "-t", image]);
-        build.args(["--build-arg", &format!("REGISTRY={registry}"), "--build-arg", "VERSION=1.0"]).arg(project);
+        build
+            .args(["--build-arg", &format!("REGISTRY={registry}"), "--build-arg", "VERSION=1.0"])
+            .arg(project);
         println!("$ slipway {}", line(&build).split_once(' ').map_or("", |(_, rest)| rest));
         let started = Instant::now();
         let mut child = build.stderr(Stdio::piped()).spawn()?;
@@ -129,7 +131,10 @@ impl Stage {
         self.note("read it back with skopeo", started.elapsed());
         println!("{}", serde_json::to_string_pretty(&config["config"])?);
         ensure!(config["config"]["User"] == "65534:65534", "the image has lost its user");
-        ensure!(config["config"]["Labels"]["org.opencontainers.image.version"] == "1.0", "the label is not there");
+        ensure!(
+            config["config"]["Labels"]["org.opencontainers.image.version"] == "1.0",
+            "the label is not there"
+        );
         Ok(())
     }
 
@@ -215,11 +220,16 @@ fn steps_that_ran(progress: &str) -> Vec<String> {
     let mut names = std::collections::HashMap::new();
     let mut ran = Vec::new();
     for text in progress.lines() {
-        let Some((number, rest)) = text.strip_prefix('#').and_then(|text| text.split_once(' ')) else { continue };
+        let Some((number, rest)) = text.strip_prefix('#').and_then(|text| text.split_once(' ')) else {
+            continue;
+        };
         if rest.starts_with('[') && !rest.starts_with("[internal]") && rest.contains('/') {
             names.insert(number, rest);
         }
-        if rest.starts_with("DONE") && let Some(name) = names.get(number) && !name.contains("] FROM ") {
+        if rest.starts_with("DONE")
+            && let Some(name) = names.get(number)
+            && !name.contains("] FROM ")
+        {
             ran.push((*name).to_owned());
         }
     }

@@ -22,10 +22,7 @@ pub(super) fn input_rules(worker: &Arc<Worker>, key: CacheKey, inputs: usize) ->
 }
 
 /// Hashes what `selectors` select; an empty list selects everything.
-fn content_digest(
-    worker: &Arc<Worker>,
-    selectors: Vec<content_hash::Selector>,
-) -> ContentDigestFn<Value> {
+fn content_digest(worker: &Arc<Worker>, selectors: Vec<content_hash::Selector>) -> ContentDigestFn<Value> {
     let worker = worker.clone();
     let selectors = Arc::new(selectors);
     Arc::new(move |_, value| {

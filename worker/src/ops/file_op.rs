@@ -120,7 +120,8 @@ impl Actions {
     fn owner(&mut self, action: &pb::FileAction) -> Result<Option<Owner>> {
         let Some(wanted) = wanted_owner(action) else { return Ok(None) };
         let (user, group) = (self.named_in(wanted.user.as_ref())?, self.named_in(wanted.group.as_ref())?);
-        let root = |tree: &Option<Mounted>| tree.as_ref().map(Mounted::root).map(|fd| fd.try_clone_to_owned());
+        let root =
+            |tree: &Option<Mounted>| tree.as_ref().map(Mounted::root).map(|fd| fd.try_clone_to_owned());
         let clone = |tree| match root(tree) {
             Some(Ok(fd)) => Ok(Some(fd)),
             Some(Err(error)) => Err(Error::io("cannot open a tree", error)),

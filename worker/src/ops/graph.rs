@@ -7,16 +7,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use slipway_model::Platform;
 use slipway_model::llb::pb::op::Op as Kind;
 use slipway_model::llb::pb::{NetMode, SecurityMode};
-use slipway_model::Platform;
 use slipway_model::llb::{self, VertexDigest, pb};
 use slipway_solver::progress::ProgressGroup;
 use slipway_solver::{Edge, Op, Vertex};
 
 use super::exec::ExecOp;
-use super::image::model_platform;
 use super::file_op::FileOp;
+use super::image::model_platform;
 use super::merge::MergeOp;
 use super::source;
 use crate::{Error, Result, Value, Worker};
@@ -29,7 +29,11 @@ pub struct Scope {
 }
 
 /// The edge that `definition` ends in; `None` is scratch.
-pub fn load(worker: &Arc<Worker>, definition: &llb::Definition, scope: &Scope) -> Result<Option<Edge<Value>>> {
+pub fn load(
+    worker: &Arc<Worker>,
+    definition: &llb::Definition,
+    scope: &Scope,
+) -> Result<Option<Edge<Value>>> {
     let Some((head, output)) = &definition.head else { return Ok(None) };
     let mut known = HashMap::new();
     for vertex in post_order(head) {
@@ -69,7 +73,11 @@ fn build(
     Ok(Arc::new(Vertex {
         digest: slipway_solver::VertexDigest(vertex.digest.0),
         name: custom.cloned().unwrap_or_else(|| default_name(&vertex.op)),
-        inputs: vertex.inputs.iter().map(|(input, output)| Edge::new(&known[&input.digest], *output)).collect(),
+        inputs: vertex
+            .inputs
+            .iter()
+            .map(|(input, output)| Edge::new(&known[&input.digest], *output))
+            .collect(),
         ignore_cache: metadata.ignore_cache,
         progress_group: metadata.progress_group.clone().map(|group| ProgressGroup {
             id: group.id,
@@ -110,7 +118,9 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
             }
             source::load(worker, op, vertex.op.platform.as_ref())?
         }
-        Some(Kind::Merge(merge)) => Arc::new(MergeOp::new(worker, merge, inputs).map_err(|reason| invalid(&reason))?),
+        Some(Kind::Merge(merge)) => {
+            Arc::new(MergeOp::new(worker, merge, inputs).map_err(|reason| invalid(&reason))?)
+        }
         Some(Kind::Diff(_)) => return Err(Error::Unsupported("the operation diff".into())),
         Some(Kind::Build(_)) => return Err(Error::Unsupported("the operation build".into())),
         Some(Kind::Passthrough(_)) => return Err(Error::Unsupported("the operation passthrough".into())),

@@ -75,7 +75,8 @@ impl Op<Value> for ImageOp {
     async fn cache_map(&self, ctx: &OpContext<Value>, index: usize) -> OpResult<CacheMap<Value>> {
         let pinned = self.pinned(ctx).await?;
         let keys = pinned.keys();
-        let key = keys.get(index).or(keys.last()).ok_or_else(|| Error::Failed("an image without a key".into()))?;
+        let key =
+            keys.get(index).or(keys.last()).ok_or_else(|| Error::Failed("an image without a key".into()))?;
         let mut map = CacheMap::new(OpDigest(*key), 0);
         map.more = index + 1 < keys.len();
         Ok(map)

@@ -43,8 +43,7 @@ impl Session {
             Ok(response) => {
                 let found = response.into_inner();
                 let is_empty = found.username.is_empty() && found.secret.is_empty();
-                let credential =
-                    Credential { username: found.username, secret: Redacted::new(found.secret) };
+                let credential = Credential { username: found.username, secret: Redacted::new(found.secret) };
                 Ok((!is_empty).then_some(credential))
             }
             Err(status) if status.code() == tonic::Code::Unimplemented => Ok(None),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use slipway_proto::filesync::BytesMessage;
 use slipway_proto::filesync::file_send_client::FileSendClient;
 use slipway_proto::fsutil::Packet;
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Status};
 
 use super::Session;
 use super::connection::{SessionService, origin};
@@ -54,16 +55,16 @@ impl Session {
         let mut request = Request::new(ReceiverStream::new(packets));
         name_exporter(request.metadata_mut(), id)?;
         // This one method carries packets where its declaration says bytes.
-        let mut grpc = tonic::client::Grpc::with_origin(service, origin())
-            .max_decoding_message_size(LARGEST_MESSAGE);
+        let mut grpc =
+            tonic::client::Grpc::with_origin(service, origin()).max_decoding_message_size(LARGEST_MESSAGE);
         grpc.ready().await.map_err(|error| Error::Connection(error.to_string()))?;
         let codec = tonic_prost::ProstCodec::<Packet, Packet>::default();
         let path = http::uri::PathAndQuery::from_static(METHOD);
-        let incoming: Streaming<Packet> = grpc
-            .streaming(request, path, codec)
-            .await
-            .map_err(|status| Error::call("the output directory", status))?
-            .into_inner();
+        // The client answers only when it has something to ask for, so we must already be sending.
+        let answered = futures::stream::once(async move { grpc.streaming(request, path, codec).await })
+            .map_ok(tonic::Response::into_inner)
+            .try_flatten();
+        let incoming = Box::pin(answered);
         send(source, incoming, outgoing).await
     }
 }

@@ -11,7 +11,9 @@ use crate::{Error, LARGEST_MESSAGE, Result};
 impl Session {
     /// The secret `id`; `None` if the client has none of that name.
     pub async fn secret(&self, id: &str) -> Result<Option<Redacted<Vec<u8>>>> {
-        let Ok(service) = self.require("/moby.buildkit.secrets.v1.Secrets/GetSecret") else { return Ok(None) };
+        let Ok(service) = self.require("/moby.buildkit.secrets.v1.Secrets/GetSecret") else {
+            return Ok(None);
+        };
         let mut client =
             SecretsClient::with_origin(service, origin()).max_decoding_message_size(LARGEST_MESSAGE);
         let request = GetSecretRequest { id: id.to_owned(), ..GetSecretRequest::default() };

@@ -25,9 +25,7 @@ pub(super) fn follow_links(root: BorrowedFd<'_>, paths: &[String]) -> Result<Vec
         return Ok(Vec::new());
     }
     // What lies below an included directory is included with it.
-    let covered = |path: &String| {
-        path.match_indices('/').any(|(end, _)| all.contains(&path[..end]))
-    };
+    let covered = |path: &String| path.match_indices('/').any(|(end, _)| all.contains(&path[..end]));
     Ok(all.iter().filter(|path| !covered(path)).cloned().collect())
 }
 

@@ -182,7 +182,10 @@ impl Receiver {
     fn check(&self, stat: &Stat) -> Result<()> {
         let path = &stat.path;
         let protocol = |reason: &str| Err(Error::Protocol(format!("{reason}: {path:?}")));
-        if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains('\0') {
+        if path.is_empty()
+            || path.split('/').any(|part| matches!(part, "" | "." | ".."))
+            || path.contains('\0')
+        {
             return protocol("invalid path");
         }
         if self.received.index.len() >= MOST_ENTRIES {

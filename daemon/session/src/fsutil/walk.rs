@@ -17,11 +17,7 @@ const LARGEST_XATTR: usize = 64 << 10;
 /// Calls `visit` for every file that passes `filter`; its directories always come before it.
 ///
 /// A second name of an inode that was already visited gets that first name as `linkname`.
-pub fn walk(
-    root: BorrowedFd<'_>,
-    filter: &Filter,
-    visit: &mut dyn FnMut(Stat) -> Result<()>,
-) -> Result<()> {
+pub fn walk(root: BorrowedFd<'_>, filter: &Filter, visit: &mut dyn FnMut(Stat) -> Result<()>) -> Result<()> {
     let root = open_directory(root, c".", "")?;
     let mut walker = Walker { filter, visit, pending: Vec::new(), inodes: HashMap::new() };
     walker.directory(&root, "")

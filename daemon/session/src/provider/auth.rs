@@ -21,10 +21,8 @@ impl AuthService for Auth {
     ) -> Result<Response<CredentialsResponse>, Status> {
         let host = request.into_inner().host;
         let found = self.0.credential(&host).await.map_err(|error| Status::unknown(error.to_string()))?;
-        let response = found.map(|found| CredentialsResponse {
-            username: found.username,
-            secret: found.secret.into_inner(),
-        });
+        let response = found
+            .map(|found| CredentialsResponse { username: found.username, secret: found.secret.into_inner() });
         Ok(Response::new(response.unwrap_or_default()))
     }
 

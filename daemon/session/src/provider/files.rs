@@ -66,7 +66,8 @@ impl FileSync for Files {
 }
 
 fn values(metadata: &MetadataMap, key: &str) -> Vec<String> {
-    let is_encoded = metadata.get(format!("{key}-encoded")).is_some_and(|value| value == "1" || value == "true");
+    let is_encoded =
+        metadata.get(format!("{key}-encoded")).is_some_and(|value| value == "1" || value == "true");
     let texts = metadata.get_all(key).iter().filter_map(|value| value.to_str().ok());
     texts
         .map(|text| match is_encoded {

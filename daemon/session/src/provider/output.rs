@@ -69,7 +69,8 @@ impl tonic::server::StreamingService<Bytes> for FileSend {
             let (metadata, _, messages) = request.into_parts();
             match outputs.get(&exporter_id(&metadata)) {
                 Some(Output::File(open)) => {
-                    let file = open(&description(&metadata)).map_err(|error| Status::unknown(error.to_string()))?;
+                    let file =
+                        open(&description(&metadata)).map_err(|error| Status::unknown(error.to_string()))?;
                     receive_file(file, messages).await
                 }
                 Some(Output::Directory(path)) => receive_directory(path, messages),
@@ -124,8 +125,8 @@ fn receive_directory(path: &Path, messages: Streaming<Bytes>) -> Result<Response
     let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
     let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let options = ReceiveOptions { merge: true, owner: Some(owner), ..ReceiveOptions::default() };
-    let packets = messages
-        .map(|message| Packet::decode(message?).map_err(|error| Status::internal(error.to_string())));
+    let packets =
+        messages.map(|message| Packet::decode(message?).map_err(|error| Status::internal(error.to_string())));
     let (outgoing, answers) = mpsc::channel::<Packet>(256);
     let (result, failure) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {

@@ -8,6 +8,7 @@ use slipway_solver::OpContext;
 use slipway_store::{Active, CacheMount, Ref, Sharing};
 
 use super::ExecOp;
+use crate::blocking::blocking;
 use crate::worker::described;
 use crate::{Error, Result, Value};
 
@@ -79,7 +80,7 @@ impl Preparation<'_> {
     async fn add(&mut self, mount: &pb::Mount) -> Result<()> {
         let kind = match mount.mount_type() {
             MountType::Bind => {
-                let tree = self.bind(mount)?;
+                let tree = self.bind(mount).await?;
                 if mount.dest == "/" {
                     self.mounts.readonly_root = mount.readonly;
                     self.root = Some(tree);
@@ -92,7 +93,8 @@ impl Preparation<'_> {
                 self.tree(mount, tree)
             }
             MountType::Tmpfs => {
-                let size = mount.tmpfs_opt.and_then(|opt| u64::try_from(opt.size).ok()).filter(|size| *size > 0);
+                let size =
+                    mount.tmpfs_opt.and_then(|opt| u64::try_from(opt.size).ok()).filter(|size| *size > 0);
                 MountKind::Tmpfs { size, mode: None }
             }
             MountType::Secret => match self.secret(mount).await? {
@@ -124,17 +126,19 @@ impl Preparation<'_> {
     }
 
     /// Writable with an output, writable without one (then the changes are dropped), or read-only.
-    fn bind(&mut self, mount: &pb::Mount) -> Result<Tree> {
+    async fn bind(&mut self, mount: &pb::Mount) -> Result<Tree> {
         let input = self.input(mount.input)?;
         let output = usize::try_from(mount.output).ok();
-        if mount.readonly && let Some(tree) = input.tree() {
+        if mount.readonly
+            && let Some(tree) = input.tree()
+        {
             if let Some(index) = output {
                 self.mounts.outputs.push((index, Output::Unchanged(input)));
             }
             return Ok(tree.readonly());
         }
         let description = format!("mount {} from exec {}", mount.dest, self.op.exec.command());
-        let active = self.writable(&input, &description)?;
+        let active = self.writable(input.clone(), description).await?;
         let tree = active.tree();
         match output {
             Some(index) if mount.readonly => {
@@ -147,9 +151,14 @@ impl Preparation<'_> {
         Ok(tree)
     }
 
-    fn writable(&self, input: &Value, description: &str) -> Result<Active> {
-        let base = self.op.worker.snapshot_of(input)?;
-        Ok(self.op.worker.store.prepare(base.as_ref(), described(description))?)
+    /// With the native snapshotter this is a full copy.
+    async fn writable(&self, input: Value, description: String) -> Result<Active> {
+        let worker = self.op.worker.clone();
+        blocking(move || {
+            let base = worker.snapshot_of(&input)?;
+            Ok(worker.store.prepare(base.as_ref(), described(&description))?)
+        })
+        .await
     }
 
     async fn cache(&mut self, mount: &pb::Mount) -> Result<Tree> {
@@ -159,7 +168,8 @@ impl Preparation<'_> {
             CacheSharingOpt::Private => Sharing::Private,
             CacheSharingOpt::Locked => Sharing::Locked,
         };
-        let base: Option<Ref> = self.op.worker.snapshot_of(&self.input(mount.input)?)?;
+        let (worker, input) = (self.op.worker.clone(), self.input(mount.input)?);
+        let base: Option<Ref> = blocking(move || worker.snapshot_of(&input)).await?;
         let id = if opt.id.is_empty() { mount.dest.as_str() } else { opt.id.as_str() };
         let taking = self.op.worker.store.cache_mount(id, sharing, base.as_ref());
         let cache = tokio::select! {

@@ -8,6 +8,7 @@ use super::ExecOp;
 use super::mounts::{Command, Mounts};
 use super::output::log_pipe;
 use super::spec::process_spec;
+use crate::blocking::blocking;
 use crate::{Error, Result, Value};
 
 pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>) -> Result<Vec<Value>> {
@@ -21,7 +22,7 @@ pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>)
     // All of the output is in the log before the step is over.
     let _ = tokio::join!(out_copied, err_copied);
     judge(&op.exec, &meta, outcome)?;
-    mounts.commit()
+    blocking(move || mounts.commit()).await
 }
 
 fn judge(exec: &pb::ExecOp, meta: &pb::Meta, outcome: slipway_run::Result<Exit>) -> Result<()> {

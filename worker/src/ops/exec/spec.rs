@@ -80,7 +80,10 @@ fn proxy_variables(proxy: &pb::ProxyEnv) -> Vec<String> {
 
 fn extra_host(host: &pb::HostIp) -> Result<HostIp> {
     let ip = host.ip.parse().map_err(|_| {
-        Error::Failed(format!("extra host {:?} has the address {:?}, which is not an IP address", host.host, host.ip))
+        Error::Failed(format!(
+            "extra host {:?} has the address {:?}, which is not an IP address",
+            host.host, host.ip
+        ))
     })?;
     Ok(HostIp { host: host.host.clone(), ip })
 }

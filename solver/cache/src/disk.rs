@@ -1,0 +1,262 @@
+//! The record store over the metadata database.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use parking_lot::{Mutex, RwLock};
+use rusqlite::Connection;
+use slipway_solver::{
+    Failure, KeyGraph, KeyId, Link, OpContext, Record, RecordId, RecordSource, RecordStore, Value,
+};
+use slipway_store::metadata::Metadata;
+
+use crate::error::{Gone, Result};
+use crate::results::{LoadError, ResultStore};
+use crate::tables::{self, RecordRow};
+use crate::used::Used;
+
+pub struct DiskRecords<V> {
+    metadata: Metadata,
+    results: Arc<dyn ResultStore<V>>,
+    known: RwLock<Known>,
+    used: Mutex<Used>,
+    next: AtomicI64,
+}
+
+/// All that the tables hold.
+#[derive(Default)]
+struct Known {
+    graph: KeyGraph,
+    rows: HashMap<i64, Kept>,
+    by_result: HashMap<String, HashSet<i64>>,
+}
+
+struct Kept {
+    result: String,
+    used: i64,
+}
+
+/// How much a record matters; for those who decide what to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordUse {
+    pub result: String,
+    pub created: SystemTime,
+    pub last_used: SystemTime,
+}
+
+impl<V: Value> DiskRecords<V> {
+    /// Reads the records that `metadata` holds. Blocks.
+    pub fn open(metadata: Metadata, results: Arc<dyn ResultStore<V>>) -> Result<Self> {
+        metadata.migrate("cache", tables::STEPS)?;
+        if let Some(durable) = metadata.recovery().drop_after {
+            metadata.with(|db| tables::delete_records_after(db, durable))?;
+        }
+        let mut known = Known::default();
+        let mut last = 0;
+        metadata.with(|db| {
+            tables::for_each_link(db, |from, link, to| {
+                known.graph.link(&from, &link, &to);
+            })?;
+            for row in tables::all_records(db)? {
+                last = last.max(row.id);
+                known.add(row);
+            }
+            // What a crash, or dropped records, left leading nowhere.
+            tables::delete_keys(db, &known.graph.prune_all())
+        })?;
+        Ok(Self {
+            metadata,
+            results,
+            known: RwLock::new(known),
+            used: Mutex::default(),
+            next: AtomicI64::new(last + 1),
+        })
+    }
+
+    /// Writes what waits, and returns when all of it would survive a kill. Blocks.
+    pub fn flush(&self) -> Result<()> {
+        let used = self.used.lock().take();
+        if !used.is_empty() {
+            self.metadata.with(|db| tables::set_used(db, &used))?;
+        }
+        Ok(self.metadata.flush()?)
+    }
+
+    /// The result called `name` was deleted: drops all records that name it. It is not released.
+    pub fn forget_result(&self, name: &str) {
+        let ids = self.known.read().by_result.get(name).cloned().unwrap_or_default();
+        for id in ids {
+            self.remove(id);
+        }
+    }
+
+    /// All records, for accounting.
+    pub fn uses(&self) -> Vec<RecordUse> {
+        let known = self.known.read();
+        let of = |record: &Record| {
+            let kept = known.rows.get(&number(&record.id)?)?;
+            let last_used = time(kept.used);
+            Some(RecordUse { result: kept.result.clone(), created: record.created, last_used })
+        };
+        known.graph.all_records().filter_map(of).collect()
+    }
+
+    fn touch(&self, id: i64) {
+        let at = nanoseconds(SystemTime::now());
+        if let Some(kept) = self.known.write().rows.get_mut(&id) {
+            kept.used = at;
+        }
+        if self.used.lock().note(id, at) {
+            self.write_used();
+        }
+    }
+
+    fn write_used(&self) {
+        let used = self.used.lock().take();
+        if !used.is_empty() {
+            self.write(|db| tables::set_used(db, &used));
+        }
+    }
+
+    /// Removes a record, what led only to it, and answers with the result's name if that was its last.
+    fn remove(&self, id: i64) -> Option<String> {
+        let mut known = self.known.write();
+        let kept = known.rows.remove(&id)?;
+        let gone = known.graph.remove(&record_id(id));
+        let last = known.by_result.get_mut(&kept.result).is_some_and(|ids| {
+            ids.remove(&id);
+            ids.is_empty()
+        });
+        if last {
+            known.by_result.remove(&kept.result);
+        }
+        // Under the lock: who links to one of these keys again does so after it was deleted.
+        self.write(|db| {
+            tables::delete_record(db, id)?;
+            tables::delete_keys(db, &gone)
+        });
+        last.then_some(kept.result)
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) {
+        if let Err(error) = self.metadata.with(work) {
+            tracing::warn!(%error, "the build cache cannot write its records");
+        }
+    }
+
+    async fn keep(&self, record: &Record, value: &V) -> Result<(), Failure> {
+        let Some(id) = number(&record.id) else { return Ok(()) };
+        let Some(result) = self.results.persist(value).await? else { return Ok(()) };
+        let created = nanoseconds(record.created);
+        let row = RecordRow { id, key: record.key, result, created, used: created };
+        let mut known = self.known.write();
+        self.metadata.with_epoch(|db, epoch| tables::insert_record(db, &row, epoch))?;
+        known.add(row);
+        drop(known);
+        self.write_used();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<V: Value> RecordSource<V> for DiskRecords<V> {
+    fn knows(&self, root: &KeyId) -> bool {
+        self.known.read().graph.knows(root)
+    }
+
+    fn follow(&self, key: &KeyId, link: &Link) -> Vec<KeyId> {
+        self.known.read().graph.follow(key, link)
+    }
+
+    fn origins(&self, key: &KeyId) -> Vec<(KeyId, Link)> {
+        self.known.read().graph.origins(key)
+    }
+
+    fn records(&self, key: &KeyId) -> Vec<Record> {
+        self.known.read().graph.records(key)
+    }
+
+    async fn load(&self, record: &Record, ctx: &OpContext<V>) -> Result<V, Failure> {
+        let gone = || Gone(record.id.to_string());
+        let id = number(&record.id).ok_or_else(gone)?;
+        let name = self.known.read().rows.get(&id).map(|kept| kept.result.clone()).ok_or_else(gone)?;
+        match self.results.load(&name, ctx).await {
+            Ok(value) => {
+                self.touch(id);
+                Ok(value)
+            }
+            Err(LoadError::Gone) => {
+                self.forget_result(&name);
+                Err(LoadError::Gone.into())
+            }
+            Err(failed) => Err(failed.into()),
+        }
+    }
+}
+
+#[async_trait]
+impl<V: Value> RecordStore<V> for DiskRecords<V> {
+    fn link(&self, key: &KeyId, link: &Link, to: &KeyId) {
+        let mut known = self.known.write();
+        if known.graph.link(key, link, to) {
+            self.write(|db| tables::insert_link(db, key, link, to));
+        }
+    }
+
+    fn name(&self, key: &KeyId) -> Record {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        Record { id: record_id(id), key: *key, created: SystemTime::now() }
+    }
+
+    async fn save(&self, record: &Record, value: &V) {
+        if let Err(error) = self.keep(record, value).await {
+            tracing::warn!(record = %record.id, %error, "a result cannot be kept in the build cache");
+        }
+    }
+
+    fn forget(&self, record: &RecordId) {
+        if let Some(last) = number(record).and_then(|id| self.remove(id)) {
+            self.results.release(&last);
+        }
+    }
+}
+
+impl<V> Drop for DiskRecords<V> {
+    fn drop(&mut self) {
+        let used = self.used.get_mut().take();
+        if let Err(error) = self.metadata.with(|db| tables::set_used(db, &used)) {
+            tracing::warn!(%error, "the build cache cannot write when its records were used");
+        }
+    }
+}
+
+impl Known {
+    fn add(&mut self, row: RecordRow) {
+        self.graph.add(Record { id: record_id(row.id), key: row.key, created: time(row.created) });
+        self.by_result.entry(row.result.clone()).or_default().insert(row.id);
+        self.rows.insert(row.id, Kept { result: row.result, used: row.used });
+    }
+}
+
+const NAME: &str = "local:";
+
+fn record_id(id: i64) -> RecordId {
+    RecordId(format!("{NAME}{id}").into())
+}
+
+/// The number of one of our records; `None` for those of other sources.
+fn number(id: &RecordId) -> Option<i64> {
+    id.0.strip_prefix(NAME)?.parse().ok()
+}
+
+fn nanoseconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn time(nanoseconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default())
+}
