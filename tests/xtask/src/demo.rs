@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use slipway_tests::base_images;
-use slipway_tests::command::{line, output, run, target, workspace};
+use slipway_tests::command::{self, line, output, target, workspace};
 use slipway_tests::registry::Registry;
 
 use crate::packages;
