@@ -22,6 +22,7 @@ use crate::{Config, Error, Result};
 pub(crate) struct Engine {
     pub store: Store,
     pub solver: Solver<Value>,
+    records: Arc<DiskRecords<Value>>,
     pub worker: Arc<Worker>,
     pub sessions: Arc<Sessions>,
     pub builds: Builds,
@@ -55,7 +56,8 @@ impl Engine {
         let sessions = Arc::new(Sessions::default());
         let worker = Arc::new(worker(config, store.clone(), sessions.clone())?);
         Ok(Self {
-            solver: Solver::new(SolverOptions { store: records }),
+            solver: Solver::new(SolverOptions { store: records.clone() }),
+            records,
             worker,
             sessions,
             builds: Builds::default(),
@@ -73,9 +75,12 @@ impl Engine {
         while self.builds.are_running() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let store = self.store.clone();
-        let flushed = tokio::task::spawn_blocking(move || store.flush()).await;
-        flushed.map_err(|error| Error::Serve(error.to_string()))?.map_err(Error::Store)
+        let (store, records) = (self.store.clone(), self.records.clone());
+        let flushed = tokio::task::spawn_blocking(move || {
+            records.flush().map_err(|error| Error::Records(error.to_string()))?;
+            store.flush().map_err(Error::Store)
+        });
+        flushed.await.map_err(|error| Error::Serve(error.to_string()))?
     }
 }
 

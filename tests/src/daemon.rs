@@ -26,7 +26,10 @@ pub struct DaemonOptions {
 
 impl DaemonOptions {
     pub fn arguments(arguments: &[&str]) -> Self {
-        Self { arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(), ..Self::default() }
+        Self {
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            ..Self::default()
+        }
     }
 }
 
@@ -59,7 +62,8 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
         self.process = Some(command.spawn().expect("the daemon starts"));
         let answers = eventually(START, || {
-            let ended = self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(Some(_))));
+            let ended =
+                self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(Some(_))));
             ended || (self.socket().exists() && self.info().status.success())
         });
         assert!(answers && self.socket().exists(), "the daemon does not answer:\n{}", self.log());

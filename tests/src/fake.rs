@@ -33,8 +33,10 @@ impl Fake {
 
     pub fn add_busybox(&self) {
         let layout = base_images::busybox_of_tests();
-        let read = |digest: &str| fs::read(layout.join("blobs").join(digest.replace(':', "/"))).expect("a blob");
-        let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).expect("an index")).expect("JSON");
+        let read =
+            |digest: &str| fs::read(layout.join("blobs").join(digest.replace(':', "/"))).expect("a blob");
+        let index: Value =
+            serde_json::from_slice(&fs::read(layout.join("index.json")).expect("an index")).expect("JSON");
         let manifest = &index["manifests"][0];
         let bytes = read(text(&manifest["digest"]));
         let parsed: Value = serde_json::from_slice(&bytes).expect("JSON");

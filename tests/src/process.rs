@@ -81,7 +81,8 @@ impl Running {
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill_process(pid(&self.child), signal).unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.line));
+        kill_process(pid(&self.child), signal)
+            .unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.line));
     }
 
     /// Waits for the end; a program that does not come to one fails the test.
@@ -93,7 +94,9 @@ impl Running {
         let took = self.started.elapsed();
         let status = self.child.wait().expect("it has ended");
         // Its children may still hold the pipes.
-        eventually(Duration::from_secs(5), || self.stdout.reader.is_finished() && self.stderr.reader.is_finished());
+        eventually(Duration::from_secs(5), || {
+            self.stdout.reader.is_finished() && self.stderr.reader.is_finished()
+        });
         let stdout = self.stdout.bytes.lock().clone();
         Outcome { line: self.line.clone(), stdout, stderr: self.stderr(), status, took }
     }
@@ -159,7 +162,14 @@ impl Outcome {
 
     /// All there is to know, for a person who reads why a test failed.
     pub fn told(&self) -> String {
-        format!("$ {}\n{}\n{}\n-- ended with {} after {:?}", self.line, self.stdout(), self.stderr, self.code(), self.took)
+        format!(
+            "$ {}\n{}\n{}\n-- ended with {} after {:?}",
+            self.line,
+            self.stdout(),
+            self.stderr,
+            self.code(),
+            self.took
+        )
     }
 }
 

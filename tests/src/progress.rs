@@ -34,7 +34,9 @@ impl Progress {
     pub fn parse(text: &str) -> Self {
         let mut progress = Self::default();
         for line in text.lines() {
-            let Some((number, rest)) = line.strip_prefix('#').and_then(|line| line.split_once(' ')) else { continue };
+            let Some((number, rest)) = line.strip_prefix('#').and_then(|line| line.split_once(' ')) else {
+                continue;
+            };
             if number.parse::<u32>().is_ok() {
                 progress.line(number, rest);
             }

@@ -32,7 +32,8 @@ pub fn unpack(image: &str, folder: &Path) -> std::path::PathBuf {
     fs::create_dir_all(folder).expect("a folder");
     let layout = folder.join("layout");
     let mut copy = Command::new("skopeo");
-    copy.args(["copy", "--quiet", "--src-tls-verify=false", image]).arg(format!("oci:{}:image", layout.display()));
+    copy.args(["copy", "--quiet", "--src-tls-verify=false", image])
+        .arg(format!("oci:{}:image", layout.display()));
     output(&mut copy).unwrap_or_else(|error| panic!("{error:#}"));
     let bundle = folder.join("bundle");
     let mut unpack = Command::new("umoci");

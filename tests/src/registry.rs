@@ -30,7 +30,10 @@ impl Registry {
         fs::create_dir_all(folder)?;
         let users = folder.join("htpasswd");
         fs::write(&users, output(Command::new("htpasswd").args(["-Bbn", name, password]))?)?;
-        Self::start_with(folder, &format!("auth: {{htpasswd: {{realm: tests, path: {}}}}}\n", users.display()))
+        Self::start_with(
+            folder,
+            &format!("auth: {{htpasswd: {{realm: tests, path: {}}}}}\n", users.display()),
+        )
     }
 
     /// `more` is added to its configuration.
@@ -40,7 +43,8 @@ impl Registry {
         let address = format!("127.0.0.1:{port}");
         let (config, data) = (folder.join("config.yml"), folder.join("data"));
         let storage = format!("storage: {{filesystem: {{rootdirectory: {}}}}}", data.display());
-        let text = format!("version: 0.1\nlog: {{level: error}}\n{storage}\nhttp: {{addr: '{address}'}}\n{more}");
+        let text =
+            format!("version: 0.1\nlog: {{level: error}}\n{storage}\nhttp: {{addr: '{address}'}}\n{more}");
         fs::write(&config, text)?;
         let log = File::create(folder.join("log"))?;
         let mut serve = Command::new("docker-registry");
@@ -63,7 +67,8 @@ impl Registry {
 
     /// Copies the base image of the tests; gives its name.
     pub fn add_busybox(&self) -> String {
-        self.add(&base_images::busybox_of_tests(), "latest", "busybox").expect("skopeo copies the base image");
+        self.add(&base_images::busybox_of_tests(), "latest", "busybox")
+            .expect("skopeo copies the base image");
         self.image("busybox:latest")
     }
 

@@ -77,8 +77,11 @@ fn a_configuration_file_counts() {
     let folder = tempfile::tempdir().unwrap();
     let socket = format!("unix://{}", folder.path().join("c.sock").display());
     let file = folder.path().join("slipway.toml");
-    fs::write(&file, format!("root = \"{}\"\n[grpc]\naddress = [\"{socket}\"]\n", folder.path().join("root").display()))
-        .unwrap();
+    fs::write(
+        &file,
+        format!("root = \"{}\"\n[grpc]\naddress = [\"{socket}\"]\n", folder.path().join("root").display()),
+    )
+    .unwrap();
     let mut command = Command::new(slipway());
     command.env("HOME", folder.path()).args(["daemon", "--config"]).arg(&file);
     // Never the machine's own state directory, whatever is read.

@@ -41,7 +41,7 @@ impl Context {
             _temporary: Vec::new(),
         };
         match arguments.context.as_str() {
-            "-" => context.from_stdin(arguments)?,
+            "-" => context.read_stdin(arguments)?,
             url if is_remote(url) => context.remote(url, arguments)?,
             path => context.local(Path::new(path), arguments)?,
         }
@@ -101,7 +101,7 @@ impl Context {
     }
 
     /// A tar (compressed or not) is the context; anything else is a Dockerfile with an empty context.
-    fn from_stdin(&mut self, arguments: &BuildArguments) -> Result<(), Failure> {
+    fn read_stdin(&mut self, arguments: &BuildArguments) -> Result<(), Failure> {
         if arguments.file.as_deref() == Some("-") {
             return Err(Failure::usage("standard input cannot be both the context and the Dockerfile"));
         }

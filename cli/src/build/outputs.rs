@@ -100,10 +100,12 @@ fn requested(
             attrs.insert(key, value.to_owned());
         }
     }
-    if kind == "registry" || attrs.get("push").is_some_and(|push| push == "true") {
-        if attrs.get("name").is_none_or(String::is_empty) {
-            return Err(Failure::usage("a push needs a name: add --tag REGISTRY/NAME:TAG"));
-        }
+    if kind == "registry" {
+        attrs.insert("push".into(), "true".into());
+    }
+    let pushes = attrs.get("push").is_some_and(|push| push == "true");
+    if pushes && attrs.get("name").is_none_or(String::is_empty) {
+        return Err(Failure::usage("a push needs a name: add --tag REGISTRY/NAME:TAG"));
     }
     let target = match kind.as_str() {
         "image" | "registry" => None,
@@ -119,12 +121,6 @@ fn requested(
         }
     };
     let kind = if kind == "registry" { "image".to_owned() } else { kind };
-    if target.is_none()
-        && !attrs.contains_key("push")
-        && arguments.output.iter().any(|spec| spec.contains("type=registry"))
-    {
-        attrs.insert("push".into(), "true".into());
-    }
     Ok(RequestedOutput { exporter: Exporter { r#type: kind, attrs }, target })
 }
 

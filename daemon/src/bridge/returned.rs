@@ -56,11 +56,11 @@ pub(super) async fn returned(engine: &Arc<Engine>, build: &Arc<Build>, request: 
     Ok(BuildResult { outputs, multi_platform, metadata })
 }
 
+/// The id of a platform, the platform, and the name of its reference.
+type Named = (String, Platform, String);
+
 /// Whether platforms are told apart, and the reference for each.
-fn references(
-    engine: &Engine,
-    result: &WireResult,
-) -> Result<(bool, Vec<(String, Platform, String)>), Failure> {
+fn references(engine: &Engine, result: &WireResult) -> Result<(bool, Vec<Named>), Failure> {
     let one = |id: &str| {
         let platform = images::default_platform(engine);
         (false, vec![(platform.to_string(), platform, id.to_owned())])

@@ -14,8 +14,11 @@ use super::result::BuildResult;
 use super::solve::Response;
 use crate::engine::Engine;
 
+/// An exporter, and its place in the request.
+pub(crate) type Prepared = (usize, Box<dyn Exporter>);
+
 /// Exporters with their options checked, before anything is built.
-pub(crate) fn prepare(requests: &[ExporterRequest]) -> Result<Vec<(usize, Box<dyn Exporter>)>, Failure> {
+pub(crate) fn prepare(requests: &[ExporterRequest]) -> Result<Vec<Prepared>, Failure> {
     let one = |request: &ExporterRequest| {
         let made = exporter(&request.kind, &request.options);
         made.map(|made| (request.index, made))
@@ -28,7 +31,7 @@ pub(crate) fn prepare(requests: &[ExporterRequest]) -> Result<Vec<(usize, Box<dy
 pub(crate) async fn export(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
-    exporters: Vec<(usize, Box<dyn Exporter>)>,
+    exporters: Vec<Prepared>,
     result: &BuildResult,
 ) -> Result<Response, Failure> {
     if exporters.is_empty() {

@@ -108,6 +108,74 @@ async fn an_execution_outlives_the_vertex_that_started_it() {
     assert_eq!(world.store.all_records().len(), 2, "and was saved");
 }
 
+/// What was started for one and is waited for by another goes on when the first leaves: saving, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_is_saved_though_its_leader_left() {
+    let world = World::new();
+    let (saving, go) = (Gate::new(), Gate::new());
+    // Forced roots ask for their second name only when they save.
+    let twin = |salt: &str| {
+        let (saving, go, asked) = (saving.clone(), go.clone(), AtomicBool::new(false));
+        let before = move |_| {
+            let second = asked.swap(true, Ordering::SeqCst);
+            let (saving, go) = (saving.clone(), go.clone());
+            async move {
+                if second {
+                    saving.open();
+                    go.passed().await;
+                }
+                Ok(())
+            }
+        };
+        world.step("root").salt(salt).also_named("second").forced().before_map(before)
+    };
+    let heard = Arc::new(crate::progress::Recorder::default());
+    let one = world.job();
+    let two = world.job_with("two", &[], heard.clone(), Vec::new());
+    let leader = twin("leader").done();
+    let joined = Gate::new();
+    let follower = twin("follower").done();
+    let watcher = {
+        let joined = joined.clone();
+        let leader = leader.clone();
+        async move {
+            tokio::select! {
+                _ = one.build(&leader) => panic!("not cancelled"),
+                () = joined.passed() => {}
+            }
+            one.discard().await;
+        }
+    };
+    let follower_job = async {
+        saving.passed().await;
+        let build = two.build(&follower);
+        tokio::pin!(build);
+        // Identified, and then told of the execution that it joined.
+        let completed = || heard.told().iter().filter(|line| *line == "root completed").count();
+        while completed() < 2 {
+            assert!(futures::poll!(build.as_mut()).is_pending());
+            tokio::task::yield_now().await;
+        }
+        joined.open();
+        let (built, ()) = tokio::join!(build, open_when_alone(&world, &go));
+        built.unwrap()
+    };
+    let ((), built) = tokio::join!(watcher, follower_job);
+    assert_eq!(built.value, "root()");
+    assert_eq!(world.runs(), 1);
+}
+
+/// Opens `go` once only one vertex is left in memory.
+async fn open_when_alone(world: &World, go: &Gate) {
+    for _ in 0..10_000 {
+        if world.solver.active() < 2 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    go.open();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_work_is_made_anew_by_the_next_who_asks() {
     let world = World::new();

@@ -252,14 +252,17 @@ async fn where_first_answers_do_not_meet_all_inputs_are_pushed_to_the_end() {
     let app = |world: &World, left: (&str, &str), right: (&str, &str)| {
         let left = world.step(left.0).gives(left.1).done();
         let right = world.step(right.0).gives(right.1).done();
-        world.step("app").on_content(&left).on_content(&right).done()
+        let base = world.step("base").done();
+        world.step("app").on_content(&left).on_content(&right).on(&base).done()
     };
     world.build(&app(&world, ("left-1", "a"), ("right-1", "x"))).await.unwrap();
     world.build(&app(&world, ("left-2", "y"), ("right-2", "b"))).await.unwrap();
     world.build(&app(&world, ("left-3", "a"), ("right-3", "b"))).await.unwrap();
+    let loads = world.store.loads();
     let world = world.restarted();
     world.build(&app(&world, ("left-1", "a"), ("right-2", "b"))).await.unwrap();
     assert_eq!(world.runs(), 0);
+    assert_eq!(world.store.loads() - loads, 3, "both to be hashed, and the app; not the base");
 }
 
 /// The cache learns while inputs are on their way: what they carry is looked up once more.

@@ -144,7 +144,7 @@ impl Stage {
         let _ = fs::remove_dir_all(&bundle);
         let mut copy = Command::new("skopeo");
         copy.args(["copy", "--quiet", "--src-tls-verify=false", &format!("docker://{image}")]);
-        run(copy.arg(format!("oci:{}:run", layout.display())))?;
+        command::run(copy.arg(format!("oci:{}:run", layout.display())))?;
         let mut unpack = Command::new("umoci");
         unpack.args(["unpack", "--image", &format!("{}:run", layout.display())]).arg(&bundle);
         output(&mut unpack)?;
@@ -179,7 +179,7 @@ impl Stage {
 
     fn shown(&mut self, part: &str, command: &mut Command) -> Result<()> {
         println!("$ {}", line(command));
-        let took = run(command)?;
+        let took = command::run(command)?;
         self.note(part, took);
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! | `test` | the whole test suite, with what it needs from Debian |
 //! | `bench` | Slipway against a baseline on the same work |
 //! | `golden` | the frontend and the cache keys against recorded answers |
+#![allow(unreachable_pub, reason = "nothing of a binary is reachable")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
 mod bench;

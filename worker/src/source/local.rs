@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_damaged_index_is_no_index() {
         let stat = Stat { path: "a".into(), size: 3, ..Stat::default() };
-        let bytes = write_index(&[stat.clone()]);
+        let bytes = write_index(std::slice::from_ref(&stat));
         assert_eq!(read_index(&bytes), Some(vec![stat]));
         assert_eq!(read_index(&bytes[..bytes.len() - 1]), None);
         assert_eq!(read_index(b"short"), None);
