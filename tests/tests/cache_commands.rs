@@ -1,4 +1,5 @@
 //! `slipway du` and `slipway prune`.
+#![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
 use slipway_tests::{Daemon, Fake, Project};
 
