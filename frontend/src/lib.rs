@@ -3,8 +3,15 @@
 //! `dockerfile` turns bytes into a syntax tree, `plan` decides what of it is needed, `lower` writes
 //! the graph. Nothing here executes anything: what has to be known from outside is asked through a gateway.
 
+mod build;
 pub mod dockerfile;
-mod gateway_provisional;
+mod error;
+mod gateway;
 pub mod lint;
+mod lower;
 pub mod plan;
-pub use gateway_provisional::*;
+mod subrequest;
+
+pub use build::{FrontendResult, PlatformResult, build};
+pub use error::{Error, ErrorSource};
+pub use gateway::{Facts, Gateway, GatewayError, ImageConfigRequest, OciLayout, ResolvedImage, Warning};

@@ -16,8 +16,8 @@ fn an_empty_cache_holds_nothing() {
 #[test]
 fn filters_and_sizes_are_checked() {
     let daemon = Daemon::start();
-    daemon.client(&["du", "--filter", "frobnicate=1"]).failed(1, &["frobnicate"]);
-    daemon.client(&["prune", "-f", "--filter", "type=("]).succeeded();
+    daemon.client(&["du", "--filter", "type=="]).failed(1, &["type==", "a value is missing"]);
+    daemon.client(&["prune", "-f", "--filter", "type~=("]).failed(1, &["type~=("]);
     daemon.client(&["prune", "-f", "--reserved-space", "much"]).failed(125, &["much", "10GB"]);
     daemon.client(&["prune", "-f", "--keep-duration", "ages"]).failed(125, &["ages", "24h"]);
     daemon.assert_usable();

@@ -7,7 +7,7 @@ use super::Fault;
 use super::quote::quoted_bytes;
 
 /// The fields of one CSV line. Errors are texts.
-pub(super) fn csv_fields(line: &str) -> Result<Vec<String>, String> {
+pub(crate) fn csv_fields(line: &str) -> Result<Vec<String>, String> {
     let line = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
     if line.is_empty() {
         return Err("EOF".to_owned());

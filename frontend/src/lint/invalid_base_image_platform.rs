@@ -3,14 +3,14 @@
 use super::{Linter, Place, Rule};
 use slipway_model::Platform;
 
-use crate::dockerfile::Stage;
+use crate::dockerfile::Range;
 use crate::dockerfile::quote::quoted;
 
 pub static RULE: Rule =
     Rule::new("InvalidBaseImagePlatform", "", "Base image platform does not match expected target platform");
 
-/// `image` as written in the `FROM`.
-pub fn check(stage: &Stage, image: &str, expected: &Platform, actual: &Platform, linter: &mut Linter) {
+/// `image` as written in the `FROM` at `ranges`.
+pub fn check(ranges: &[Range], image: &str, expected: &Platform, actual: &Platform, linter: &mut Linter) {
     if expected.os != actual.os || expected.architecture != actual.architecture {
         let (expected, actual) = (expected.normalized().to_string(), actual.normalized().to_string());
         let message = format!(
@@ -18,6 +18,6 @@ pub fn check(stage: &Stage, image: &str, expected: &Platform, actual: &Platform,
             quoted(actual),
             quoted(expected)
         );
-        linter.report(&RULE, Place { ranges: &stage.ranges, comments: &[] }, message);
+        linter.report(&RULE, Place { ranges, comments: &[] }, message);
     }
 }

@@ -21,3 +21,8 @@ pub fn marshal(op: &pb::Op) -> (VertexDigest, Vec<u8>) {
     let _ = operation.encode(&mut bytes);
     (VertexDigest(Digest::of(&bytes)), bytes)
 }
+
+/// The operation that bytes are; `None` if they are none.
+pub fn unmarshal(bytes: &[u8]) -> Option<pb::Op> {
+    pb::Op::decode(bytes).ok()
+}

@@ -9,8 +9,10 @@
 
 pub mod builder;
 pub mod definition;
+pub mod graph;
 pub mod marshal;
 
 pub use builder::{Builder, Output};
 pub use definition::{Definition, DefinitionError, Vertex, VertexDigest};
+pub use graph::{Graph, Node, NodeId, NodeOutput};
 pub use slipway_proto::pb;

@@ -5,7 +5,7 @@
 //! | `demo` | builds a real project from nothing, pushes it, runs it, and builds it again |
 //! | `test` | the whole test suite, with what it needs from Debian |
 //! | `bench` | Slipway against a baseline on the same work |
-//! | `golden` | the frontend and the cache keys against recorded answers |
+//! | `golden` | the frontend against recorded answers |
 #![allow(unreachable_pub, reason = "nothing of a binary is reachable")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
@@ -13,6 +13,8 @@ mod bench;
 mod demo;
 mod packages;
 mod test;
+
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -31,6 +33,8 @@ enum Command {
     Test(test::Arguments),
     /// Compare with a baseline binary
     Bench(bench::Arguments),
+    /// Compare with the recorded answers in a folder
+    Golden { folder: Option<PathBuf> },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -38,5 +42,6 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Golden { folder } => xtask::golden::run(folder),
     }
 }

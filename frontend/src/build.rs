@@ -1,0 +1,145 @@
+//! The frontend's entry point: options in, a graph and an image config for each platform out.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use serde_json::json;
+use slipway_model::Platform;
+use slipway_model::llb::pb;
+
+use crate::dockerfile::directive;
+use crate::error::{Error, Failure, wire_ranges};
+use crate::gateway::{Gateway, Warning};
+use crate::lint::Finding;
+use crate::lower::progress::format_all;
+use crate::lower::{Lowered, Request, lower};
+use crate::plan::context::Entry;
+use crate::plan::options::Options;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FrontendResult {
+    /// In the order asked for; none for a sub-request, whose answer is in `metadata`.
+    pub outputs: Vec<PlatformResult>,
+    /// Exporters write an index even for one platform.
+    pub multi_platform: bool,
+    /// As the reference returns it: image configs, platforms, the source date epoch.
+    pub metadata: BTreeMap<String, Bytes>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlatformResult {
+    /// `linux/amd64`.
+    pub id: String,
+    pub platform: Platform,
+    pub definition: pb::Definition,
+    /// JSON.
+    pub config: Bytes,
+    /// The config of the image that the target started from, unchanged.
+    pub base_config: Option<Bytes>,
+}
+
+/// Turns what the client asks for into graphs. `options` are the frontend's, `inputs` graphs that
+/// the client made itself.
+pub async fn build(
+    gateway: &dyn Gateway,
+    options: &BTreeMap<String, String>,
+    inputs: &BTreeMap<String, pb::Definition>,
+) -> Result<FrontendResult, Error> {
+    let plain = |failure: Failure| failure.into_error(None);
+    let parsed = Options::parse(options).map_err(plain)?;
+    let entry = Entry::load(gateway, &parsed, inputs).await.map_err(plain)?;
+    let located = |failure: Failure| failure.into_error(Some(&entry.info));
+    refuse_other_frontend(&parsed, &entry).map_err(located)?;
+    if let Some(request) = parsed.text("requestid") {
+        return crate::subrequest::answer(request, gateway, &parsed, inputs, &entry).await.map_err(plain);
+    }
+    let build_platform = gateway.facts().build_platforms.first().cloned().unwrap_or_else(Platform::host);
+    let mut targets: Vec<Option<&Platform>> = parsed.platforms.iter().map(Some).collect();
+    if targets.is_empty() {
+        targets.push(None);
+    }
+    let mut result = FrontendResult { multi_platform: parsed.multi_platform, ..FrontendResult::default() };
+    let mut listed = Vec::new();
+    let requests: Vec<Request<'_>> = targets
+        .into_iter()
+        .map(|platform| Request {
+            gateway,
+            options: &parsed,
+            inputs,
+            entry: &entry,
+            platform,
+            build_platform: &build_platform,
+            all_stages: false,
+        })
+        .collect();
+    let lowered = join_all(requests.iter().map(lower)).await;
+    for (index, (request, (lowered, findings))) in requests.iter().zip(lowered).enumerate() {
+        // The same file gives the same warnings for each platform.
+        if index == 0 {
+            warn(gateway, &entry, &findings).await;
+        }
+        let platform = request.platform.unwrap_or(&build_platform).normalized();
+        listed.push(json!({"ID": format_all(&platform), "Platform": platform}));
+        result.add(platform, lowered.map_err(located)?).map_err(plain)?;
+    }
+    let platforms = json!({"Platforms": listed}).to_string();
+    result.metadata.insert("refs.platforms".to_owned(), platforms.into());
+    Ok(result)
+}
+
+impl FrontendResult {
+    fn add(&mut self, platform: Platform, lowered: Lowered) -> Result<(), Failure> {
+        let id = format_all(&platform);
+        let json = |image: &slipway_model::ImageConfig| match image.to_json() {
+            Ok(json) => Ok(Bytes::from(json)),
+            Err(error) => Err(Failure::from(error).context("failed to marshal image config")),
+        };
+        let config = json(&lowered.image)?;
+        let base_config = lowered.base_image.as_ref().map(json).transpose()?;
+        let key = |name: &str| if self.multi_platform { format!("{name}/{id}") } else { name.to_owned() };
+        let mut metadata = vec![(key("containerimage.config"), config.clone())];
+        if let Some(base) = &base_config {
+            metadata.push((key("containerimage.base.config"), base.clone()));
+        }
+        if let Some(epoch) = lowered.epoch {
+            metadata.push((key("source.date.epoch"), epoch.to_string().into()));
+        }
+        self.metadata.extend(metadata);
+        let output = PlatformResult { id, platform, definition: lowered.definition, config, base_config };
+        self.outputs.push(output);
+        Ok(())
+    }
+}
+
+/// `# syntax=` asks for another frontend unless the client has already followed it.
+fn refuse_other_frontend(options: &Options, entry: &Entry) -> Result<(), Failure> {
+    if options.text("cmdline").is_some() {
+        return Ok(());
+    }
+    let image = match options.text("build-arg:BUILDKIT_SYNTAX") {
+        Some(image) => image.trim().to_owned(),
+        None => match directive::detect_syntax(&entry.data) {
+            Some(directive) => directive.first_word().to_owned(),
+            None => return Ok(()),
+        },
+    };
+    Err(Failure::new(format!(
+        "frontend image {image:?} is asked for, but frontends in images are not supported"
+    )))
+}
+
+async fn warn(gateway: &dyn Gateway, entry: &Entry, findings: &[Finding]) {
+    for finding in findings {
+        let warning = Warning {
+            level: 1,
+            short: finding.short(),
+            detail: vec![finding.rule.description.to_owned()],
+            url: finding.rule.url.to_owned(),
+            info: Some(entry.info.clone()),
+            ranges: wire_ranges(&finding.ranges),
+            vertex: entry.vertex,
+        };
+        gateway.warn(warning).await;
+    }
+}

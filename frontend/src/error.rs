@@ -1,0 +1,82 @@
+//! Why a build has no graph, and which lines are to blame.
+//!
+//! The texts are the reference's, word for word: tools and users search for them.
+
+use slipway_model::llb::pb;
+
+use crate::dockerfile::{self, Range};
+
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    pub message: String,
+    /// Innermost place first; empty for what is wrong with options.
+    pub sources: Vec<ErrorSource>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorSource {
+    pub info: pb::SourceInfo,
+    pub ranges: Vec<pb::Range>,
+}
+
+/// An error on its way up: each level may add where it happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) places: Vec<Vec<Range>>,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), places: Vec::new() }
+    }
+
+    /// Adds a place; those known already stay before it.
+    pub(crate) fn at(mut self, ranges: &[Range]) -> Self {
+        self.places.push(ranges.to_vec());
+        self
+    }
+
+    /// The one place that counts.
+    pub(crate) fn only_at(mut self, ranges: &[Range]) -> Self {
+        self.places = vec![ranges.to_vec()];
+        self
+    }
+
+    pub(crate) fn context(mut self, before: impl std::fmt::Display) -> Self {
+        self.message = format!("{before}: {}", self.message);
+        self
+    }
+
+    pub(crate) fn suggest(mut self, word: &str, options: &[&str]) -> Self {
+        if let Some(similar) = dockerfile::closest(word, options, true) {
+            self.message.push_str(&format!(" (did you mean {similar}?)"));
+        }
+        self
+    }
+
+    pub(crate) fn into_error(self, info: Option<&pb::SourceInfo>) -> Error {
+        let source =
+            |ranges: &Vec<Range>| Some(ErrorSource { info: info?.clone(), ranges: wire_ranges(ranges) });
+        Error { sources: self.places.iter().filter_map(source).collect(), message: self.message }
+    }
+}
+
+impl<F: std::fmt::Display> From<F> for Failure {
+    fn from(error: F) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+pub(crate) fn parse_failure(error: &dockerfile::Error) -> Failure {
+    Failure::new(error.to_string()).at(&error.ranges)
+}
+
+pub(crate) fn wire_ranges(ranges: &[Range]) -> Vec<pb::Range> {
+    let position = |position: dockerfile::Position| {
+        let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        Some(pb::Position { line: number(position.line), character: number(position.character) })
+    };
+    ranges.iter().map(|range| pb::Range { start: position(range.start), end: position(range.end) }).collect()
+}

@@ -1,0 +1,289 @@
+//! `COPY`, and what it shares with `ADD`: one operation per instruction, one copy per source.
+
+use slipway_model::llb::{Node, NodeOutput, pb};
+
+use super::Lowering;
+use super::file::{self, CopyAction, plain_copy};
+use super::history::add_layer;
+use super::metadata::{Metadata, location};
+use super::stage::{Planned, StageState};
+use crate::dockerfile::Instruction;
+use crate::dockerfile::instruction::{Chmod, Copy, Sources};
+use crate::error::Failure;
+use crate::lint;
+use crate::plan::git_url::GitReference;
+use crate::plan::ignore::clean;
+
+/// What `COPY` and `ADD` have in common, variables expanded.
+pub(super) struct Transfer<'a> {
+    pub(super) instruction: &'a Instruction,
+    pub(super) sources: Sources,
+    pub(super) chown: String,
+    pub(super) chmod: String,
+    pub(super) excludes: Vec<String>,
+    pub(super) link: bool,
+    pub(super) parents: bool,
+    /// The files' tree; `None` is scratch.
+    pub(super) from: Option<NodeOutput>,
+    /// `from` is the build context, and `.dockerignore` counts.
+    pub(super) is_context: bool,
+    /// Only for `ADD`.
+    pub(super) remote: Option<super::add::Remote>,
+}
+
+/// An instruction that is being put together.
+pub(super) struct Copying<'a> {
+    pub(super) transfer: Transfer<'a>,
+    pub(super) destination: String,
+    /// The step's name.
+    pub(super) name: String,
+    template: pb::FileActionCopy,
+    pub(super) actions: Vec<CopyAction>,
+}
+
+impl Lowering<'_> {
+    pub(super) fn copy(
+        &mut self,
+        stage: &mut StageState,
+        planned: &Planned,
+        copy: &Copy,
+    ) -> Result<(), Failure> {
+        let instruction = &planned.instruction;
+        let copy = copy.expand(&mut |word| self.expand(stage, instruction, word))?;
+        let sources = copy.sources.expand_contents(&mut |body| self.expand_body(stage, instruction, body))?;
+        let source = planned.sources.first().copied();
+        let from = match source {
+            Some(source) if !self.stages[source].is_dispatched => {
+                return Err(Failure::new(format!(
+                    "cannot copy from stage {:?}, it needs to be defined before current stage {:?}",
+                    copy.from, stage.name
+                )));
+            }
+            Some(source) => self.stages[source].state.output,
+            None => self.context,
+        };
+        let used: Vec<String> = sources.paths.iter().map(|path| clean(&format!("/{path}"))).collect();
+        self.transfer(
+            stage,
+            Transfer {
+                instruction,
+                sources,
+                chown: copy.chown,
+                chmod: copy.chmod,
+                excludes: copy.excludes,
+                link: copy.link,
+                parents: copy.parents,
+                from,
+                is_context: source.is_none(),
+                remote: None,
+            },
+        )?;
+        match source {
+            Some(source) => {
+                let paths = self.stages[source].paths;
+                self.path_sets[paths].extend(used);
+            }
+            None => stage.context_paths.extend(used),
+        }
+        Ok(())
+    }
+
+    pub(super) fn transfer(&mut self, stage: &mut StageState, transfer: Transfer<'_>) -> Result<(), Failure> {
+        let template = template(&transfer)?;
+        super::add::check_checksum(&transfer)?;
+        let text = self.shown(&self.lexer, &transfer.instruction.original, &stage.state.environment);
+        let before = stage.progress;
+        let name = self.step_name(stage, &text);
+        let destination = destination(&stage.state.folder, &transfer.sources.destination);
+        let mut copying = Copying { destination, name, template, actions: Vec::new(), transfer };
+        for path in copying.transfer.sources.paths.clone() {
+            if self.add_remote(&mut copying, &path)? {
+                continue;
+            }
+            self.add_local(&mut copying, &path);
+        }
+        self.add_bodies(&mut copying);
+        let history = history_text(&copying.transfer);
+        self.write_copies(stage, copying, &text, before);
+        add_layer(&mut stage.image, &history, self.epoch);
+        Ok(())
+    }
+
+    /// Files of the context, a stage, or an image.
+    fn add_local(&mut self, copying: &mut Copying<'_>, path: &str) {
+        let transfer = &copying.transfer;
+        if let Some(matcher) = self.ignore_matcher.as_ref().filter(|_| transfer.is_context) {
+            // A pattern that cannot be matched hides nothing; the reference drops the error as well.
+            let _ = lint::copy_ignored_file::check(transfer.instruction, path, matcher, &mut self.linter);
+        }
+        let mut source = path.to_owned();
+        let (mut patterns, mut required) = (Vec::new(), Vec::new());
+        if transfer.parents {
+            let (parent, pattern) = match path.split_once("/./") {
+                Some((parent, pattern)) => (parent.to_owned(), pattern),
+                None => ("/".to_owned(), path),
+            };
+            let pattern = rooted(pattern);
+            patterns.push(pattern.trim_start_matches('/').to_owned());
+            if !has_wildcards(&parent) && !has_wildcards(&pattern) {
+                required.push(rooted(&clean(&format!("{parent}/{pattern}"))));
+            }
+            source = parent;
+        }
+        let unpack = transfer.remote.as_ref().is_some_and(|remote| remote.unpack.unwrap_or(true));
+        let copy = pb::FileActionCopy {
+            src: clean(&format!("/{source}")),
+            follow_symlink: true,
+            dir_copy_contents: true,
+            attempt_unpack_docker_compatibility: unpack,
+            allow_wildcard: true,
+            allow_empty_wildcard: true,
+            include_patterns: patterns,
+            required_paths: required,
+            ..copying.template()
+        };
+        copying.actions.push(CopyAction { from: copying.transfer.from, copy });
+    }
+
+    /// Heredocs: files on a scratch of their own.
+    fn add_bodies(&mut self, copying: &mut Copying<'_>) {
+        for content in copying.transfer.sources.contents.clone() {
+            let file = self.graph.add(file::inline_file(&content.path, 0o644, content.data));
+            copying.push(file.output(), &format!("/{}", content.path), false);
+        }
+    }
+
+    /// `--link` copies to a layer of its own that does not depend on the base. A mode given by hand
+    /// keeps the plain copy, as in the reference.
+    fn write_copies(
+        &mut self,
+        stage: &mut StageState,
+        copying: Copying<'_>,
+        text: &str,
+        before: super::progress::Progress,
+    ) {
+        let Copying { transfer, name, actions, .. } = copying;
+        let metadata = Metadata::named(&name).ignore_cache(stage.ignore_cache);
+        let locations = vec![location(&transfer.instruction.ranges)];
+        if !transfer.link || !transfer.chmod.is_empty() {
+            let node = file::copies(stage.state.output, actions, &transfer.chown, metadata);
+            stage.state.output = Some(self.graph.add(Node { locations, ..node }).output());
+            return;
+        }
+        let group = self.group_id();
+        let weak = metadata.clone().group(&group, &name, true);
+        let node = file::copies(None, actions, &transfer.chown, weak);
+        let layer = self.graph.add(Node { locations: locations.clone(), ..node }).output();
+        stage.progress = before;
+        let linked = self.step_name(stage, &format!("LINK {text}"));
+        let Some(base) = stage.state.output else {
+            stage.state.output = Some(layer);
+            return;
+        };
+        let metadata = Metadata::named(linked).ignore_cache(stage.ignore_cache).group(&group, &name, false);
+        let node = file::merge(base, layer, metadata);
+        stage.state.output = Some(self.graph.add(Node { locations, ..node }).output());
+    }
+
+    /// Groups the two steps of one instruction. Only equality counts, but definitions for several
+    /// platforms are shown together, so their groups must differ.
+    fn group_id(&mut self) -> String {
+        self.groups += 1;
+        format!("link-{}-{}", self.target_platform, self.groups)
+    }
+}
+
+impl Copying<'_> {
+    fn template(&self) -> pb::FileActionCopy {
+        pb::FileActionCopy { dest: self.destination.clone(), ..self.template.clone() }
+    }
+
+    /// A copy of one thing that was made for this instruction.
+    pub(super) fn push(&mut self, from: NodeOutput, path: &str, unpack: bool) {
+        let copy = pb::FileActionCopy {
+            src: clean(path),
+            attempt_unpack_docker_compatibility: unpack,
+            ..self.template()
+        };
+        self.actions.push(CopyAction { from: Some(from), copy });
+    }
+}
+
+fn template(transfer: &Transfer<'_>) -> Result<pb::FileActionCopy, Failure> {
+    let mut copy = pb::FileActionCopy {
+        create_dest_path: true,
+        exclude_patterns: transfer.excludes.clone(),
+        ..plain_copy(String::new(), "")
+    };
+    if !transfer.chmod.is_empty() {
+        match Chmod::parse(&transfer.chmod)? {
+            Chmod::Absolute(mode) => copy.mode = mode.cast_signed(),
+            Chmod::Symbolic(changes) => {
+                copy.mode = 0;
+                copy.mode_str = changes;
+            }
+        }
+    }
+    Ok(copy)
+}
+
+/// Relative to the stage's folder. A `/` or `/.` at the end says that it is a folder.
+fn destination(folder: &str, written: &str) -> String {
+    let written = if matches!(written, "." | "") { "./" } else { written };
+    let path = if written.starts_with('/') { clean(written) } else { clean(&format!("/{folder}/{written}")) };
+    if written.ends_with('/') && path != "/" {
+        format!("{path}/")
+    } else if written.ends_with("/.") {
+        if path == "/" { "/.".to_owned() } else { format!("{path}/.") }
+    } else {
+        path
+    }
+}
+
+/// Absolute; an absolute path stays as written.
+fn rooted(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { clean(&format!("/{path}")) }
+}
+
+fn has_wildcards(path: &str) -> bool {
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'*' | b'?' | b'[' => return true,
+            b'\\' => {
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+fn history_text(transfer: &Transfer<'_>) -> String {
+    let mut text = if transfer.remote.is_some() { "ADD" } else { "COPY" }.to_owned();
+    if transfer.parents {
+        text.push_str(" --parents");
+    }
+    for (flag, value) in [("chown", &transfer.chown), ("chmod", &transfer.chmod)] {
+        if !value.is_empty() {
+            text.push_str(&format!(" --{flag}={value}"));
+        }
+    }
+    for path in &transfer.sources.paths {
+        text.push_str(&format!(" {path}"));
+    }
+    for content in &transfer.sources.contents {
+        text.push_str(&format!(" <<{}", content.path));
+    }
+    format!("{text} {}", transfer.sources.destination)
+}
+
+/// The repository that a source names; a path is none.
+pub(super) fn as_git(path: &str) -> Result<Option<GitReference>, Failure> {
+    match GitReference::parse(path) {
+        Ok(reference) if !reference.could_be_local => Ok(Some(reference)),
+        Ok(_) => Ok(None),
+        Err(error) if error.is_of_git() => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}

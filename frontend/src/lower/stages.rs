@@ -1,0 +1,257 @@
+//! The stages of a file: their bases and platforms, the target, what depends on what.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use slipway_model::Platform;
+
+use super::Lowering;
+use super::stage::{Planned, StageState};
+use crate::dockerfile::instruction::RawMount;
+use crate::dockerfile::shell::NoVariables;
+use crate::dockerfile::{Command, Dockerfile, Instruction, Range, Stage, closest};
+use crate::error::Failure;
+use crate::lint;
+use crate::plan::named_context::NamedContext;
+
+pub(super) const SCRATCH: &str = "scratch";
+
+impl Lowering<'_> {
+    pub(super) fn add_stages(&mut self, dockerfile: &Dockerfile) -> Result<(), Failure> {
+        for (index, stage) in dockerfile.stages.iter().enumerate() {
+            let state = self.stage_state(stage, index)?;
+            self.register(state);
+            if let Some(added) = self.stages.last_mut() {
+                if added.named_context.is_some() {
+                    added.base = None;
+                    continue;
+                }
+                let own_base = added.base_name != SCRATCH && added.base.is_none();
+                added.progress.total = usize::from(own_base)
+                    + stage.instructions.iter().filter(|instruction| is_step(instruction)).count();
+                added.ignore_cache = self.request.options.is_without_cache(&stage.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn stage_state(&mut self, stage: &Stage, index: usize) -> Result<StageState, Failure> {
+        let at = |failure: Failure| failure.at(&stage.ranges);
+        let known: Vec<&str> = self.declared.iter().map(String::as_str).chain(self.global.keys()).collect();
+        let base = self.lexer.process_word(&stage.from.base, &self.global);
+        if let Ok(base) = &base {
+            lint::undefined_arg_in_from::check(stage, &base.unmatched, &known, &mut self.linter);
+        }
+        let base_name = base.map_err(|error| at(error.into()))?.text;
+        if base_name.is_empty() {
+            return Err(at(Failure::new(format!("base name ({}) should not be blank", stage.from.base))));
+        }
+        let platform = self.stage_platform(stage)?;
+        let named_context = match stage.name.as_str() {
+            "" => None,
+            name => {
+                let wanted = platform.as_ref().or(self.request.platform);
+                NamedContext::find(self.request.options, name, wanted)?
+            }
+        };
+        Ok(StageState {
+            alias: stage.name.clone(),
+            name: if stage.name.is_empty() { format!("stage-{index}") } else { stage.name.clone() },
+            base_name,
+            original: stage.original.clone(),
+            ranges: stage.ranges.clone(),
+            platform,
+            named_context,
+            commands: stage.instructions.iter().map(Planned::unlinked).collect(),
+            ..StageState::default()
+        })
+    }
+
+    fn stage_platform(&mut self, stage: &Stage) -> Result<Option<Platform>, Failure> {
+        let written = &stage.from.platform;
+        if written.is_empty() {
+            return Ok(None);
+        }
+        let at = |failure: Failure| failure.at(&stage.ranges);
+        let expanded = self
+            .lexer
+            .process_word(written, &self.global)
+            .map_err(|error| at(Failure::from(error).context("failed to process arguments for platform ")))?;
+        let known: Vec<&str> = self.declared.iter().map(String::as_str).chain(self.global.keys()).collect();
+        let target = self.global.value("TARGETPLATFORM").unwrap_or_default();
+        lint::undefined_arg_in_from::check(stage, &expanded.unmatched, &known, &mut self.linter);
+        lint::redundant_target_platform::check(stage, &expanded, target, &mut self.linter);
+        lint::from_platform_flag_const_disallowed::check(stage, &expanded, &mut self.linter);
+        let options: Vec<&str> = self.global.keys().collect();
+        let suggestion = || expanded.unmatched.iter().find_map(|name| closest(name, &options, true));
+        let suggested = |mut failure: Failure| {
+            if let Some(similar) = suggestion() {
+                failure.message.push_str(&format!(" (did you mean {similar}?)"));
+            }
+            failure
+        };
+        if expanded.text.is_empty() {
+            let failure = Failure::new(format!("empty platform value from expression {written}"));
+            return Err(suggested(at(failure)));
+        }
+        // The reference marks the place twice.
+        let parsed = expanded.text.parse::<Platform>().map_err(|error| {
+            at(suggested(at(error.into())).context(format!("failed to parse platform {written}")))
+        })?;
+        Ok(Some(parsed))
+    }
+
+    /// Gives a state its number; a base of the name of an earlier stage is that stage.
+    pub(super) fn register(&mut self, mut state: StageState) -> usize {
+        let index = self.stages.len();
+        self.path_sets.push(BTreeSet::new());
+        state.paths = self.path_sets.len() - 1;
+        state.base = self.by_name.get(&state.base_name).copied();
+        if !state.alias.is_empty() {
+            self.by_name.insert(state.alias.to_lowercase(), index);
+        }
+        self.stages.push(state);
+        index
+    }
+
+    pub(super) fn find_target(&self) -> Result<usize, Failure> {
+        let target = self.request.options.target.as_str();
+        if target.is_empty() {
+            return Ok(self.stages.len().saturating_sub(1));
+        }
+        self.by_name.get(&target.to_lowercase()).copied().ok_or_else(|| {
+            let names = self.stage_names();
+            Failure::new(format!("target stage {target:?} could not be found")).suggest(target, &names)
+        })
+    }
+
+    pub(super) fn stage_names(&self) -> Vec<&str> {
+        self.stages.iter().map(|stage| stage.name.as_str()).filter(|name| !name.is_empty()).collect()
+    }
+
+    /// Finds the stages that instructions name; what is no stage becomes one that only loads.
+    pub(super) fn link_stages(&mut self) -> Result<(), Failure> {
+        let mut index = 0;
+        while index < self.stages.len() {
+            for position in 0..self.stages[index].commands.len() {
+                let instruction = self.stages[index].commands[position].instruction.clone();
+                let sources = self.sources_of(&instruction)?;
+                self.depend(index, &sources, &instruction.ranges);
+                self.stages[index].commands[position].sources = sources;
+            }
+            index += 1;
+        }
+        self.check_circles()?;
+        if let [only] = &mut self.stages[..] {
+            only.name.clear();
+        }
+        Ok(())
+    }
+
+    pub(super) fn depend(&mut self, stage: usize, sources: &[usize], ranges: &[Range]) {
+        let dependencies = &mut self.stages[stage].dependencies;
+        for source in sources {
+            match dependencies.iter_mut().find(|(known, _)| known == source) {
+                Some((_, place)) => *place = ranges.to_vec(),
+                None => dependencies.push((*source, ranges.to_vec())),
+            }
+        }
+    }
+
+    pub(super) fn sources_of(&mut self, instruction: &Instruction) -> Result<Vec<usize>, Failure> {
+        match &instruction.command {
+            Command::Copy(copy) if !copy.from.is_empty() => {
+                Ok(vec![self.copy_source(&copy.from, &instruction.ranges)?])
+            }
+            Command::Run(run) => Ok(run.mounts.iter().map(|mount| self.mount_source(mount)).collect()),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn copy_source(&mut self, from: &str, ranges: &[Range]) -> Result<usize, Failure> {
+        if self.lexer.process_word(from, &NoVariables)?.text != from {
+            return Err(Failure::new(
+                "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround",
+            ));
+        }
+        match from.parse::<i64>() {
+            Ok(number) => match usize::try_from(number).ok().filter(|index| *index < self.stages.len()) {
+                Some(index) => Ok(index),
+                None => Err(Failure::new(format!("invalid stage index {number}"))),
+            },
+            Err(_) => Ok(self.stage_or_image(from, ranges)),
+        }
+    }
+
+    /// The type of a mount may be a variable, so each has a source, if only scratch.
+    fn mount_source(&mut self, mount: &RawMount) -> usize {
+        let from = if mount.from.is_empty() { SCRATCH } else { &mount.from };
+        self.stage_or_image(from, &[])
+    }
+
+    fn stage_or_image(&mut self, name: &str, ranges: &[Range]) -> usize {
+        if let Some(index) = self.by_name.get(&name.to_lowercase()) {
+            return *index;
+        }
+        self.register(StageState {
+            base_name: name.to_owned(),
+            ranges: ranges.to_vec(),
+            is_unregistered: true,
+            ..StageState::default()
+        })
+    }
+
+    fn check_circles(&self) -> Result<(), Failure> {
+        let mut visited = vec![false; self.stages.len()];
+        for (index, stage) in self.stages.iter().enumerate() {
+            let Some(places) = self.circle(index, &mut visited) else { continue };
+            let failure = Failure::new(format!("circular dependency detected on stage: {}", stage.name));
+            return Err(places.iter().fold(failure, |failure, place| failure.at(place)));
+        }
+        Ok(())
+    }
+
+    /// The places of instructions on the way from `start` back to a stage of the way.
+    fn circle(&self, start: usize, visited: &mut [bool]) -> Option<Vec<Vec<Range>>> {
+        if std::mem::replace(&mut visited[start], true) {
+            return None;
+        }
+        let mut way = vec![(start, 0)];
+        while let Some((stage, next)) = way.pop() {
+            let Some((dependency, _)) = self.stages[stage].dependencies.get(next) else { continue };
+            way.push((stage, next + 1));
+            if way.iter().any(|(on_way, _)| on_way == dependency) {
+                let place =
+                    |(stage, next): &(usize, usize)| self.stages[*stage].dependencies[next - 1].1.clone();
+                return Some(way.iter().map(place).collect());
+            }
+            if !std::mem::replace(&mut visited[*dependency], true) {
+                way.push((*dependency, 0));
+            }
+        }
+        None
+    }
+
+    /// The target and all it is made from.
+    pub(super) fn needed(&self, target: usize) -> BTreeSet<usize> {
+        let (mut needed, mut rest) = (BTreeSet::new(), vec![target]);
+        while let Some(index) = rest.pop() {
+            if needed.insert(index) {
+                let stage = &self.stages[index];
+                rest.extend(stage.base);
+                rest.extend(stage.dependencies.iter().map(|(source, _)| *source));
+            }
+        }
+        needed
+    }
+}
+
+impl Planned {
+    fn unlinked(instruction: &Instruction) -> Self {
+        Self { instruction: Arc::new(instruction.clone()), sources: Vec::new(), is_trigger: false }
+    }
+}
+
+fn is_step(instruction: &Instruction) -> bool {
+    matches!(instruction.command, Command::Add(_) | Command::Copy(_) | Command::Run(_) | Command::Workdir(_))
+}

@@ -1,0 +1,61 @@
+//! `WORKDIR`.
+
+use slipway_model::llb::{Node, pb};
+
+use super::metadata::{Metadata, location};
+use super::stage::StageState;
+use super::{Lowering, file, history};
+use crate::dockerfile::Instruction;
+use crate::dockerfile::instruction::Workdir;
+use crate::error::Failure;
+use crate::lint;
+use crate::plan::ignore::clean;
+
+impl Lowering<'_> {
+    pub(super) fn workdir(
+        &mut self,
+        stage: &mut StageState,
+        instruction: &Instruction,
+        workdir: &Workdir,
+    ) -> Result<(), Failure> {
+        let Workdir(path) = workdir.expand(&mut |word| self.expand(stage, instruction, word))?;
+        if !std::mem::replace(&mut stage.has_workdir, true) {
+            lint::workdir_relative_path::check(instruction, &path, &mut self.linter);
+        }
+        enter(stage, &path);
+        let folder = stage.state.folder.clone();
+        if folder != "/" {
+            let text = self.shown(&self.lexer, &instruction.original, &stage.state.environment);
+            let metadata = Metadata::named(self.step_name(stage, &text));
+            let mkdir = pb::FileActionMkDir {
+                path: clean(&folder),
+                mode: 0o755,
+                make_parents: true,
+                timestamp: self.epoch.map_or(-1, |epoch| epoch.saturating_mul(1_000_000_000)),
+                ..pb::FileActionMkDir::default()
+            };
+            let node = file::make_folder(stage.state.output, mkdir, &stage.image.config.user, metadata);
+            let node = self.graph.add(Node { locations: vec![location(&instruction.ranges)], ..node });
+            stage.state.output = Some(node.output());
+            stage.state.platform.clone_from(&stage.platform);
+        }
+        history::add(&mut stage.image, format!("WORKDIR {folder}"), folder == "/", self.epoch);
+        Ok(())
+    }
+}
+
+/// A relative path continues the last; an absolute one is taken as written.
+pub(super) fn enter(stage: &mut StageState, path: &str) {
+    let current = match stage.image.config.working_dir.as_str() {
+        "" => "/",
+        current => current,
+    };
+    let current = if current.starts_with('/') { current.to_owned() } else { clean(&format!("/{current}")) };
+    let folder = match path {
+        "" => current,
+        path if path.starts_with('/') => path.to_owned(),
+        path => clean(&format!("{current}/{path}")),
+    };
+    stage.image.config.working_dir.clone_from(&folder);
+    stage.state.set_folder(&folder);
+}

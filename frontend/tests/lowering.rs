@@ -1,0 +1,197 @@
+//! Whole builds against a builder that answers from memory.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use slipway_frontend::{
+    Error, Facts, FrontendResult, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning, build,
+};
+use slipway_model::llb::{Graph, Node, pb};
+use slipway_model::{Digest, Platform};
+
+/// Files by `source identifier/path`.
+struct Memory {
+    files: BTreeMap<String, String>,
+    facts: Facts,
+}
+
+impl Memory {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let file = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+        let facts =
+            Facts { session_id: "s".to_owned(), build_platforms: vec![Platform::new("linux", "amd64", "")] };
+        Self { files: files.iter().map(file).collect(), facts }
+    }
+}
+
+#[async_trait]
+impl Gateway for Memory {
+    async fn resolve_image_config(&self, request: ImageConfigRequest) -> Result<ResolvedImage, GatewayError> {
+        if request.reference.contains("missing") {
+            return Err(GatewayError("no such image".to_owned()));
+        }
+        let layout = request.oci_layout.map(|layout| layout.store_id).unwrap_or_default();
+        let config = format!(
+            r#"{{"architecture":"amd64","os":"linux","config":{{"Env":["STORE={layout}"]}},
+               "rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
+            Digest::of(b"layer")
+        );
+        Ok(ResolvedImage { reference: request.reference, digest: None, config: config.into() })
+    }
+
+    async fn read_file(
+        &self,
+        definition: &pb::Definition,
+        path: &str,
+    ) -> Result<Option<Bytes>, GatewayError> {
+        let head = slipway_model::llb::Definition::decode(definition).unwrap().head.unwrap().0;
+        let Some(pb::op::Op::Source(source)) = &head.op.op else { return Ok(None) };
+        let key = format!("{}/{path}", source.identifier);
+        Ok(self.files.get(&key).map(|text| Bytes::from(text.clone())))
+    }
+
+    async fn warn(&self, _: Warning) {}
+
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+fn run(memory: &Memory, options: &[(&str, &str)]) -> Result<FrontendResult, Error> {
+    let mut all = BTreeMap::from([("cmdline".to_owned(), "test".to_owned())]);
+    all.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    futures::executor::block_on(build(memory, &all, &BTreeMap::new()))
+}
+
+fn dockerfile(text: &str) -> Memory {
+    Memory::new(&[("local://dockerfile/Dockerfile", text)])
+}
+
+fn message(memory: &Memory, options: &[(&str, &str)]) -> String {
+    run(memory, options).unwrap_err().message
+}
+
+fn operations(result: &FrontendResult) -> Vec<pb::op::Op> {
+    let decoded = |bytes: &Bytes| slipway_model::llb::marshal::unmarshal(bytes).unwrap().op;
+    result.outputs[0].definition.def.iter().filter_map(decoded).collect()
+}
+
+fn identifiers(result: &FrontendResult) -> Vec<String> {
+    let source = |op| match op {
+        pb::op::Op::Source(source) => Some(source.identifier),
+        _ => None,
+    };
+    operations(result).into_iter().filter_map(source).collect()
+}
+
+#[test]
+fn the_same_answers_give_the_same_graph() {
+    let memory = dockerfile(
+        "FROM a AS x\nCOPY --link b /\nFROM x\nRUN --mount=type=cache,target=/c make\nCOPY --from=z /q /r\n",
+    );
+    let options = [("platform", "linux/amd64,linux/arm64")];
+    assert_eq!(run(&memory, &options).unwrap(), run(&memory, &options).unwrap());
+}
+
+#[test]
+fn only_what_the_target_needs_is_resolved() {
+    let memory = dockerfile("FROM missing AS broken\nRUN x\nFROM a AS good\nFROM broken\n");
+    assert_eq!(run(&memory, &[("target", "good")]).unwrap().outputs.len(), 1);
+    let error = run(&memory, &[]).unwrap_err();
+    assert_eq!(error.message, "missing: no such image");
+    assert_eq!(error.sources[0].ranges[0].start.unwrap().line, 1);
+}
+
+#[test]
+fn the_lower_case_file_name_is_found() {
+    let memory = Memory::new(&[("local://dockerfile/dockerfile", "FROM a\n")]);
+    assert!(run(&memory, &[]).is_ok());
+    let nothing = Memory::new(&[]);
+    assert_eq!(
+        message(&nothing, &[]),
+        "failed to read dockerfile: open Dockerfile: no such file or directory"
+    );
+}
+
+#[test]
+fn a_file_has_its_own_ignore_file() {
+    let memory = Memory::new(&[
+        ("local://dockerfile/Dockerfile", "FROM scratch\nCOPY . /\n"),
+        ("local://dockerfile/Dockerfile.dockerignore", "own\n"),
+        ("local://context/.dockerignore", "common\n"),
+    ]);
+    let result = run(&memory, &[]).unwrap();
+    let Some(pb::op::Op::Source(context)) = operations(&result).into_iter().next() else { panic!() };
+    assert_eq!(context.attrs["local.excludepatterns"], r#"["own"]"#);
+}
+
+#[test]
+fn what_is_not_supported_says_so() {
+    let memory = dockerfile("FROM a\n");
+    assert!(message(&memory, &[("attest:sbom", "")]).contains("SBOM attestations are not supported"));
+    assert!(message(&memory, &[("requestid", "frontend.outline")]).contains("frontend.outline"));
+    let timed = [("context", "https://x.test/r.git"), ("build-arg:SOURCE_DATE_EPOCH", "context")];
+    let remote = Memory::new(&[("git://x.test/r.git/Dockerfile", "FROM a\n")]);
+    assert!(message(&remote, &timed).contains("is not known to this builder"));
+    let syntax = dockerfile("# syntax=docker/dockerfile:1\nFROM a\n");
+    let options = BTreeMap::new();
+    let asked = futures::executor::block_on(build(&syntax, &options, &BTreeMap::new()));
+    assert!(asked.unwrap_err().message.contains("docker/dockerfile:1"));
+}
+
+#[test]
+fn options_of_others_change_nothing() {
+    let memory = dockerfile("FROM a\nRUN x\n");
+    let plain = run(&memory, &[]).unwrap();
+    let others = [
+        ("attest:provenance", "mode=min"),
+        ("cache-imports", "[]"),
+        ("frontend.caps", "moby.buildkit.frontend.inputs"),
+        ("source", "docker/dockerfile"),
+        ("vcs:revision", "1"),
+    ];
+    assert_eq!(run(&memory, &others).unwrap(), plain);
+}
+
+#[test]
+fn an_image_of_an_oci_layout_is_asked_of_its_store() {
+    let digest = Digest::of(b"image");
+    let memory = dockerfile("FROM base\n");
+    let input = format!("oci-layout://store@{digest}");
+    let result = run(&memory, &[("context:base", &input)]).unwrap();
+    assert!(String::from_utf8_lossy(&result.outputs[0].config).contains("STORE=store"));
+    assert_eq!(identifiers(&result), [format!("oci-layout://docker.io/library/base@{digest}")]);
+}
+
+#[test]
+fn a_downloaded_archive_is_unpacked_as_context() {
+    let url = "https://x.test/c";
+    let files = [
+        ("https://x.test/c/context", "\u{1f}BZh"),
+        ("local://dockerfile/Dockerfile", "FROM scratch\nCOPY a /\n"),
+    ];
+    let mut memory = Memory::new(&files);
+    memory.files.insert("https://x.test/c/context".to_owned(), "BZh9".to_owned());
+    let result = run(&memory, &[("context", url), ("dockerfilekey", "dockerfile")]).unwrap();
+    assert_eq!(identifiers(&result), [url]);
+    let Some(pb::op::Op::File(unpack)) = operations(&result).into_iter().nth(1) else { panic!() };
+    let Some(pb::file_action::Action::Copy(copy)) = &unpack.actions[0].action else { panic!() };
+    assert!(copy.attempt_unpack_docker_compatibility);
+}
+
+#[test]
+fn a_graph_of_the_client_may_be_a_context() {
+    let mut graph = Graph::new();
+    let source = pb::SourceOp { identifier: "git://x.test/r".to_owned(), ..pb::SourceOp::default() };
+    let op = pb::Op { op: Some(pb::op::Op::Source(source)), ..pb::Op::default() };
+    let head = graph.add(Node { op, ..Node::default() }).output();
+    let inputs = BTreeMap::from([("in".to_owned(), graph.definition(Some(head), &[]))]);
+    let memory = dockerfile("FROM scratch\nCOPY --from=other a /\n");
+    let options = [("cmdline", "x"), ("context:other", "input:in")];
+    let options = options.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let result = futures::executor::block_on(build(&memory, &options, &inputs)).unwrap();
+    assert_eq!(identifiers(&result), ["git://x.test/r"]);
+}

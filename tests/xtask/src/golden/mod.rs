@@ -1,0 +1,91 @@
+//! The frontend against recorded answers of the reference: bytes of operations, images, errors.
+
+mod case;
+mod compare;
+mod gateway;
+mod request;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// How many cases agree, and what differs in the others.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub llb: Count,
+    pub image: Count,
+    pub errors: Count,
+    /// Answers to the request `frontend.lint`.
+    pub lint: Count,
+    /// Answers to the request `frontend.targets`.
+    pub targets: Count,
+    /// Warnings sent while building.
+    pub warnings: Count,
+    /// `case: what`.
+    pub differences: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    pub equal: usize,
+    pub all: usize,
+}
+
+impl Count {
+    fn add(&mut self, equal: bool) {
+        self.all += 1;
+        self.equal += usize::from(equal);
+    }
+}
+
+/// The folder of recorded answers; `None` where it is absent.
+pub fn folder() -> Option<PathBuf> {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
+    let folder = std::env::var_os("SLIPWAY_GOLDEN").map_or(default, PathBuf::from);
+    folder.is_dir().then_some(folder)
+}
+
+#[allow(clippy::print_stdout)] // the report is what the task is for
+pub fn run(wanted: Option<PathBuf>) -> anyhow::Result<()> {
+    let folder =
+        wanted.or_else(folder).context("no recorded answers: name their folder or set SLIPWAY_GOLDEN")?;
+    let report = compare_all(&folder)?;
+    let counts = [
+        ("llb", report.llb),
+        ("image", report.image),
+        ("errors", report.errors),
+        ("lint", report.lint),
+        ("targets", report.targets),
+        ("warnings", report.warnings),
+    ];
+    for (name, Count { equal, all }) in counts {
+        println!("{name}: {equal} of {all}");
+    }
+    for difference in &report.differences {
+        println!("  {difference}");
+    }
+    Ok(())
+}
+
+/// Runs every case of `folder/dockerfiles`.
+pub fn compare_all(folder: &Path) -> anyhow::Result<Report> {
+    let bases = case::read_json(&folder.join("bases.json"))?;
+    let defaults = case::read_json(&folder.join("default-presolves.json"))?;
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(folder.join("dockerfiles"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<anyhow::Result<_>>()?;
+    cases.sort();
+    let mut report = Report::default();
+    for path in cases.iter().filter(|path| path.is_dir()) {
+        let case = case::Case::read(path)?;
+        let outcome = case.run(&bases);
+        compare::compare(&case, &outcome, &defaults, &mut report);
+        if let Ok(expected) = case::read_json(&folder.join("targets").join(format!("{}.json", case.name))) {
+            request::compare_targets(&case, &bases, &expected, &mut report);
+        }
+        if let Ok(expected) = case::read_json(&folder.join("lint").join(format!("{}.json", case.name))) {
+            request::compare(&case, &bases, &outcome.warnings, &expected, &mut report);
+        }
+    }
+    Ok(report)
+}
