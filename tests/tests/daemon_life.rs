@@ -84,11 +84,11 @@ fn a_configuration_file_counts() {
     .unwrap();
     let mut command = Command::new(slipway());
     command.env("HOME", folder.path()).args(["daemon", "--config"]).arg(&file);
-    // Never the machine's own state directory, whatever is read.
-    command.env("SLIPWAY_ROOT", folder.path().join("unused"));
+    command.env_remove("SLIPWAY_ROOT");
     let mut running = Running::start(command, None);
     running.wait_for("ready");
     start(&["--addr", &socket, "debug", "info"]).succeeded();
+    assert!(folder.path().join("root").is_dir(), "its root was not used");
 }
 
 #[test]
