@@ -96,7 +96,8 @@ struct NoAccounts;
 #[async_trait]
 impl CredentialSource for NoAccounts {
     async fn credential(&self, host: &str) -> slipway_session::Result<Option<Credential>> {
-        Ok((host == "known").then(|| Credential { username: "me".into(), secret: Redacted::new("pass".into()) }))
+        Ok((host == "known")
+            .then(|| Credential { username: "me".into(), secret: Redacted::new("pass".into()) }))
     }
 }
 
@@ -130,7 +131,12 @@ async fn connect(provider: Provider) -> (Session, tokio::task::JoinHandle<()>) {
     (daemon.0.get("session").await.unwrap(), task)
 }
 
-async fn sync(session: &Session, request: SyncRequest, into: &Path, index: Vec<slipway_proto::fsutil::Stat>) -> Received {
+async fn sync(
+    session: &Session,
+    request: SyncRequest,
+    into: &Path,
+    index: Vec<slipway_proto::fsutil::Stat>,
+) -> Received {
     let root = OwnedFd::from(fs::File::open(into).unwrap());
     session.sync(request, root, ReceiveOptions { index, ..ReceiveOptions::default() }).await.unwrap()
 }
@@ -192,7 +198,8 @@ async fn patterns_choose_what_is_sent() {
     offers.directories.insert("context".into(), from.path().into());
     let (session, _serving) = connect(offers).await;
 
-    let exclude = SyncRequest { exclude: vec!["a".into(), "!a/b/deep".into(), "*-*".into()], ..request("context") };
+    let exclude =
+        SyncRequest { exclude: vec!["a".into(), "!a/b/deep".into(), "*-*".into()], ..request("context") };
     let received = sync(&session, exclude, into.path(), Vec::new()).await;
     assert_eq!(paths(&received), ["a", "a/b", "a/b/deep", "empty", "link", "tool"]);
 

@@ -27,7 +27,12 @@ pub(crate) struct BuildGateway {
 #[async_trait]
 impl Gateway for BuildGateway {
     async fn resolve_image_config(&self, request: ImageConfigRequest) -> Result<ResolvedImage, GatewayError> {
-        let ImageConfigRequest { reference, platform, resolve_mode, log_name } = request;
+        let ImageConfigRequest { reference, platform, resolve_mode, log_name, oci_layout } = request;
+        if oci_layout.is_some() {
+            return Err(GatewayError(format!(
+                "{reference}: images of a client's OCI layout are not supported"
+            )));
+        }
         let resolved =
             images::resolve(&self.engine, &self.build, &reference, platform, &resolve_mode, &log_name).await;
         let resolved = resolved.map_err(|failure| gateway_error(&failure))?;

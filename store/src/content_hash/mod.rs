@@ -175,7 +175,20 @@ impl ContentCache {
     /// directories.
     pub fn insert(&self, path: &str, header: &EntryHeader<'_>, digest: Digest) {
         let Digest::Sha256(digest) = digest else { return };
-        let digest = Some(Sha256(digest));
+        self.note(path, header, Some(Sha256(digest)));
+    }
+
+    /// As [`Self::insert`], for an entry whose bytes were not hashed on the way: a file is read when
+    /// its digest is asked for; all others are hashed now, by their header.
+    pub fn announce(&self, path: &str, header: &EntryHeader<'_>) {
+        let digest = match (&header.kind, header.hasher().finish()) {
+            (EntryKind::File { .. }, _) | (_, Digest::Sha512(_)) => None,
+            (_, Digest::Sha256(digest)) => Some(Sha256(digest)),
+        };
+        self.note(path, header, digest);
+    }
+
+    fn note(&self, path: &str, header: &EntryHeader<'_>, digest: Option<Sha256>) {
         let mut tree = self.tree.lock();
         tree::change(&mut tree, path, |entries, name| match &header.kind {
             EntryKind::Directory => {

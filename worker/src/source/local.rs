@@ -12,22 +12,23 @@
 //! transfer and written after it, so a directory without an index holds an unknown rest of a broken
 //! transfer and is emptied first.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use prost::Message;
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use slipway_model::Digest;
 use slipway_model::llb::pb;
 use slipway_model::mount::Tree;
 use slipway_proto::fsutil::Stat;
 use slipway_session::caller::{Session, SyncRequest};
-use slipway_session::fsutil::{ReceiveOptions, Received};
+use slipway_session::fsutil::{ReceiveOptions, Received, mode};
 use slipway_solver::progress::Status;
 use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
-use slipway_store::content_hash::{ContentCache, Selector};
+use slipway_store::content_hash::{ContentCache, EntryHeader, EntryKind, Selector};
 use slipway_store::{CacheMount, Mounted};
 
 use crate::blocking::blocking;
@@ -125,6 +126,9 @@ impl Kept {
         let failed = |error: std::io::Error| Error::io(format!("cannot use {}", path.display()), error);
         let index = std::fs::read(path.join(INDEX)).ok().and_then(|bytes| read_index(&bytes));
         let digests = std::fs::read(path.join(DIGESTS)).ok();
+        let digests = digests.and_then(|bytes| ContentCache::from_bytes(&bytes, None).ok());
+        // They are written together, and of no use without each other.
+        let (index, digests) = index.zip(digests).unzip();
         remove_file(&path.join(INDEX)).map_err(failed)?;
         remove_file(&path.join(DIGESTS)).map_err(failed)?;
         let files = path.join(FILES);
@@ -134,8 +138,6 @@ impl Kept {
         if index.is_none() {
             std::fs::create_dir(&files).map_err(failed)?;
         }
-        let digests = digests.filter(|_| index.is_some());
-        let digests = digests.and_then(|bytes| ContentCache::from_bytes(&bytes, None).ok());
         let root = open_directory(&files).map_err(failed)?;
         Ok(Self {
             directory,
@@ -154,9 +156,7 @@ pub struct Context {
 
 impl Context {
     fn new(directory: CacheMount, received: &Received, digests: ContentCache) -> Result<Self> {
-        for path in &received.changed {
-            digests.remove(path);
-        }
+        learn(&digests, received);
         let path = directory.directory().join(INDEX);
         std::fs::write(&path, write_index(&received.index))
             .map_err(|error| Error::io(format!("cannot write {}", path.display()), error))?;
@@ -185,6 +185,36 @@ impl Drop for Context {
             tracing::debug!(%error, path = %path.display(), "digests are not kept");
         }
     }
+}
+
+/// Tells `digests` what the transfer has left in the directory.
+fn learn(digests: &ContentCache, received: &Received) {
+    let mut changed: HashSet<&str> = received.changed.iter().map(String::as_str).collect();
+    // A directory that only has another time keeps what is known of its content.
+    for stat in received.index.iter() {
+        if changed.remove(stat.path.as_str())
+            && let Some(header) = header(stat)
+        {
+            digests.announce(&stat.path, &header);
+        }
+    }
+    for gone in changed {
+        digests.remove(gone);
+    }
+}
+
+fn header(stat: &Stat) -> Option<EntryHeader<'_>> {
+    let kind = match mode::file_type(stat.mode) {
+        FileType::RegularFile => EntryKind::File { size: u64::try_from(stat.size).unwrap_or(0) },
+        FileType::Directory => EntryKind::Directory,
+        FileType::Symlink => EntryKind::Symlink { target: stat.linkname.as_bytes().into() },
+        FileType::CharacterDevice => EntryKind::CharacterDevice,
+        FileType::BlockDevice => EntryKind::BlockDevice,
+        FileType::Fifo => EntryKind::Fifo,
+        _ => return None,
+    };
+    let xattrs = stat.xattrs.iter().map(|(key, value)| (key.clone().into_bytes(), value.to_vec())).collect();
+    Some(EntryHeader { kind, mode: mode::permissions(stat.mode), uid: stat.uid, gid: stat.gid, xattrs })
 }
 
 fn remove_file(path: &Path) -> std::io::Result<()> {
