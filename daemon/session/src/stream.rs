@@ -9,7 +9,7 @@ use futures::Stream;
 use slipway_proto::control::BytesMessage;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
-use tokio_util::sync::PollSender;
+use tokio_util::sync::{CancellationToken, DropGuard, PollSender, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 use tonic::{Status, Streaming};
 
@@ -22,6 +22,10 @@ pub struct SessionStream<T> {
     current: Bytes,
     outgoing: PollSender<T>,
     wrap: fn(BytesMessage) -> T,
+    /// When it is pulled, the stream is at its end.
+    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Tells that whoever had the stream is done with it.
+    _ended: Option<DropGuard>,
 }
 
 impl SessionStream<Result<BytesMessage, Status>> {
@@ -30,14 +34,33 @@ impl SessionStream<Result<BytesMessage, Status>> {
         incoming: Streaming<BytesMessage>,
         outgoing: mpsc::Sender<Result<BytesMessage, Status>>,
     ) -> Self {
-        Self { incoming, current: Bytes::new(), outgoing: PollSender::new(outgoing), wrap: Ok }
+        Self {
+            incoming,
+            current: Bytes::new(),
+            outgoing: PollSender::new(outgoing),
+            wrap: Ok,
+            stop: None,
+            _ended: None,
+        }
     }
 }
 
 impl SessionStream<BytesMessage> {
-    /// The client's end.
-    pub fn client(incoming: Streaming<BytesMessage>, outgoing: mpsc::Sender<BytesMessage>) -> Self {
-        Self { incoming, current: Bytes::new(), outgoing: PollSender::new(outgoing), wrap: |message| message }
+    /// The client's end; it ends when `stop` is pulled, whoever still holds it. `ended` goes with it.
+    pub fn client(
+        incoming: Streaming<BytesMessage>,
+        outgoing: mpsc::Sender<BytesMessage>,
+        stop: CancellationToken,
+        ended: DropGuard,
+    ) -> Self {
+        Self {
+            incoming,
+            current: Bytes::new(),
+            outgoing: PollSender::new(outgoing),
+            wrap: |message| message,
+            stop: Some(Box::pin(stop.cancelled_owned())),
+            _ended: Some(ended),
+        }
     }
 }
 
@@ -47,6 +70,11 @@ impl<T: Send + 'static> AsyncRead for SessionStream<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(stop) = &mut self.stop
+            && stop.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Ok(()));
+        }
         while self.current.is_empty() {
             match ready!(Pin::new(&mut self.incoming).poll_next(context)) {
                 Some(Ok(message)) => self.current = message.data,

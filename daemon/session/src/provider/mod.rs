@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use slipway_model::Redacted;
 use slipway_proto::control::control_client::ControlClient;
 use slipway_proto::filesync::auth_server::AuthServer;
@@ -24,6 +25,7 @@ use slipway_proto::health::health_server::HealthServer;
 use slipway_proto::secrets::secrets_server::SecretsServer;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Server};
@@ -80,7 +82,11 @@ impl Provider {
         let opening = async move { control.session(request).await };
         Ok(async move {
             let incoming = opening.await.map_err(|status| Error::call("the session", status))?.into_inner();
-            self.serve(SessionStream::client(incoming, outgoing)).await
+            // The server gives its connection to a task of its own, which must end with this future.
+            let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+            let _stop = stop.clone().drop_guard();
+            let stream = SessionStream::client(incoming, outgoing, stop, ended.clone().drop_guard());
+            self.serve(stream, ended).await
         })
     }
 
@@ -97,7 +103,11 @@ impl Provider {
         Ok(())
     }
 
-    async fn serve(self, stream: SessionStream<slipway_proto::control::BytesMessage>) -> Result<()> {
+    async fn serve(
+        self,
+        stream: SessionStream<slipway_proto::control::BytesMessage>,
+        ended: CancellationToken,
+    ) -> Result<()> {
         let files = FileSyncServer::new(files::Files(self.directories));
         let secrets = SecretsServer::new(secrets::SecretStore(self.secrets));
         let auth = AuthServer::new(auth::Auth(self.credentials));
@@ -110,8 +120,14 @@ impl Provider {
             .add_service(secrets)
             .add_service(auth)
             .add_service(HealthServer::new(health::Serving))
-            .serve_with_incoming(futures::stream::iter([Ok::<_, std::io::Error>(stream)]))
+            .serve_with_incoming(only(stream, ended))
             .await
             .map_err(|error| Error::Connection(error.to_string()))
     }
+}
+
+/// One connection; no more come, and none is waited for once it has ended.
+fn only<T>(connection: T, ended: CancellationToken) -> impl futures::Stream<Item = std::io::Result<T>> {
+    let end = futures::stream::once(ended.cancelled_owned()).filter_map(|()| async { None });
+    futures::stream::iter([Ok(connection)]).chain(end)
 }
