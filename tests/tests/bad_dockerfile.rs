@@ -21,7 +21,7 @@ fn what_cannot_be_read() {
             "FROM BUSYBOX\nRUM true\n",
             &["Dockerfile:2", ">>> RUM true", "unknown instruction: RUM", "did you mean RUN"],
         ),
-        ("", &["file with no instructions"]),
+        ("", &["Dockerfile", "empty"]),
         ("RUN true\n", &["Dockerfile:1", "no build stage in current context"]),
         ("FROM\n", &["Dockerfile:1", "FROM"]),
         ("FROM BUSYBOX\nCOPY only-one\n", &["Dockerfile:2", "COPY requires at least two arguments"]),

@@ -1,5 +1,6 @@
 //! Options of `slipway build` that change what is built.
 
+use slipway_model::Platform;
 use slipway_tests::{Daemon, Fake, Project};
 
 #[test]
@@ -56,7 +57,7 @@ fn no_cache_runs_everything_once_more() {
     let (daemon, fake) = (Daemon::start(), Fake::with_busybox());
     let project = Project::new(
         &fake.busybox(),
-        "FROM BUSYBOX AS one\nRUN date +%N > /one\nFROM BUSYBOX AS two\nRUN date +%N > /two\nFROM scratch\nCOPY --from=one /one /\nCOPY --from=two /two /\n",
+        "FROM BUSYBOX AS one\nRUN cat /proc/sys/kernel/random/uuid > /one\nFROM BUSYBOX AS two\nRUN cat /proc/sys/kernel/random/uuid > /two\nFROM scratch\nCOPY --from=one /one /\nCOPY --from=two /two /\n",
     );
     let out = Project::empty();
     let build = |arguments: &[&str]| {
@@ -127,10 +128,18 @@ fn shared_memory_and_limits() {
 #[test]
 fn another_platform_says_what_is_missing() {
     let (daemon, fake) = (Daemon::start(), Fake::with_busybox());
-    let project = Project::new(&fake.busybox(), "FROM BUSYBOX\nRUN true\n");
-    daemon.build(&project).args(["--platform", "linux/s390x"]).run().failed(1, &["linux/s390x"]);
-    daemon.build(&project).args(["--platform", "not//a//platform"]).run().failed(1, &["not//a//platform"]);
+    let host = Platform::host();
+    let image = fake.put_image("one", "only", &host, &[&[("file", b"content")]]).unwrap();
+    fake.put_index("one", "latest", &[(host.clone(), &image)]).unwrap();
+    let project = Project::new(&fake.image("one:latest"), "FROM BUSYBOX\nRUN true\n");
+    let build = |platform| daemon.build(&project).args(["--platform", platform]).run();
+    build("linux/s390x").failed(1, &["linux/s390x", &host.to_string(), &fake.image("one:latest")]);
+    build("not//a//platform").failed(1, &["not//a//platform"]);
     daemon.assert_usable();
+    // An image that is for one platform only is taken, with a warning.
+    let project = Project::new(&fake.busybox(), "FROM BUSYBOX\n");
+    let outcome = daemon.build(&project).args(["--platform", "linux/s390x"]).succeed();
+    assert!(outcome.stderr.contains("InvalidBaseImagePlatform"), "{}", outcome.told());
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn a_program_that_is_not_there() {
 #[test]
 fn a_signal_that_ends_it() {
     let (daemon, fake) = (Daemon::start(), Fake::with_busybox());
-    let project = Project::new(&fake.busybox(), "FROM BUSYBOX\nRUN kill -9 $$\n");
+    let project = Project::new(&fake.busybox(), "FROM BUSYBOX\nRUN sh -c 'kill -9 $$'; exit $?\n");
     daemon.build(&project).run().failed(1, &["137", "Dockerfile:2"]);
     daemon.assert_usable();
 }

@@ -106,11 +106,7 @@ fn du_and_prune_work_without_a_daemon() {
         command.args(arguments);
         Running::start(command, None).wait().succeeded().stdout()
     };
-    assert!(
-        run(&["du"]).contains("regular") || run(&["du"]).contains("RUN echo x"),
-        "{}",
-        run(&["du", "-v"])
-    );
+    assert!(run(&["du"]).contains("echo x"), "{}", run(&["du", "-v"]));
     run(&["prune", "--all", "--force"]);
     assert!(run(&["du"]).contains("Total:\t\t0B"));
 }
