@@ -9,9 +9,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use slipway_proto::control::{StatusResponse, VertexStatus};
+use slipway_proto::control::{StatusResponse, VertexStatus, VertexWarning};
 
-use super::state::{Change, State};
+use super::state::{Change, State, Step};
 use crate::format;
 
 /// A transfer says at most so often how far it is.
@@ -20,11 +20,24 @@ const STATUS_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub struct Plain {
     state: State,
-    /// Numbers of steps, in the order in which they are first shown.
-    numbers: HashMap<usize, usize>,
-    ended: HashMap<usize, bool>,
-    last_status: HashMap<(usize, String), (Instant, bool)>,
-    last_shown: Option<usize>,
+    /// Steps that were named, by their place in the state.
+    shown: HashMap<usize, Shown>,
+    transfers: HashMap<(usize, String), Transfer>,
+    /// Whose lines are being added to.
+    current: Option<usize>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    number: usize,
+    /// It has said something since its last end, or has not ended yet.
+    open: bool,
+    cached: bool,
+}
+
+struct Transfer {
+    at: Instant,
+    done: bool,
 }
 
 impl Plain {
@@ -35,16 +48,13 @@ impl Plain {
                 Change::Status(step, status) => self.status(step, &status),
                 Change::Lines(step, lines) => {
                     for (since, line) in lines {
-                        let number = self.head(step);
+                        let number = self.continue_with(step);
                         eprintln!("#{number} {:.3} {line}", since.as_secs_f64());
                     }
                 }
                 Change::Warning(warning) => {
-                    let text = String::from_utf8_lossy(&warning.short).into_owned();
-                    let line = warning.ranges.first().and_then(|range| range.start).map(|start| start.line);
-                    let place = line.map(|line| format!(" (line {line})")).unwrap_or_default();
-                    eprintln!("\nWARN: {text}{place}");
-                    self.last_shown = None;
+                    self.current = None;
+                    eprintln!("WARN: {}\n", warning_text(&warning));
                 }
             }
         }
@@ -54,49 +64,44 @@ impl Plain {
         self.state
     }
 
+    /// A step runs in several pieces (named, looked up, run), each with its own start and end; only what
+    /// tells something new is shown.
     fn step(&mut self, index: usize) {
         let step = &self.state.steps[index];
         if step.started.is_none() && !step.cached {
             return;
         }
-        let (completed, cached) = (step.completed.is_some(), step.cached);
-        let (error, duration) = (step.error.clone(), step.duration());
-        if !completed {
-            self.ended.remove(&index);
-            self.head(index);
+        if !self.shown.contains_key(&index) {
+            self.continue_with(index);
+        }
+        let step = &self.state.steps[index];
+        let Some(shown) = self.shown.get_mut(&index) else { return };
+        if step.completed.is_none() {
             return;
         }
-        if self.ended.insert(index, cached) == Some(cached) {
+        let newly_cached = step.cached && !shown.cached;
+        if !shown.open && !newly_cached && step.error.is_empty() {
             return;
         }
-        let number = self.head(index);
-        if error.ends_with("context canceled") {
-            eprintln!("#{number} CANCELED");
-        } else if !error.is_empty() {
-            eprintln!("#{number} ERROR: {error}");
-        } else if cached {
-            eprintln!("#{number} CACHED");
-        } else {
-            eprintln!("#{number} DONE {}", format::seconds(duration));
-        }
-        self.last_shown = None;
-        eprintln!();
+        (shown.open, shown.cached) = (false, step.cached);
+        let (number, end) = (shown.number, end(step));
+        eprintln!("#{number} {end}\n");
+        self.current = None;
     }
 
     fn status(&mut self, index: usize, status: &VertexStatus) {
         let done = status.completed.is_some();
         let key = (index, status.id.clone());
-        let now = Instant::now();
-        let due = match self.last_status.get(&key) {
-            Some((_, true)) => false,
-            Some((shown, false)) => done || now.duration_since(*shown) >= STATUS_PAUSE,
+        let due = match self.transfers.get(&key) {
+            Some(transfer) if transfer.done => false,
+            Some(transfer) => done || transfer.at.elapsed() >= STATUS_PAUSE,
             None => true,
         };
         if !due {
             return;
         }
-        self.last_status.insert(key, (now, done));
-        let number = self.head(index);
+        self.transfers.insert(key, Transfer { at: Instant::now(), done });
+        let number = self.continue_with(index);
         let name = if status.name.is_empty() { &status.id } else { &status.name };
         let progress = match (status.current, status.total) {
             (0, 0) => String::new(),
@@ -107,19 +112,41 @@ impl Plain {
     }
 
     /// Says which step the next line belongs to, unless that is clear; gives its number.
-    fn head(&mut self, index: usize) -> usize {
-        let next = self.numbers.len() + 1;
-        let first = !self.numbers.contains_key(&index);
-        let number = *self.numbers.entry(index).or_insert(next);
-        if self.last_shown != Some(index) {
-            let step = &self.state.steps[index];
-            if self.last_shown.is_some() {
+    fn continue_with(&mut self, index: usize) -> usize {
+        let next = self.shown.len() + 1;
+        let shown = self.shown.entry(index).or_insert(Shown { number: next, ..Shown::default() });
+        shown.open = true;
+        let number = shown.number;
+        if self.current != Some(index) {
+            if self.current.is_some() {
                 eprintln!();
             }
-            eprintln!("#{number} {}{}", if first { "" } else { "... " }, step.name);
-            self.last_shown = Some(index);
+            eprintln!("#{number} {}", self.state.steps[index].name);
+            self.current = Some(index);
         }
         number
+    }
+}
+
+fn end(step: &Step) -> String {
+    if step.is_cancelled() {
+        "CANCELED".into()
+    } else if step.failed() {
+        format!("ERROR: {}", step.error)
+    } else if step.cached {
+        "CACHED".into()
+    } else {
+        format!("DONE {}", format::seconds(step.duration()))
+    }
+}
+
+/// What is wrong, and in which line, unless the text says it already.
+pub(super) fn warning_text(warning: &VertexWarning) -> String {
+    let text = String::from_utf8_lossy(&warning.short).into_owned();
+    let line = warning.ranges.first().and_then(|range| range.start).map(|start| start.line);
+    match line {
+        Some(line) if !text.ends_with(&format!("(line {line})")) => format!("{text} (line {line})"),
+        _ => text,
     }
 }
 

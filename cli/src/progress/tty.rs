@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use slipway_proto::control::{StatusResponse, VertexStatus};
 
+use super::plain::warning_text;
 use super::state::{State, Step};
 use crate::format;
 
@@ -51,9 +52,7 @@ impl Tty {
         if !warnings.is_empty() {
             eprintln!("\n {} warning{} found:", warnings.len(), if warnings.len() == 1 { "" } else { "s" });
             for warning in warnings {
-                let line = warning.ranges.first().and_then(|range| range.start).map(|start| start.line);
-                let place = line.map(|line| format!(" (line {line})")).unwrap_or_default();
-                eprintln!(" - {}{place}", String::from_utf8_lossy(&warning.short));
+                eprintln!(" - {}", warning_text(warning));
             }
         }
         self.state

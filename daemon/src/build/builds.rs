@@ -35,6 +35,7 @@ pub(crate) struct Build {
     /// Where a client that is the frontend itself hands in its result.
     pub returned: mpsc::Sender<Returned>,
     pub refs: Refs,
+    pub resolved: super::images::Resolved,
 }
 
 #[derive(Default)]

@@ -44,6 +44,7 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         stop: CancellationToken::new(),
         returned,
         refs: Refs::default(),
+        resolved: images::Resolved::default(),
     });
     engine.builds.insert(&build)?;
     // A task of its own, so that a client that hangs up in the middle leaves nothing half done: the
