@@ -9,17 +9,22 @@ use crate::connect;
 use crate::error::Failure;
 
 pub fn run(connection: &Connection, arguments: DaemonArguments) -> Result<(), Failure> {
-    let root = connect::state_directory(connection)?;
     start_logging(arguments.debug);
     let mut config = match &arguments.config {
         Some(path) => Config::read(path).map_err(|error| Failure::new(error.to_string()))?,
         None => Config::default(),
     };
+    // What was typed counts before what is written, and that before the usual place.
+    let root = match (&connection.root, config.root.take()) {
+        (None, Some(written)) => written,
+        _ => connect::state_directory(connection)?,
+    };
     config.root = Some(root.clone());
-    config.listen = match (&arguments.listen[..], &connection.addr) {
-        ([], Some(address)) => vec![address.clone()],
-        ([], None) => vec![connect::default_address(&root)],
-        (listen, _) => listen.to_vec(),
+    config.listen = match (arguments.listen, &connection.addr) {
+        (listen, _) if !listen.is_empty() => listen,
+        (_, Some(address)) => vec![address.clone()],
+        _ if !config.listen.is_empty() => config.listen,
+        _ => vec![connect::default_address(&root)],
     };
     if let Some(runtime) = arguments.oci_worker_binary {
         config.runtime = runtime;

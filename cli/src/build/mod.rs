@@ -38,6 +38,11 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         frontend_attrs.insert("requestid".into(), subrequest.id().into());
     }
     let secrets = secrets::read(&arguments.secret)?;
+    let cache = CacheOptions {
+        imports: cache_entries("--cache-from", &arguments.cache_from)?,
+        exports: cache_entries("--cache-to", &arguments.cache_to)?,
+        ..CacheOptions::default()
+    };
     let channel = connect::connect(connection).await?;
 
     let (id, session) = (new_id()?, new_id()?);
@@ -47,11 +52,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         frontend: "dockerfile.v0".into(),
         frontend_attrs,
         entitlements: entitlements(&arguments),
-        cache: Some(CacheOptions {
-            imports: cache_entries("--cache-from", &arguments.cache_from)?,
-            exports: cache_entries("--cache-to", &arguments.cache_to)?,
-            ..CacheOptions::default()
-        }),
+        cache: Some(cache),
         ..SolveRequest::default()
     };
     let mut targets = HashMap::new();

@@ -146,7 +146,11 @@ fn file_target(kind: &str, attrs: &mut BTreeMap<String, String>) -> Result<Outpu
     if path.is_dir() {
         return Err(Failure::usage(format!("--output dest={}: is a directory, name a file", path.display())));
     }
-    Ok(Output::File(Box::new(move |_| Ok(Box::new(File::create(&path)?) as Box<dyn Write + Send>))))
+    Ok(Output::File(Box::new(move |_| {
+        let named =
+            |error: std::io::Error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        Ok(Box::new(File::create(&path).map_err(named)?) as Box<dyn Write + Send>)
+    })))
 }
 
 #[cfg(test)]

@@ -40,9 +40,13 @@ pub enum Change {
 }
 
 impl State {
+    /// Changes in the order in which they make sense: a message keeps its kinds apart, and what a step has
+    /// said comes before its end.
     pub fn update(&mut self, message: StatusResponse) -> Vec<Change> {
         let mut changes = Vec::new();
-        for vertex in message.vertexes {
+        let (ended, open): (Vec<_>, Vec<_>) =
+            message.vertexes.into_iter().partition(|vertex| vertex.completed.is_some());
+        for vertex in open {
             changes.push(Change::Step(self.vertex(vertex)));
         }
         for status in message.statuses {
@@ -58,6 +62,14 @@ impl State {
             let step = self.step(&log.vertex);
             let lines = self.steps[step].append(&log);
             changes.push(Change::Lines(step, lines));
+        }
+        for vertex in ended {
+            let step = self.vertex(vertex);
+            let rest = self.steps[step].last_line();
+            if !rest.is_empty() {
+                changes.push(Change::Lines(step, rest));
+            }
+            changes.push(Change::Step(step));
         }
         for warning in message.warnings {
             self.warnings.push(warning.clone());
@@ -124,11 +136,23 @@ impl Step {
         end.duration_since(started).unwrap_or_default()
     }
 
+    /// At the end: what was said last needs no end of line.
+    fn last_line(&mut self) -> Vec<(Duration, String)> {
+        if self.partial.is_empty() {
+            return Vec::new();
+        }
+        self.take_in("\n", self.duration())
+    }
+
     /// Takes in output; gives back the lines that are now complete, each with its time since the start.
     fn append(&mut self, log: &VertexLog) -> Vec<(Duration, String)> {
         let at = log.timestamp.and_then(time).unwrap_or_else(SystemTime::now);
         let since = at.duration_since(self.started.unwrap_or(at)).unwrap_or_default();
-        self.partial.push_str(&String::from_utf8_lossy(&log.msg));
+        self.take_in(&String::from_utf8_lossy(&log.msg), since)
+    }
+
+    fn take_in(&mut self, text: &str, since: Duration) -> Vec<(Duration, String)> {
+        self.partial.push_str(text);
         let mut complete = Vec::new();
         while let Some(end) = self.partial.find('\n') {
             let line: String = self.partial.drain(..=end).collect();
@@ -145,4 +169,40 @@ impl Step {
 
 fn time(timestamp: prost_types::Timestamp) -> Option<SystemTime> {
     SystemTime::try_from(timestamp).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vertex(completed: bool) -> Vertex {
+        let at = Some(prost_types::Timestamp { seconds: 1, nanos: 0 });
+        Vertex {
+            digest: "a".into(),
+            name: "RUN".into(),
+            started: at,
+            completed: at.filter(|_| completed),
+            ..Vertex::default()
+        }
+    }
+
+    #[test]
+    fn output_comes_before_the_end_and_needs_no_newline() {
+        let log = VertexLog { vertex: "a".into(), msg: "one\ntwo".into(), ..VertexLog::default() };
+        let message = StatusResponse {
+            vertexes: vec![vertex(false), vertex(true)],
+            logs: vec![log],
+            ..StatusResponse::default()
+        };
+        let mut lines = Vec::new();
+        let mut state = State::default();
+        for change in state.update(message) {
+            match change {
+                Change::Lines(_, new) => lines.extend(new.into_iter().map(|(_, line)| line)),
+                Change::Step(_) => lines.push("step".into()),
+                _ => {}
+            }
+        }
+        assert_eq!(lines, ["step", "one", "two", "step"]);
+    }
 }

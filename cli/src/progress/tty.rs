@@ -59,7 +59,9 @@ impl Tty {
     }
 
     fn draw(&mut self, last: bool) {
-        let (width, height) = crossterm::terminal::size().unwrap_or((80, 24));
+        // A terminal that nobody has told its size says 0.
+        let size = crossterm::terminal::size().ok().filter(|(width, height)| *width > 0 && *height > 0);
+        let (width, height) = size.unwrap_or((80, 24));
         let (width, height) = (usize::from(width).max(20), usize::from(height).max(5));
         let mut lines = vec![self.title(last)];
         for step in self.state.steps.iter().filter(|step| step.started.is_some() || step.cached) {

@@ -138,9 +138,10 @@ impl Source for SentFiles {
         Ok(())
     }
 
-    fn open(&self, path: &str) -> Option<OwnedFd> {
-        let file = self.described.lock().remove(path)?;
-        file.open().ok().map(OwnedFd::from)
+    fn open(&self, path: &str) -> slipway_session::Result<Option<OwnedFd>> {
+        let Some(file) = self.described.lock().remove(path) else { return Ok(None) };
+        let file = file.open().map_err(|error| slipway_session::Error::Sender(error.to_string()))?;
+        Ok(Some(OwnedFd::from(file)))
     }
 }
 

@@ -47,6 +47,10 @@ impl Store {
         let filter = Filter::parse_all(&options.filters)?;
         let _one_at_a_time = self.inner.pruning.lock();
         let _space_to_work = self.inner.reserve.give_up_if_needed();
+        // Others may have lost writes to a full disk: no reason not to make room, nor to stop half-way.
+        if let Err(error) = self.inner.metadata.flush() {
+            tracing::warn!(%error, "pruning although metadata was lost");
+        }
         self.sweep()?;
         let mut removed = self.prune_blobs(options, &filter)?;
         loop {

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-
-use crate::command::{line, run as run_command, target, workspace};
+use slipway_tests::command::{line, run as run_command, target, workspace};
 
 #[derive(clap::Args)]
 pub struct Arguments {

@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use slipway_tests::base_images;
+use slipway_tests::command::{self, line, output, target, workspace};
+use slipway_tests::registry::Registry;
 
-use crate::command::{self, line, output, target, workspace};
-use crate::registry::Registry;
-use crate::{base_images, packages};
+use crate::packages;
 
 #[derive(clap::Args)]
 pub struct Arguments {

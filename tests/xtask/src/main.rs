@@ -9,12 +9,9 @@
 #![allow(unreachable_pub, reason = "nothing of a binary is reachable")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
-mod base_images;
 mod bench;
-mod command;
 mod demo;
 mod packages;
-mod registry;
 mod test;
 
 use std::path::PathBuf;

@@ -3,8 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Result, bail};
-
-use crate::command::{exists, is_root, run};
+use slipway_tests::command::{exists, is_root, run};
 
 /// A program and the package that has it.
 pub type Needed = (&'static str, &'static str);

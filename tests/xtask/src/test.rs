@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use anyhow::Result;
+use slipway_tests::command::{self, exists, workspace};
 
-use crate::command::{self, exists, workspace};
 use crate::packages;
 
 #[derive(clap::Args)]

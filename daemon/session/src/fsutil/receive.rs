@@ -76,7 +76,8 @@ pub async fn receive(
         if packet.r#type == i32::from(PacketType::PacketFin) {
             break;
         }
-        if queue.send(packet).await.is_err() {
+        let is_last = packet.r#type == i32::from(PacketType::PacketErr);
+        if queue.send(packet).await.is_err() || is_last {
             break;
         }
     }

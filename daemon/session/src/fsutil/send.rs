@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use slipway_proto::fsutil::packet::PacketType;
 use slipway_proto::fsutil::{Packet, Stat};
 use tokio::sync::mpsc;
@@ -27,7 +28,7 @@ pub trait Source: Send + Sync + 'static {
     fn describe(&self, visit: &mut dyn FnMut(Stat) -> Result<()>) -> Result<()>;
 
     /// Opens a regular file that was described. `None`: it is gone, and is sent as empty.
-    fn open(&self, path: &str) -> Option<OwnedFd>;
+    fn open(&self, path: &str) -> Result<Option<OwnedFd>>;
 }
 
 /// Changes a description before it is sent; `false` leaves the file out.
@@ -48,10 +49,14 @@ impl Source for Directory {
         })
     }
 
-    fn open(&self, path: &str) -> Option<OwnedFd> {
+    fn open(&self, path: &str) -> Result<Option<OwnedFd>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve).ok()
+        match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(Error::file("open", path, error)),
+        }
     }
 }
 
@@ -152,15 +157,20 @@ fn serve(
     outgoing: &mpsc::Sender<Packet>,
 ) -> Result<()> {
     while let Some((id, path)) = requests.blocking_recv() {
-        send_file(source, id, &path, outgoing)?;
+        if let Err(error) = send_file(source, id, &path, outgoing) {
+            let said = Packet { data: error.to_string().into(), ..packet(PacketType::PacketErr) };
+            let _ = send_packet(outgoing, said);
+            return Err(error);
+        }
         send_packet(outgoing, Packet { id, ..packet(PacketType::PacketData) })?;
     }
     Ok(())
 }
 
-/// A file that vanished since it was named is sent as empty, as the reference does.
+/// A file that vanished since it was named is sent as empty, as the reference does. One that may not be read
+/// is an error: an empty file in its place would be a lie.
 fn send_file(source: &impl Source, id: u32, path: &str, outgoing: &mpsc::Sender<Packet>) -> Result<()> {
-    let Some(file) = source.open(path) else { return Ok(()) };
+    let Some(file) = source.open(path)? else { return Ok(()) };
     loop {
         let mut chunk = vec![0; CHUNK];
         let length = rustix::io::read(&file, &mut chunk).map_err(|error| Error::file("read", path, error))?;

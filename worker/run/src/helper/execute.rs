@@ -86,9 +86,27 @@ fn replace_process(path: &Path, args: &[String], env: &[String]) -> io::Error {
     let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
         strings.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
     };
+    default_signals();
     // SAFETY: both arrays end with a null pointer and, like the strings, outlive the call.
     unsafe { libc::execve(path.as_ptr(), pointers(&args).as_ptr(), pointers(&env).as_ptr()) };
     io::Error::last_os_error()
+}
+
+/// What is ignored or blocked here stays so in `execve`; and Rust's runtime ignores `SIGPIPE`, without which
+/// `yes | head` would never end.
+fn default_signals() {
+    // SAFETY: a set of signals is plain memory that `sigemptyset` fills in; no handler of ours is lost, as the
+    // process becomes another.
+    unsafe {
+        for signal in 1..=libc::SIGRTMAX() {
+            // The C library keeps some for itself and the kernel two: they refuse, and need nothing.
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        // Fails only for an unknown first argument.
+        libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+    }
 }
 
 fn not_started(message: String, kind: io::ErrorKind) -> NotStarted {

@@ -3,9 +3,9 @@
 //! `busybox` is Debian's static busybox with its links; `debian:bookworm` is made by mmdebstrap. Both are
 //! written as OCI layouts, which skopeo copies to a registry.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -32,6 +32,7 @@ pub fn busybox(folder: &Path) -> Result<PathBuf> {
     ] {
         fs::create_dir_all(root.join(directory))?;
     }
+    fs::set_permissions(root.join("tmp"), Permissions::from_mode(0o1777))?;
     fs::copy(program("busybox")?, root.join("bin/busybox"))?;
     let commands = output(Command::new("busybox").arg("--list-full"))?;
     for name in commands.lines().filter(|name| *name != "bin/busybox") {
@@ -54,6 +55,16 @@ pub fn busybox(folder: &Path) -> Result<PathBuf> {
     fs::remove_dir_all(&root)?;
     fs::remove_file(&archive)?;
     Ok(layout)
+}
+
+/// The busybox that all tests share: made once, beside them.
+pub fn busybox_of_tests() -> PathBuf {
+    let folder = crate::binary::profile_folder().join("base-images");
+    fs::create_dir_all(&folder).expect("a folder");
+    // Tests are processes of their own: the first makes it, the others wait.
+    let lock = File::create(folder.join("lock")).expect("a lock file");
+    lock.lock().expect("a lock");
+    busybox(&folder).unwrap_or_else(|error| panic!("cannot make the base image: {error:#}"))
 }
 
 /// Writes `debian:bookworm` as an OCI layout below `folder`; keeps one that is there. About half a minute.

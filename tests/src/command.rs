@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 /// The root of the checkout.
 pub fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    here.parent().unwrap_or(here).to_owned()
 }
 
 /// Where builds of the workspace go.

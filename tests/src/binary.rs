@@ -1,0 +1,31 @@
+//! The binary under test.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::command::{run, workspace};
+
+/// `$SLIPWAY_BIN`, or the one that cargo built beside this test; built once if it is not there.
+pub fn slipway() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match std::env::var_os("SLIPWAY_BIN") {
+        Some(path) => path.into(),
+        None => beside_this_test(),
+    })
+}
+
+/// `target/PROFILE`: tests are in its folder `deps`.
+pub(crate) fn profile_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    test.ancestors().nth(2).expect("a test is in target/PROFILE/deps").to_owned()
+}
+
+fn beside_this_test() -> PathBuf {
+    let binary = profile_folder().join("slipway");
+    if !binary.exists() {
+        let mut build = Command::new(env!("CARGO"));
+        run(build.current_dir(workspace()).args(["build", "--package", "slipway"])).expect("slipway builds");
+    }
+    binary
+}
