@@ -49,7 +49,7 @@ impl ImageOp {
                 WireMode::PreferLocal => ResolveMode::Local,
             },
             checksum: identifier.checksum.map(BlobDigest),
-            layer_limit: identifier.layer_limit.and_then(|limit| usize::try_from(limit).ok()),
+            layer_limit: identifier.layer_limit,
             ..ImageRequest::new(platform)
         };
         let record_type = match identifier.record_type {
