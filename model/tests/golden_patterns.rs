@@ -1,5 +1,9 @@
 //! Pattern lists against recorded answers of the reference matcher.
-#![expect(clippy::unwrap_used, reason = "a test whose golden data is malformed should fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test reports, and fails loudly on malformed golden data"
+)]
 
 use std::path::PathBuf;
 

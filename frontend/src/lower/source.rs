@@ -164,20 +164,10 @@ pub(crate) fn http(url: &str, file_name: &str, checksum: &str, metadata: Metadat
 fn operation(identifier: String, attrs: BTreeMap<String, String>, platform: Option<&Platform>) -> pb::Op {
     let source = pb::SourceOp { identifier, attrs };
     pb::Op {
-        platform: platform.map(wire_platform),
+        platform: platform.map(Into::into),
         constraints: Some(pb::WorkerConstraints::default()),
         op: Some(pb::op::Op::Source(source)),
         ..pb::Op::default()
-    }
-}
-
-pub(super) fn wire_platform(platform: &Platform) -> pb::Platform {
-    pb::Platform {
-        architecture: platform.architecture.clone(),
-        os: platform.os.clone(),
-        variant: platform.variant.clone(),
-        os_version: platform.os_version.clone(),
-        os_features: platform.os_features.clone(),
     }
 }
 
