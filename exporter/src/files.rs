@@ -178,15 +178,7 @@ impl Tree {
 
     /// The header; `None` for sockets.
     fn entry(&mut self, stat: &Stat) -> Option<Entry> {
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Directory,
-            FileType::Symlink => Kind::Symlink,
-            FileType::CharacterDevice => Kind::CharDevice,
-            FileType::BlockDevice => Kind::BlockDevice,
-            FileType::Fifo => Kind::Fifo,
-            _ => return None,
-        };
+        let kind = Kind::of(FileType::from_raw_mode(stat.st_mode))?;
         let name = match &self.prefix[..] {
             b"" => self.path.clone(),
             prefix => [prefix, b"/", &self.path].concat(),

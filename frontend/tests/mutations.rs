@@ -8,6 +8,7 @@
 use slipway_frontend::dockerfile::shell::{EnvironmentList, Lexer, MAX_LENGTH};
 use slipway_frontend::dockerfile::{Command, Dockerfile, Fault, Range, directive, parse};
 use slipway_frontend::plan::ignore;
+use slipway_model::pattern::{ParentMatch, PatternMatcher};
 
 const FILES: [&str; 2] =
     [include_str!("data/every-instruction.Dockerfile"), include_str!("data/backtick.Dockerfile")];
@@ -94,10 +95,10 @@ fn mutated_patterns_do_not_panic() {
     let patterns = "a\n**/b\n!c/*.[ch]\n[^a-z]?\\*\n**\na/**/z\n[[:alpha:]-\\]x]\n.git*\n";
     for_each_mutation(&[patterns], |source| {
         let Ok(patterns) = ignore::read(source) else { return };
-        let Ok(matcher) = ignore::PatternMatcher::new(&patterns) else { return };
+        let Ok(matcher) = PatternMatcher::new(&patterns) else { return };
         for path in ["a", "a/b", "x/y/b", "c/d.c", "é/.git", "", "/", "a/../b"] {
-            let _ = (matcher.matches(path), matcher.matches_or_parent_matches(path));
-            let _ = matcher.matches_using_parent(path, None);
+            let _ = (matcher.matches(path), matcher.matches_single_parent(path));
+            let _ = matcher.matches_below(path, &ParentMatch::default());
         }
     });
 }

@@ -26,6 +26,11 @@ pub fn clean(path: &[u8]) -> Vec<u8> {
     }
 }
 
+/// [`clean`] for a path that is text.
+pub fn clean_text(path: &str) -> String {
+    String::from_utf8_lossy(&clean(path.as_bytes())).into_owned()
+}
+
 /// `path` below `/`, cleaned: `..` cannot climb above it.
 pub fn absolute(path: &[u8]) -> Vec<u8> {
     clean(&[b"/", path].concat())

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use slipway_proto::pb;
 
 /// For example `linux/amd64`, `linux/arm/v7`. Field names are those of the OCI image-spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -16,6 +17,21 @@ pub struct Platform {
     pub os_features: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub variant: String,
+}
+
+impl From<&Platform> for pb::Platform {
+    fn from(platform: &Platform) -> Self {
+        let Platform { architecture, os, os_version, os_features, variant } = platform.clone();
+        Self { architecture, os, variant, os_version, os_features }
+    }
+}
+
+/// As it was written; not normalised.
+impl From<&pb::Platform> for Platform {
+    fn from(platform: &pb::Platform) -> Self {
+        let pb::Platform { architecture, os, variant, os_version, os_features } = platform.clone();
+        Self { architecture, os, os_version, os_features, variant }
+    }
 }
 
 /// Why a text is not a platform.

@@ -77,7 +77,7 @@ impl Error {
     pub fn reason(&self) -> String {
         match self {
             Self::Cancelled => CANCELLED.to_owned(),
-            Self::Op { source, .. } | Self::Load(source) => chain(source.as_ref()),
+            Self::Op { source, .. } | Self::Load(source) => with_causes(source.as_ref()),
         }
     }
 }
@@ -85,7 +85,8 @@ impl Error {
 /// The words by which BuildKit's clients know a cancelled vertex from a failed one.
 pub(crate) const CANCELLED: &str = "context canceled";
 
-fn chain(error: &(dyn StdError + 'static)) -> String {
+/// The error and its causes, each said once.
+pub fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -45,7 +45,7 @@ mod solver;
 mod weak_map;
 
 pub use context::OpContext;
-pub use error::{Contract, Error, Failure, Panicked, Result, SharedFailure};
+pub use error::{Contract, Error, Failure, Panicked, Result, SharedFailure, with_causes};
 pub use graph::{Edge, Vertex};
 pub use job::{Built, Job, JobOptions};
 pub use keys::{ContentDigest, KeyId, Link, OpDigest, RecordId, Selector, VertexDigest};

@@ -169,13 +169,5 @@ fn source_keys(
 }
 
 fn platform(wire: Option<&pb::Platform>) -> Platform {
-    let Some(wire) = wire else { return Platform::host() };
-    let platform = Platform {
-        architecture: wire.architecture.clone(),
-        os: wire.os.clone(),
-        os_version: wire.os_version.clone(),
-        os_features: wire.os_features.clone(),
-        variant: wire.variant.clone(),
-    };
-    platform.normalized()
+    wire.map_or_else(Platform::host, |wire| Platform::from(wire).normalized())
 }

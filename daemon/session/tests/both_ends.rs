@@ -1,4 +1,5 @@
 //! Both ends of a session, joined by a real gRPC connection: what one offers, the other gets.
+#![expect(clippy::unwrap_used, reason = "a test whose set-up fails should fail loudly")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

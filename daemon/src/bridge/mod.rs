@@ -79,13 +79,7 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
                 store: request.store_id,
             },
         };
-        let platform = request.platform.map(|platform| Platform {
-            architecture: platform.architecture,
-            os: platform.os,
-            variant: platform.variant,
-            os_version: platform.os_version,
-            os_features: platform.os_features,
-        });
+        let platform = request.platform.as_ref().map(Platform::from);
         let (reference, mode, log_name) = (&request.r#ref, &request.resolve_mode, &request.log_name);
         let resolving = images::resolve(&self.0, &build, reference, platform, mode, log_name, place);
         let resolved = resolving.await.map_err(Failure::into_status)?;

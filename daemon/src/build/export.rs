@@ -22,7 +22,7 @@ pub(crate) fn prepare(requests: &[ExporterRequest]) -> Result<Vec<Prepared>, Fai
     let one = |request: &ExporterRequest| {
         let made = exporter(&request.kind, &request.options);
         made.map(|made| (request.index, made))
-            .map_err(|error| Failure::invalid(super::failure::with_causes(&error)))
+            .map_err(|error| Failure::invalid(slipway_solver::with_causes(&error)))
     };
     requests.iter().map(one).collect()
 }
@@ -70,7 +70,7 @@ async fn run(
     let exported = exporter.export(source, &context).await;
     drop(context);
     let outcome =
-        exported.map_err(|error| Failure::new(tonic::Code::Unknown, super::failure::with_causes(&error)));
+        exported.map_err(|error| Failure::new(tonic::Code::Unknown, slipway_solver::with_causes(&error)));
     match &outcome {
         Ok(_) => step.done(),
         Err(failure) => step.fail(failure.message()),

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use slipway_model::llb;
 use slipway_model::llb::pb;
 use slipway_proto::rpc;
+use slipway_solver::with_causes;
 use tonic::{Code, Status};
 
 #[derive(Debug)]
@@ -91,20 +92,6 @@ impl Failure {
         let status = rpc::Status { code: self.code.into(), message: self.message.clone(), details };
         Status::with_details(self.code, self.message, status.encode_to_vec().into())
     }
-}
-
-/// The error and its causes, each said once.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn code_of(error: &slipway_solver::Error) -> Code {

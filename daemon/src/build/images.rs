@@ -11,8 +11,9 @@ use slipway_worker::source::image::ResolveMode;
 use tokio::sync::OnceCell;
 
 use super::Build;
-use super::failure::{Failure, with_causes};
+use super::failure::Failure;
 use crate::engine::Engine;
+use slipway_solver::with_causes;
 
 /// What a name means for one platform.
 #[derive(Clone)]

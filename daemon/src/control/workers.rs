@@ -2,7 +2,6 @@
 
 use slipway_proto::control::types::WorkerRecord;
 use slipway_proto::control::{ListWorkersRequest, ListWorkersResponse};
-use slipway_proto::pb;
 
 use crate::engine::Engine;
 
@@ -25,18 +24,8 @@ fn record(engine: &Engine) -> WorkerRecord {
             label("snapshotter", engine.store.snapshotter()),
         ]
         .into(),
-        platforms: engine.worker.platforms.iter().map(wire_platform).collect(),
+        platforms: engine.worker.platforms.iter().map(Into::into).collect(),
         buildkit_version: Some(super::info::version()),
         ..WorkerRecord::default()
-    }
-}
-
-pub(crate) fn wire_platform(platform: &slipway_model::Platform) -> pb::Platform {
-    pb::Platform {
-        architecture: platform.architecture.clone(),
-        os: platform.os.clone(),
-        variant: platform.variant.clone(),
-        os_version: platform.os_version.clone(),
-        os_features: platform.os_features.clone(),
     }
 }

@@ -1,9 +1,11 @@
 //! A source of `COPY` or `ADD` that `.dockerignore` hides.
 
+use slipway_model::lexical::clean_text;
+use slipway_model::pattern::{PatternError, PatternMatcher};
+
 use super::{Linter, Rule};
 use crate::dockerfile::quote::quoted;
 use crate::dockerfile::{Command, Instruction};
-use crate::plan::ignore::{IgnoreError, PatternMatcher, clean};
 
 pub static RULE: Rule = Rule::new(
     "CopyIgnoredFile",
@@ -17,15 +19,15 @@ pub fn check(
     source: &str,
     ignored: &PatternMatcher,
     linter: &mut Linter,
-) -> Result<(), IgnoreError> {
-    if ignored.has_exceptions() {
+) -> Result<(), PatternError> {
+    if ignored.has_exclusions() {
         return Ok(());
     }
-    let source = clean(source);
+    let source = clean_text(source);
     if matches!(source.as_str(), "." | "/") && !ignored.ignores_root() {
         return Ok(());
     }
-    if ignored.matches_or_parent_matches(&source)? {
+    if ignored.matches(&source)? {
         let verb = if matches!(instruction.command, Command::Add(_)) { "Add" } else { "Copy" };
         let source = quoted(source);
         let message = format!("Attempting to {verb} file {source} that is excluded by .dockerignore");

@@ -231,7 +231,7 @@ impl Lowering<'_> {
                 Ok((State::new(Some(node.output()), None), None))
             }
             Loaded::Image { mut node, config } => {
-                node.op.platform.get_or_insert_with(|| source::wire_platform(&self.target_platform));
+                node.op.platform.get_or_insert_with(|| (&self.target_platform).into());
                 let state = State::new(Some(self.graph.add(*node).output()), None);
                 with_config(state, &config)
             }

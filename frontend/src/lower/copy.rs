@@ -1,6 +1,8 @@
 //! `COPY`, and what it shares with `ADD`: one operation per instruction, one copy per source.
 
+use slipway_model::lexical::clean_text;
 use slipway_model::llb::{Node, NodeOutput, pb};
+use slipway_model::pattern::glob;
 
 use super::Lowering;
 use super::file::{self, CopyAction, plain_copy};
@@ -12,7 +14,6 @@ use crate::dockerfile::instruction::{Chmod, Copy, Sources};
 use crate::error::Failure;
 use crate::lint;
 use crate::plan::git_url::GitReference;
-use crate::plan::ignore::clean;
 
 /// What `COPY` and `ADD` have in common, variables expanded.
 pub(super) struct Transfer<'a> {
@@ -62,7 +63,7 @@ impl Lowering<'_> {
             Some(source) => self.stages[source].state.output,
             None => self.context,
         };
-        let used: Vec<String> = sources.paths.iter().map(|path| clean(&format!("/{path}"))).collect();
+        let used: Vec<String> = sources.paths.iter().map(|path| clean_text(&format!("/{path}"))).collect();
         self.transfer(
             stage,
             Transfer {
@@ -125,14 +126,14 @@ impl Lowering<'_> {
             };
             let pattern = rooted(pattern);
             patterns.push(pattern.trim_start_matches('/').to_owned());
-            if !has_wildcards(&parent) && !has_wildcards(&pattern) {
-                required.push(rooted(&clean(&format!("{parent}/{pattern}"))));
+            if !glob::has_wildcards(parent.as_bytes()) && !glob::has_wildcards(pattern.as_bytes()) {
+                required.push(rooted(&clean_text(&format!("{parent}/{pattern}"))));
             }
             source = parent;
         }
         let unpack = transfer.remote.as_ref().is_some_and(|remote| remote.unpack.unwrap_or(true));
         let copy = pb::FileActionCopy {
-            src: clean(&format!("/{source}")),
+            src: clean_text(&format!("/{source}")),
             follow_symlink: true,
             dir_copy_contents: true,
             attempt_unpack_docker_compatibility: unpack,
@@ -201,7 +202,7 @@ impl Copying<'_> {
     /// A copy of one thing that was made for this instruction.
     pub(super) fn push(&mut self, from: NodeOutput, path: &str, unpack: bool) {
         let copy = pb::FileActionCopy {
-            src: clean(path),
+            src: clean_text(path),
             attempt_unpack_docker_compatibility: unpack,
             ..self.template()
         };
@@ -230,7 +231,11 @@ fn template(transfer: &Transfer<'_>) -> Result<pb::FileActionCopy, Failure> {
 /// Relative to the stage's folder. A `/` or `/.` at the end says that it is a folder.
 fn destination(folder: &str, written: &str) -> String {
     let written = if matches!(written, "." | "") { "./" } else { written };
-    let path = if written.starts_with('/') { clean(written) } else { clean(&format!("/{folder}/{written}")) };
+    let path = if written.starts_with('/') {
+        clean_text(written)
+    } else {
+        clean_text(&format!("/{folder}/{written}"))
+    };
     if written.ends_with('/') && path != "/" {
         format!("{path}/")
     } else if written.ends_with("/.") {
@@ -242,21 +247,7 @@ fn destination(folder: &str, written: &str) -> String {
 
 /// Absolute; an absolute path stays as written.
 fn rooted(path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { clean(&format!("/{path}")) }
-}
-
-fn has_wildcards(path: &str) -> bool {
-    let mut bytes = path.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'*' | b'?' | b'[' => return true,
-            b'\\' => {
-                bytes.next();
-            }
-            _ => {}
-        }
-    }
-    false
+    if path.starts_with('/') { path.to_owned() } else { clean_text(&format!("/{path}")) }
 }
 
 fn history_text(transfer: &Transfer<'_>) -> String {

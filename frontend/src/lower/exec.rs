@@ -8,7 +8,6 @@ use slipway_model::llb::{Node, NodeOutput, pb};
 
 use super::capabilities::*;
 use super::metadata::Metadata;
-use super::source::wire_platform;
 use super::state::State;
 
 /// What a command is run with, beyond the state it starts from.
@@ -86,7 +85,7 @@ impl Exec {
             ..pb::ExecOp::default()
         };
         let op = pb::Op {
-            platform: Some(wire_platform(platform)),
+            platform: Some(platform.into()),
             constraints: Some(pb::WorkerConstraints::default()),
             op: Some(pb::op::Op::Exec(exec)),
             ..pb::Op::default()

@@ -38,6 +38,7 @@ mod workdir;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use slipway_model::llb::{Graph, NodeId, NodeOutput, pb};
+use slipway_model::pattern::PatternMatcher;
 use slipway_model::{ImageConfig, Platform};
 
 use crate::dockerfile::shell::Lexer;
@@ -46,7 +47,6 @@ use crate::error::{Failure, parse_failure};
 use crate::gateway::Gateway;
 use crate::lint::{self, Finding, Linter};
 use crate::plan::context::Entry;
-use crate::plan::ignore::PatternMatcher;
 use crate::plan::options::Options;
 use stage::StageState;
 use state::Environment;

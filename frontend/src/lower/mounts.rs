@@ -1,5 +1,6 @@
 //! `RUN --mount`.
 
+use slipway_model::lexical::clean_text;
 use slipway_model::llb::{NodeOutput, pb};
 
 use super::exec::{Exec, Mounted, Secret};
@@ -8,7 +9,6 @@ use super::stage::{Planned, StageState};
 use super::{Lowering, file};
 use crate::dockerfile::instruction::{Mount, MountKind, MountSharing};
 use crate::error::Failure;
-use crate::plan::ignore::clean;
 
 /// Where an owned cache keeps its files.
 const CACHE_FOLDER: &str = "/cache";
@@ -65,7 +65,7 @@ impl Lowering<'_> {
             _ => {}
         }
         wire.dest = target(&stage.state.folder, &mount.target)?;
-        let folder = clean(&format!("/{}", mount.source));
+        let folder = clean_text(&format!("/{}", mount.source));
         if folder != "/" {
             wire.selector.clone_from(&folder);
         } else if mount.uid.is_some() || mount.gid.is_some() || mount.mode.is_some() {
@@ -83,7 +83,7 @@ impl Lowering<'_> {
     }
 
     fn cache(&self, mount: &Mount) -> pb::CacheOpt {
-        let id = if mount.id.is_empty() { clean(&mount.target) } else { mount.id.clone() };
+        let id = if mount.id.is_empty() { clean_text(&mount.target) } else { mount.id.clone() };
         pb::CacheOpt {
             id: format!("{}/{id}", self.request.options.cache_namespace),
             sharing: match mount.sharing {
@@ -111,8 +111,11 @@ impl Lowering<'_> {
 
 /// Relative to the stage's folder; a mount over the root would hide everything.
 fn target(folder: &str, written: &str) -> Result<String, Failure> {
-    let target =
-        if written.starts_with('/') { written.to_owned() } else { clean(&format!("/{folder}/{written}")) };
+    let target = if written.starts_with('/') {
+        written.to_owned()
+    } else {
+        clean_text(&format!("/{folder}/{written}"))
+    };
     if target == "/" {
         return Err(Failure::new(format!("invalid mount target {target:?}")));
     }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use slipway_model::lexical::clean_text;
 use slipway_model::llb::{Node, pb};
 use slipway_model::{Platform, Reference};
 
 use super::capabilities::*;
 use super::metadata::Metadata;
 use crate::plan::git_url::{GitReference, GitUrl, Modified};
-use crate::plan::ignore::clean;
 
 /// `reference` is fully qualified. `mode`: `default`, `pull` or `local`.
 pub(crate) fn image(reference: &str, mode: &str, platform: Option<&Platform>, metadata: Metadata) -> Node {
@@ -137,7 +137,7 @@ pub(crate) fn git(reference: &GitReference, options: &GitOptions, metadata: Meta
 /// The same for all protocols that reach one repository.
 fn git_identifier(reference: &GitReference, url: Option<&GitUrl>, remote: &str) -> String {
     let Some(url) = url else { return remote.to_owned() };
-    let mut identifier = format!("{}{}", url.host, clean(&format!("/{}", url.path)));
+    let mut identifier = format!("{}{}", url.host, clean_text(&format!("/{}", url.path)));
     if !reference.reference.is_empty() || !reference.folder.is_empty() {
         identifier.push('#');
         identifier.push_str(&reference.reference);
@@ -164,20 +164,10 @@ pub(crate) fn http(url: &str, file_name: &str, checksum: &str, metadata: Metadat
 fn operation(identifier: String, attrs: BTreeMap<String, String>, platform: Option<&Platform>) -> pb::Op {
     let source = pb::SourceOp { identifier, attrs };
     pb::Op {
-        platform: platform.map(wire_platform),
+        platform: platform.map(Into::into),
         constraints: Some(pb::WorkerConstraints::default()),
         op: Some(pb::op::Op::Source(source)),
         ..pb::Op::default()
-    }
-}
-
-pub(super) fn wire_platform(platform: &Platform) -> pb::Platform {
-    pb::Platform {
-        architecture: platform.architecture.clone(),
-        os: platform.os.clone(),
-        variant: platform.variant.clone(),
-        os_version: platform.os_version.clone(),
-        os_features: platform.os_features.clone(),
     }
 }
 

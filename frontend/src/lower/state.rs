@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use slipway_model::Platform;
+use slipway_model::lexical::clean_text;
 use slipway_model::llb::NodeOutput;
 
 use crate::dockerfile::shell::Variables;
-use crate::plan::ignore::clean;
 
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -41,7 +41,7 @@ impl State {
         self.folder = if path.starts_with('/') {
             path.to_owned()
         } else {
-            clean(&format!("{}/{path}", if self.folder.is_empty() { "/" } else { &self.folder }))
+            clean_text(&format!("{}/{path}", if self.folder.is_empty() { "/" } else { &self.folder }))
         };
     }
 }

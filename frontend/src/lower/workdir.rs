@@ -1,5 +1,6 @@
 //! `WORKDIR`.
 
+use slipway_model::lexical::clean_text;
 use slipway_model::llb::{Node, pb};
 
 use super::metadata::{Metadata, location};
@@ -9,7 +10,6 @@ use crate::dockerfile::Instruction;
 use crate::dockerfile::instruction::Workdir;
 use crate::error::Failure;
 use crate::lint;
-use crate::plan::ignore::clean;
 
 impl Lowering<'_> {
     pub(super) fn workdir(
@@ -28,7 +28,7 @@ impl Lowering<'_> {
             let text = self.shown(&self.lexer, &instruction.original, &stage.state.environment);
             let metadata = Metadata::named(self.step_name(stage, &text));
             let mkdir = pb::FileActionMkDir {
-                path: clean(&folder),
+                path: clean_text(&folder),
                 mode: 0o755,
                 make_parents: true,
                 timestamp: self.epoch.map_or(-1, |epoch| epoch.saturating_mul(1_000_000_000)),
@@ -49,11 +49,12 @@ pub(super) fn enter(stage: &mut StageState, path: &str) {
         "" => "/",
         current => current,
     };
-    let current = if current.starts_with('/') { current.to_owned() } else { clean(&format!("/{current}")) };
+    let current =
+        if current.starts_with('/') { current.to_owned() } else { clean_text(&format!("/{current}")) };
     let folder = match path {
         "" => current,
         path if path.starts_with('/') => path.to_owned(),
-        path => clean(&format!("{current}/{path}")),
+        path => clean_text(&format!("{current}/{path}")),
     };
     stage.image.config.working_dir.clone_from(&folder);
     stage.state.set_folder(&folder);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::lock::Mutex;
+use slipway_model::lexical::clean_text;
 use slipway_model::llb::{Graph, Node, NodeOutput, VertexDigest, pb};
 
 use super::git_url::{GitReference, Modified};
@@ -283,9 +284,9 @@ fn entry_definition(
 
 /// `dockerfile` in the same folder, which is tried where `Dockerfile` is not found.
 fn lower_case(file_name: &str) -> Option<String> {
-    let cleaned = ignore::clean(file_name);
+    let cleaned = clean_text(file_name);
     match cleaned.rsplit_once('/') {
-        Some((folder, DOCKERFILE)) => Some(ignore::clean(&format!("{folder}/dockerfile"))),
+        Some((folder, DOCKERFILE)) => Some(clean_text(&format!("{folder}/dockerfile"))),
         None if cleaned == DOCKERFILE => Some("dockerfile".to_owned()),
         _ => None,
     }

@@ -1,24 +1,14 @@
 //! `.dockerignore`: which files of a context do not exist for a build.
 //!
 //! The patterns are not those of git: they are rooted at the context, a later `!pattern` brings files
-//! back, and a match of a folder is a match of all that is in it. `COPY --exclude` uses them too.
+//! back, and a match of a folder is a match of all that is in it. Here the file is read;
+//! [`slipway_model::pattern`] is what its patterns mean.
 
-mod clean;
-mod expression;
-mod matcher;
-mod pattern;
-mod syntax;
+use slipway_model::lexical::clean_text;
 
-pub use clean::clean;
-pub use matcher::{ParentMatches, PatternMatcher};
-
-/// A pattern nobody could match. The texts are the reference's.
+/// A file that cannot be read as a list. The texts are the reference's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IgnoreError {
-    #[error("syntax error in pattern")]
-    Syntax,
-    #[error("illegal exclusion pattern: \"!\"")]
-    LoneExclamation,
     #[error("bufio.Scanner: token too long")]
     LongLine,
 }
@@ -52,7 +42,7 @@ fn rooted(pattern: &str) -> String {
     if pattern.is_empty() {
         return String::new();
     }
-    let cleaned = clean(pattern);
+    let cleaned = clean_text(pattern);
     match cleaned.strip_prefix('/') {
         Some(rest) if !rest.is_empty() => rest.to_owned(),
         _ => cleaned,

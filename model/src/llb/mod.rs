@@ -7,12 +7,10 @@
 //! The operations themselves are used as the wire types of `slipway_proto::pb`: a second set of
 //! structs could only add ways to get a digest wrong (see `docs/adr/0001-own-wire-types.md`).
 
-pub mod builder;
 pub mod definition;
 pub mod graph;
 pub mod marshal;
 
-pub use builder::{Builder, Output};
 pub use definition::{Definition, DefinitionError, Vertex, VertexDigest};
 pub use graph::{Graph, Node, NodeId, NodeOutput};
 pub use slipway_proto::pb;

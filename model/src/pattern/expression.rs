@@ -50,7 +50,7 @@ impl Set {
 impl Expression {
     /// `None` for what is not an expression.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut parser = Parser { rest: text, steps: Vec::new() };
+        let mut parser = Parser { rest: text, names_ahead: true, steps: Vec::new() };
         parser.sequence()?;
         parser.rest.is_empty().then_some(Self(parser.steps))
     }
@@ -122,6 +122,8 @@ impl Place {
 
 struct Parser<'a> {
     rest: &'a str,
+    /// A `:]` may still follow. Once none was found none is looked for, so all looks are one pass.
+    names_ahead: bool,
     steps: Vec<Step>,
 }
 
@@ -282,7 +284,11 @@ impl Parser<'_> {
 
     /// `[:alpha:]`, `[:^alpha:]`; `false` where the text is no name and means single characters.
     fn named_class(&mut self, set: &mut Set) -> Option<bool> {
-        let Some(end) = self.rest.find(":]") else { return Some(false) };
+        let found = if self.names_ahead { self.rest.find(":]") } else { None };
+        let Some(end) = found else {
+            self.names_ahead = false;
+            return Some(false);
+        };
         let name = self.rest.get(2..end)?;
         let (negated, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
         let ranges = posix_class(name)?;

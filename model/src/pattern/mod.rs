@@ -77,6 +77,14 @@ impl PatternMatcher {
         self.exclusions
     }
 
+    /// Whether a pattern takes everything at the top: `*`, `**` or `**/*`.
+    pub fn ignores_root(&self) -> bool {
+        let everything: [&[u8]; 3] = [b"*", b"**", b"**/*"];
+        self.patterns
+            .iter()
+            .any(|pattern| !pattern.exclusion && everything.contains(&pattern.text.as_slice()))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }

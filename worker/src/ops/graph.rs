@@ -16,7 +16,6 @@ use slipway_solver::{Edge, Op, Vertex};
 
 use super::exec::ExecOp;
 use super::file_op::FileOp;
-use super::image::model_platform;
 use super::merge::MergeOp;
 use super::source;
 use crate::{Error, Result, Value, Worker};
@@ -101,7 +100,11 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
             Arc::new(ExecOp {
                 worker,
                 exec: exec.clone(),
-                platform: vertex.op.platform.as_ref().map_or_else(Platform::host, model_platform),
+                platform: vertex
+                    .op
+                    .platform
+                    .as_ref()
+                    .map_or_else(Platform::host, |wire| Platform::from(wire).normalized()),
                 resources: vertex.metadata.linux_resources.clone(),
                 inputs,
             })

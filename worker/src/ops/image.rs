@@ -41,7 +41,7 @@ impl ImageOp {
         let identifier = ImageIdentifier::parse(text, source).map_err(|error| failed(error.to_string()))?;
         let reference: Reference = text.parse().map_err(|error| failed(format!("{error}")))?;
         let platform = match platform {
-            Some(platform) => model_platform(platform),
+            Some(platform) => Platform::from(platform).normalized(),
             None => worker.platforms.first().cloned().unwrap_or_else(Platform::host),
         };
         let request = ImageRequest {
@@ -51,7 +51,7 @@ impl ImageOp {
                 WireMode::PreferLocal => ResolveMode::Local,
             },
             checksum: identifier.checksum.map(BlobDigest),
-            layer_limit: identifier.layer_limit.and_then(|limit| usize::try_from(limit).ok()),
+            layer_limit: identifier.layer_limit,
             ..ImageRequest::new(platform)
         };
         let record_type = match identifier.record_type {
@@ -104,17 +104,6 @@ impl Op<Value> for ImageOp {
         };
         Ok(vec![fetched.map_or(Value::Scratch, Value::Snapshot)])
     }
-}
-
-pub(crate) fn model_platform(platform: &pb::Platform) -> Platform {
-    Platform {
-        architecture: platform.architecture.clone(),
-        os: platform.os.clone(),
-        variant: platform.variant.clone(),
-        os_version: platform.os_version.clone(),
-        os_features: platform.os_features.clone(),
-    }
-    .normalized()
 }
 
 /// Layers on their way, as lines of the build's progress.

@@ -74,7 +74,7 @@ impl GitReference {
     /// `remote[#reference[:folder]]`: without a query, for daemons that know none.
     pub fn with_fragment(&self, with_folder: bool) -> String {
         let mut text = self.remote.clone();
-        let cleaned = crate::plan::ignore::clean(&format!("/{}", self.folder));
+        let cleaned = slipway_model::lexical::clean_text(&format!("/{}", self.folder));
         let folder = if with_folder { cleaned.trim_start_matches('/') } else { "" };
         if !self.reference.is_empty() || !folder.is_empty() {
             text.push('#');

@@ -1,7 +1,7 @@
 //! The parts of a git URL, whatever they ask for.
 
 use super::GitError;
-use crate::plan::ignore::clean;
+use slipway_model::lexical::clean_text;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitUrl {
@@ -124,7 +124,7 @@ fn parse_fragment(text: &str) -> Option<Fragment> {
         return None;
     }
     let (reference, folder) = split_once_or_all(text, ':');
-    let folder = clean(&format!("/{folder}")).trim_start_matches('/').to_owned();
+    let folder = clean_text(&format!("/{folder}")).trim_start_matches('/').to_owned();
     Some(Fragment { reference: reference.to_owned(), folder })
 }
 

@@ -11,15 +11,7 @@ use crate::layer::whiteout;
 
 /// The header of `stat`; `None` for sockets, which no layer holds.
 pub(super) fn entry(path: &[u8], stat: &Stat, latest_time: Option<i64>) -> Option<Entry> {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Directory,
-        FileType::Symlink => Kind::Symlink,
-        FileType::CharacterDevice => Kind::CharDevice,
-        FileType::BlockDevice => Kind::BlockDevice,
-        FileType::Fifo => Kind::Fifo,
-        _ => return None,
-    };
+    let kind = Kind::of(FileType::from_raw_mode(stat.st_mode))?;
     let mut entry = Entry::new(kind, path);
     if kind == Kind::Directory {
         entry.name.push(b'/');

@@ -1,5 +1,7 @@
 //! One member of an archive, without its data.
 
+use rustix::fs::FileType;
+
 /// Extended attributes, or records: full name and value.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -16,6 +18,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Of an inode; `None` for sockets, which no archive holds.
+    pub fn of(file_type: FileType) -> Option<Self> {
+        Some(match file_type {
+            FileType::RegularFile => Self::File,
+            FileType::Directory => Self::Directory,
+            FileType::Symlink => Self::Symlink,
+            FileType::CharacterDevice => Self::CharDevice,
+            FileType::BlockDevice => Self::BlockDevice,
+            FileType::Fifo => Self::Fifo,
+            _ => return None,
+        })
+    }
+
     /// The type flag of a header.
     pub fn flag(self) -> u8 {
         match self {

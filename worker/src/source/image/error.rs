@@ -3,6 +3,8 @@
 use slipway_model::{BlobDigest, Platform};
 use slipway_store::layer::LayerError;
 
+use crate::ops::cache_key::CacheKeyError;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -29,6 +31,8 @@ pub enum Error {
     Layers { name: String, diff_ids: usize, layers: usize },
     #[error("layer limit {limit} is greater than the number of layers in the image {layers}")]
     LayerLimit { limit: usize, layers: usize },
+    #[error(transparent)]
+    CacheKey(#[from] CacheKeyError),
     #[error("invalid resolvemode: {0}")]
     ResolveMode(String),
     #[error("{name}: the OCI layout has no such image: {reason}")]

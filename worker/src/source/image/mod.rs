@@ -3,8 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `origin` | what an image is read from: a registry, a layout |
-//! | `pin` | name → manifest, config, layers, with as few questions as possible |
-//! | `cache_key` | the keys that follow |
+//! | `pin` | name → manifest, config, layers and cache keys, with as few questions as possible |
 //! | `records` | what was pulled before, and under which name |
 //! | `fetch`, `incoming` | layers → snapshots, unpacked while they arrive |
 //! | `progress` | what is told meanwhile |
@@ -21,7 +20,6 @@
 //! digest of somebody's private image has not thereby the right to it. A tag in mode `default` whose
 //! registry cannot be reached is what it was when it was last asked for, with a warning.
 
-mod cache_key;
 mod error;
 mod fetch;
 mod incoming;
@@ -53,7 +51,7 @@ pub struct ImageRequest {
     /// What the name has to mean (`image.checksum`).
     pub checksum: Option<BlobDigest>,
     /// Only so many layers, from the bottom (`image.layerlimit`).
-    pub layer_limit: Option<usize>,
+    pub layer_limit: Option<u32>,
 }
 
 impl ImageRequest {

@@ -10,8 +10,8 @@ use slipway_model::{
 use slipway_registry::{LARGEST_CONFIG, LARGEST_MANIFEST};
 use slipway_store::BlobLease;
 
-use super::cache_key::{config_key, manifest_key};
 use super::{Error, ImageRequest, ImageSource, Origin, ResolveMode, records};
+use crate::ops::cache_key::source::{config_key, manifest_key};
 
 /// Indexes inside indexes are allowed; more than this is somebody playing.
 const DEEPEST: usize = 4;
@@ -60,8 +60,9 @@ impl ImageSource {
             self.manifest(origin, &root, &request.platform, &mut leases).await?;
         let config = self.read(origin, &manifest.config, LARGEST_CONFIG, &mut leases).await?;
         let layers = layers(&name, &manifest, &config, request.layer_limit)?;
-        let keys = std::iter::once(manifest_key(root.digest, &request.platform, request.layer_limit));
-        let keys = keys.chain(config_key(&config, request.layer_limit)?).collect();
+        let first = manifest_key(&root.digest.0, &request.platform, request.layer_limit);
+        let second = config_key(&config, request.layer_limit)?;
+        let keys = std::iter::once(first).chain(second).map(|key| key.digest).collect();
         // Only now: what is noted has been read, and was what it was said to be.
         if let Some(repository) = origin.repository() {
             let (name, root) = (name.clone(), root.clone());
@@ -199,7 +200,7 @@ fn layers(
     name: &str,
     manifest: &Manifest,
     config: &[u8],
-    limit: Option<usize>,
+    limit: Option<u32>,
 ) -> Result<Vec<(Descriptor, DiffId)>, Error> {
     let config = ImageConfig::parse(config).map_err(|error| Error::Malformed {
         name: name.to_owned(),
@@ -212,7 +213,7 @@ fn layers(
         let (diff_ids, layers) = (diff_ids.len(), manifest.layers.len());
         return Err(Error::Layers { name: name.to_owned(), diff_ids, layers });
     }
-    let wanted = limit.unwrap_or(diff_ids.len());
+    let wanted = limit.map_or(diff_ids.len(), |limit| limit as usize);
     if wanted > diff_ids.len() {
         return Err(Error::LayerLimit { limit: wanted, layers: diff_ids.len() });
     }

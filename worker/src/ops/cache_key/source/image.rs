@@ -82,10 +82,11 @@ impl ImageIdentifier {
     }
 }
 
-/// The key of a resolved manifest for a (normalised) platform.
+/// The key of a resolved manifest, the same however the platform is written.
 pub fn manifest_key(manifest: &Digest, platform: &Platform, layer_limit: Option<u32>) -> CacheKey {
     let preimage = object(|fields| {
-        platform_fields(fields.always("Digest", &manifest.to_string()), platform).some("Limit", &layer_limit)
+        platform_fields(fields.always("Digest", &manifest.to_string()), &platform.normalized())
+            .some("Limit", &layer_limit)
     });
     key(&Digest::of(preimage).to_string())
 }
@@ -170,5 +171,25 @@ fn parse_layer_limit(text: &str) -> Result<u32, CacheKeyError> {
         Err(_) => {
             Err(error(format!("invalid layer limit {text}: strconv.Atoi: parsing {text:?}: invalid syntax")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_has_one_key_however_it_is_written() {
+        let root = Digest::of("root");
+        let key = |variant: &str| manifest_key(&root, &Platform::new("linux", "arm64", variant), None);
+        assert_eq!(key("v8"), key(""));
+        assert_ne!(key("v9"), key(""));
+    }
+
+    #[test]
+    fn a_config_that_is_not_json_is_its_own_key() {
+        assert_eq!(config_key(b"no json", None), Ok(Some(key(&Digest::of("no json").to_string()))));
+        assert!(config_key(b"no json", Some(1)).is_err());
+        assert_eq!(config_key(b"{}", None), Ok(None));
     }
 }
