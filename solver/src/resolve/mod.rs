@@ -83,8 +83,7 @@ impl<V: Value> Node<V> {
         Box::pin(async move {
             let held = node.interest.hold();
             let memo = node.answers.lookup.of(output);
-            let search = move |attempt: Arc<Attempt<V>>| async move { Ok(attempt.search(output).await?.0) };
-            memo.get(&held.stop, |stop| node.attempt(stop, search)).await
+            memo.get(&held.stop, |stop| node.attempt(stop, move |attempt| attempt.search_only(output))).await
         })
     }
 

@@ -8,6 +8,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use super::Attempt;
 use crate::Value;
 use crate::error::Result;
+use crate::interest::Held;
 use crate::keys::{KeyId, Link, Seen};
 use crate::load::Outcome;
 use crate::op::{CacheMap, InputRule};
@@ -30,8 +31,13 @@ enum Push {
     ToTheEnd,
 }
 
-/// Inputs on their way to an answer.
-pub(super) type Probes = FuturesUnordered<BoxFuture<'static, Result<(usize, Keys)>>>;
+/// Inputs on their way to an answer, and interest in all of them: what a smaller question has set going
+/// must not look unwanted while the bigger one is being asked.
+#[derive(Default)]
+pub(super) struct Probes {
+    _under_way: FuturesUnordered<BoxFuture<'static, Result<(usize, Keys)>>>,
+    _wanted: Vec<Held>,
+}
 
 impl<V: Value> Attempt<V> {
     pub(super) async fn match_definitions(self: Arc<Self>, output: usize) -> Result<Vec<KeyId>> {
@@ -57,29 +63,45 @@ impl<V: Value> Attempt<V> {
     pub(super) async fn search(self: &Arc<Self>, output: usize) -> Result<(Lookup<V>, Probes)> {
         let inputs = self.node.inputs.len();
         if inputs == 0 {
-            return Ok((self.look_up_root(output).await?, Probes::new()));
+            return Ok((self.look_up_root(output).await?, Probes::default()));
         }
         let map = self.cache_map(0).await?;
         let mut candidates = Candidates::none(inputs);
         if self.node.vertex.ignore_cache {
-            return Ok((self.judge(candidates), Probes::new()));
+            return Ok((self.judge(candidates), Probes::default()));
         }
+        let wanted: Vec<Held> = self.node.inputs.iter().map(|input| input.node.interest.hold()).collect();
         for push in [Push::UntilFound, Push::ToTheEnd] {
-            let mut probes: Probes =
+            let mut under_way: FuturesUnordered<_> =
                 (0..inputs).map(|input| self.push_input(&map, input, output, push)).collect();
-            while let Some(answer) = probes.next().await {
+            while let Some(answer) = under_way.next().await {
                 let (input, keys) = answer?;
                 candidates.add(input, keys);
                 if candidates.is_empty(input) {
-                    return Ok((self.judge(candidates), probes)); // no match is possible any more
+                    // No match is possible any more.
+                    return Ok((self.judge(candidates), Probes { _under_way: under_way, _wanted: wanted }));
                 }
             }
             let found = self.judge(candidates.clone());
             if !found.records.is_empty() {
-                return Ok((found, probes));
+                return Ok((found, Probes { _under_way: under_way, _wanted: wanted }));
             }
         }
-        Ok((self.judge(candidates), Probes::new()))
+        Ok((self.judge(candidates), Probes { _under_way: FuturesUnordered::new(), _wanted: wanted }))
+    }
+
+    /// The answer alone. If it is that nothing is cached, whoever asked may go on to want the result: what is
+    /// under way for it goes on for as long as this vertex is wanted at all.
+    pub(super) async fn search_only(self: Arc<Self>, output: usize) -> Result<Lookup<V>> {
+        let (found, probes) = self.search(output).await?;
+        if found.records.is_empty() {
+            let ended = self.stop.token.clone();
+            self.stop.tasks.spawn(async move {
+                ended.cancelled().await;
+                drop(probes);
+            });
+        }
+        Ok(found)
     }
 
     /// The keys that one input leads to: by its definition, by its own lookup, by its content.
