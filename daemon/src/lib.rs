@@ -16,6 +16,7 @@ mod control;
 mod engine;
 mod error;
 mod listen;
+mod memory;
 mod serve;
 
 pub use config::Config;

@@ -16,7 +16,7 @@ use crate::bridge::Bridge;
 use crate::control::{Control, Health};
 use crate::engine::Engine;
 use crate::listen::{Clients, Connection, Listener};
-use crate::{Config, Error, Result};
+use crate::{Config, Error, Result, memory};
 
 /// How long a daemon of commands waits for the next one.
 const IDLE: Duration = Duration::from_secs(2);
@@ -28,6 +28,7 @@ pub struct Daemon;
 impl Daemon {
     /// Serves until a signal, or until nobody is there if so configured.
     pub fn run(config: Config) -> Result<()> {
+        memory::use_few_arenas();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

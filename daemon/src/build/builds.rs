@@ -17,6 +17,8 @@ use tonic::Status;
 
 use super::journal::Journal;
 use crate::bridge::{Refs, Returned};
+use crate::engine::Engine;
+use crate::memory;
 
 /// How long a build that was named is waited for.
 const ARRIVAL: Duration = Duration::from_secs(3);
@@ -75,10 +77,13 @@ impl Builds {
     }
 
     /// Lets watchers that are late still have `build`, then forgets it.
-    pub(crate) fn retire(&self, build: Arc<Build>) {
+    pub(crate) fn retire(engine: Arc<Engine>, build: Arc<Build>) {
         tokio::spawn(async move {
             tokio::time::sleep(AFTERLIFE).await;
             drop(build);
+            if !engine.builds.are_running() {
+                tokio::task::spawn_blocking(memory::give_back);
+            }
         });
     }
 

@@ -18,7 +18,7 @@ use super::frontend;
 use super::journal::Journal;
 use super::request::{BuildRequest, What};
 use super::result::{BuildResult, PlatformOutput};
-use super::{Build, images};
+use super::{Build, Builds, images};
 use crate::bridge::{Refs, Returned};
 use crate::engine::Engine;
 
@@ -69,7 +69,7 @@ async fn run(
     };
     build.job.end().await;
     build.journal.close();
-    engine.builds.retire(build);
+    Builds::retire(engine, build);
     outcome
 }
 

@@ -34,11 +34,11 @@ impl Blobs {
                 _ => self.forget(&digest)?,
             }
         }
-        inner.metadata.flush_durable()?;
-        for path in self.files()?.iter().filter(|path| !whole.contains(*path)) {
-            std::fs::remove_file(path).at("remove", path)?;
+        let leftovers: Vec<_> = self.files()?.into_iter().filter(|path| !whole.contains(path)).collect();
+        if !leftovers.is_empty() {
+            inner.metadata.flush_durable()?;
         }
-        Ok(())
+        leftovers.iter().try_for_each(|path| std::fs::remove_file(path).at("remove", path))
     }
 
     /// Removes files without a row while others write blobs: theirs are held. Always looks at all.

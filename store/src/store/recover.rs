@@ -31,9 +31,10 @@ pub(super) fn recover(metadata: &Metadata, snapshotter: &dyn Snapshotter, blobs:
         db.execute("UPDATE snapshot SET size = NULL WHERE id IN (SELECT other FROM sharing)", [])?;
         ids(db)
     })?;
-    metadata.flush_durable()?;
     let leftovers: Vec<_> = there.into_iter().filter(|id| !kept.contains(id)).collect();
     if !leftovers.is_empty() {
+        // Only files wait for it: rows that come back are dropped again.
+        metadata.flush_durable()?;
         tracing::info!(snapshots = leftovers.len(), "removing what an interrupted run left behind");
     }
     leftovers.iter().try_for_each(|id| snapshotter.discard(id))

@@ -4,10 +4,12 @@
 //! `inputs + i`. An intermediate tree that only one later action wants is passed on and changed in
 //! place; one that several want is made a snapshot first.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rustix::fs::{CWD, Mode, OFlags};
 use slipway_model::llb::pb;
 use slipway_model::llb::pb::file_action::Action;
 use slipway_solver::{CacheMap, Op, OpContext, OpResult, Permit};
@@ -101,10 +103,13 @@ impl Actions {
         let root = target.mount()?;
         match &action.action {
             Some(Action::Copy(copy)) => {
+                let may_link = self.may_link(file, index, source.as_ref());
                 let source = source.unwrap_or(Value::Scratch).mount()?;
                 let empty = self.worker.store.prepare(None, described("nothing"))?;
                 let source = source.map_or_else(|| empty.mount(), Ok)?;
-                file::copy(source.root(), root.root(), copy, owner, Link::Never)?;
+                let behind = may_link.then(|| open_directory(&target.upper_dir())).transpose()?;
+                let link = behind.as_ref().map_or(Link::Never, |upper| Link::Behind(upper.as_fd()));
+                file::copy(source.root(), root.root(), copy, owner, link)?;
             }
             Some(Action::Mkfile(mkfile)) => file::mkfile(root.root(), mkfile, owner)?,
             Some(Action::Mkdir(mkdir)) => file::mkdir(root.root(), mkdir, owner)?,
@@ -114,6 +119,15 @@ impl Actions {
         }
         drop(root);
         Ok(target)
+    }
+
+    /// A client's directory and a snapshot are both replaced file by file, never written into, so they
+    /// can share files. Later actions may write into what the tree already holds, unless they copy.
+    fn may_link(&self, file: &pb::FileOp, index: usize, source: Option<&Value>) -> bool {
+        let replaces = |action: &pb::FileAction| matches!(&action.action, Some(Action::Copy(copy)) if !copy.attempt_unpack_docker_compatibility);
+        matches!(source, Some(Value::Context(_)))
+            && self.worker.store.snapshotter() == "overlay"
+            && file.actions[index + 1..].iter().all(replaces)
     }
 
     /// Who is to own what the action makes; names are looked up in the trees that it says.
@@ -178,6 +192,12 @@ impl Actions {
         self.trees[index] = Made::Value(value.clone());
         Ok(value)
     }
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
+        .map_err(|error| Error::io(format!("cannot open {}", path.display()), error))
 }
 
 fn wanted_owner(action: &pb::FileAction) -> Option<&pb::ChownOpt> {

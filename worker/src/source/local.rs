@@ -85,7 +85,12 @@ impl LocalOp {
         let directory = self.worker.store.source_directory(&key, &description).await?;
         let Kept { directory, root, index, digests } = blocking(move || Kept::open(directory)).await?;
         let progress = transfer_progress(ctx, &self.identifier.name);
-        let options = ReceiveOptions { index, progress: Some(progress), ..ReceiveOptions::default() };
+        let options = ReceiveOptions {
+            index,
+            hasher: Some(Arc::new(|stat| header(stat).map(|header| header.hasher()))),
+            progress: Some(progress),
+            ..ReceiveOptions::default()
+        };
         let received = tokio::select! {
             () = ctx.stop.cancelled() => return Err(Error::Cancelled),
             received = session.sync(self.request(), root, options) => received?,
@@ -195,7 +200,10 @@ fn learn(digests: &ContentCache, received: &Received) {
         if changed.remove(stat.path.as_str())
             && let Some(header) = header(stat)
         {
-            digests.announce(&stat.path, &header);
+            match received.digests.get(&stat.path) {
+                Some(digest) => digests.insert(&stat.path, &header, *digest),
+                None => digests.announce(&stat.path, &header),
+            }
         }
     }
     for gone in changed {

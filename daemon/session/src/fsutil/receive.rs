@@ -8,12 +8,14 @@
 //! Requests in flight are bounded, and a file is opened when its first bytes arrive, so a tree of any
 //! size needs few descriptors.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use rustix::fs::FileType;
+use slipway_model::{Digest, Hasher};
 use slipway_proto::fsutil::packet::PacketType;
 use slipway_proto::fsutil::{Packet, Stat};
 use tokio::sync::mpsc;
@@ -40,6 +42,9 @@ pub struct ReceiveOptions {
     pub merge: bool,
     /// Everything belongs to this user and group, whatever the sender says.
     pub owner: Option<(u32, u32)>,
+    /// For a file that is about to come: a hasher that has taken what counts before its bytes, if
+    /// their digest is wanted.
+    pub hasher: Option<Arc<dyn Fn(&Stat) -> Option<Hasher> + Send + Sync>>,
     /// Told the bytes received so far.
     pub progress: Option<Arc<dyn Fn(u64) + Send + Sync>>,
 }
@@ -51,7 +56,16 @@ pub struct Received {
     pub index: Vec<Stat>,
     /// Paths that were written or removed.
     pub changed: Vec<String>,
+    /// Of the files that came, as far as [`ReceiveOptions::hasher`] wanted them.
+    pub digests: HashMap<String, Digest>,
     pub bytes: u64,
+}
+
+/// A file on its way.
+struct Wanted {
+    stat: Stat,
+    hasher: Option<Hasher>,
+    received: i64,
 }
 
 /// Makes the directory `root` equal to what the sender has.
@@ -102,7 +116,7 @@ struct Receiver {
     answers: mpsc::Sender<Packet>,
     received: Received,
     /// Asked for, by id.
-    wanted: HashMap<u32, Stat>,
+    wanted: HashMap<u32, Wanted>,
     /// To be asked for when there is room.
     waiting: VecDeque<(u32, Stat)>,
     /// Links are made at the end, when what they name is whole.
@@ -271,7 +285,8 @@ impl Receiver {
     fn request(&mut self) -> Result<()> {
         while self.wanted.len() < MOST_REQUESTS {
             let Some((id, stat)) = self.waiting.pop_front() else { break };
-            self.wanted.insert(id, stat);
+            let hasher = self.options.hasher.as_ref().and_then(|hasher| hasher(&stat));
+            self.wanted.insert(id, Wanted { stat, hasher, received: 0 });
             let packet = Packet { r#type: PacketType::PacketReq.into(), id, ..Packet::default() };
             if self.answers.blocking_send(packet).is_err() {
                 return Err(Error::Connection("the sender is gone".into()));
@@ -281,7 +296,7 @@ impl Receiver {
     }
 
     fn data(&mut self, packet: Packet) -> Result<()> {
-        let Some(stat) = self.wanted.get(&packet.id) else {
+        let Entry::Occupied(mut file) = self.wanted.entry(packet.id) else {
             return Err(Error::Protocol(format!("invalid file request {}", packet.id)));
         };
         if !packet.data.is_empty() {
@@ -289,10 +304,21 @@ impl Receiver {
             if let Some(progress) = &self.options.progress {
                 progress(self.received.bytes);
             }
+            let Wanted { stat, hasher, received } = file.get_mut();
+            *received += packet.data.len() as i64;
+            if let Some(hasher) = hasher {
+                hasher.update(&packet.data);
+            }
             return self.tree.append(packet.id, stat, &packet.data);
         }
-        self.tree.complete(packet.id, stat)?;
-        self.wanted.remove(&packet.id);
+        let Wanted { stat, hasher, received } = file.remove();
+        self.tree.complete(packet.id, &stat)?;
+        // One that changed while it was sent has another size than the hasher was told.
+        if let Some(hasher) = hasher
+            && received == stat.size
+        {
+            self.received.digests.insert(stat.path, hasher.finish());
+        }
         Ok(())
     }
 

@@ -62,7 +62,7 @@ impl<'env> Crew<'_, 'env> {
                 shared: shared.clone(),
                 sender: None,
                 done: 0,
-                link: plan.link,
+                link: plan.link.is_some(),
                 buffer: Vec::new(),
             };
             walk(&mut crew)

@@ -3,8 +3,8 @@
 //! It is shared by the walk and by every file on its way into it; the last one to let go of it gives
 //! it its own attributes ([`release`]), then lets go of the directory above.
 
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Mode, Stat};
 use rustix::io::Errno;
@@ -24,6 +24,10 @@ pub(super) struct Folder {
     finish: Finish,
     parent: Option<Arc<Folder>>,
     identity: Option<(u64, u64)>,
+    /// It was made by this copy, so nothing is in it but what this copy made.
+    new: bool,
+    /// The same directory behind the target's overlay, if it is there.
+    behind: OnceLock<Option<OwnedFd>>,
 }
 
 /// Why a directory is needed.
@@ -49,7 +53,16 @@ enum Finish {
 impl Folder {
     /// The directory above the target: changed by no attribute.
     pub(super) fn anchor(target: OwnedFd, path: Vec<u8>) -> Self {
-        Self { target, path, source: None, finish: Finish::Nothing, parent: None, identity: None }
+        Self {
+            target,
+            path,
+            source: None,
+            finish: Finish::Nothing,
+            parent: None,
+            identity: None,
+            new: false,
+            behind: OnceLock::new(),
+        }
     }
 
     /// The root of the target, which is there.
@@ -94,8 +107,9 @@ impl Folder {
                 Finish::Nothing
             }
         };
+        let parent = Some(parent);
         let folder =
-            Self { target, path: path.to_vec(), source, finish, parent: Some(parent), identity: None };
+            Self { source, finish, parent, new: existing.is_none(), ..Self::anchor(target, path.to_vec()) };
         Ok(folder.identified())
     }
 
@@ -111,6 +125,16 @@ impl Folder {
     /// Without links, absolute in the target tree.
     pub(super) fn path(&self) -> &[u8] {
         &self.path
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.new
+    }
+
+    /// Where links into this directory can be made; see [`super::Link`].
+    pub(super) fn behind(&self, plan: &Plan) -> Option<&OwnedFd> {
+        let open = || Tree { root: plan.link.as_ref()?.as_fd() }.directory(&self.path).ok();
+        self.behind.get_or_init(open).as_ref()
     }
 
     pub(super) fn identity(&self) -> Option<(u64, u64)> {

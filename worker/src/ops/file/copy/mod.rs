@@ -10,7 +10,7 @@ mod folder;
 mod leaf;
 mod walk;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Stat, Timespec};
 use rustix::io::Errno;
@@ -30,13 +30,21 @@ const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
 /// Whether a file may become another name of its source instead of a copy.
 ///
 /// Allow it only if neither tree is ever written again through that name: both will share the
-/// file's bytes and attributes for good. It is done where both trees are on one file system and
-/// nothing about the file changes; otherwise the file is copied.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Link {
+/// file's bytes and attributes for good. It is done where nothing about the file changes, and at
+/// most once for each file: one that has a second name already is copied. So no two paths of one
+/// tree, even one of many layers, are names of one file unless they were in the source.
+///
+/// A link cannot go from one mount to another, even of the same file system. So it is made behind
+/// the target's overlay, in its upper directory. That shows in the overlay as if it was made through
+/// it, as long as nothing asks for the name before: new directories are safe, in others the overlay
+/// is asked first, and a name that is taken in either is left to be replaced by a copy.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Link<'a> {
     #[default]
     Never,
-    Allowed,
+    /// The directory in which what is written to the target ends up; the target itself if that is
+    /// no overlay.
+    Behind(BorrowedFd<'a>),
 }
 
 /// Copies `action.src` of `source` to `action.dest` of `target`. On an error part of it is done.
@@ -45,15 +53,17 @@ pub fn copy(
     target: BorrowedFd<'_>,
     action: &pb::FileActionCopy,
     owner: Option<Owner>,
-    link: Link,
+    link: Link<'_>,
 ) -> Result<()> {
     let (source, target) = (Tree { root: source }, Tree { root: target });
     let (src, dest) = (with_ending(&action.src), with_ending(&action.dest));
     if !action.create_dest_path {
         check_parent(&target, action)?;
     }
-    let plan = Plan::new(action, owner, link)?;
-    for path in matched(&source, &src, action)? {
+    let paths = matched(&source, &src, action)?;
+    // Of several, a later one may replace what an earlier one made, and must see it.
+    let plan = Plan::new(action, owner, if paths.len() == 1 { link } else { Link::Never })?;
+    for path in paths {
         let unpacked = action.attempt_unpack_docker_compatibility
             && unpack::unpack(&source, &path, &target, &dest, owner, plan.time)?;
         if !unpacked {
@@ -110,11 +120,12 @@ struct Plan {
     contents_only: bool,
     follow: bool,
     replace: bool,
-    link: bool,
+    /// See [`Link::Behind`].
+    link: Option<OwnedFd>,
 }
 
 impl Plan {
-    fn new(action: &pb::FileActionCopy, owner: Option<Owner>, link: Link) -> Result<Self> {
+    fn new(action: &pb::FileActionCopy, owner: Option<Owner>, link: Link<'_>) -> Result<Self> {
         let number = Some(action.mode).filter(|mode| *mode != -1 && action.mode_str.is_empty());
         let mode = match number {
             Some(number) => Some(format!("{:o}", number & 0o7777)),
@@ -132,7 +143,11 @@ impl Plan {
             contents_only: action.dir_copy_contents,
             follow: action.follow_symlink,
             replace: action.always_replace_existing_dest_paths,
-            link: link == Link::Allowed,
+            link: match link {
+                Link::Never => None,
+                // Without it everything is copied.
+                Link::Behind(directory) => directory.try_clone_to_owned().ok(),
+            },
         })
     }
 

@@ -15,7 +15,7 @@ use super::super::error::DEEPEST;
 use super::super::tree::{Tree, directory_at, is_directory, kind, names, stat_at};
 use super::crew::{Crew, Task};
 use super::folder::{Folder, Found, release};
-use super::leaf;
+use super::leaf::{self, Linked};
 use super::{FileError, Plan, Result};
 
 /// Copies what is at a path without links, known by its `stat`, to `place`; the directory above
@@ -189,10 +189,11 @@ impl Walk<'_, '_, '_> {
 
     fn file(&mut self, mut task: Task) -> Result<()> {
         if self.crew.may_link() && self.plan.changes_nothing(&task.stat) {
-            if leaf::link_to_source(self.plan, &task)? {
-                return release(self.plan, task.folder);
+            match leaf::link_to_source(self.plan, &task)? {
+                Linked::Done => return release(self.plan, task.folder),
+                Linked::NotThis => {}
+                Linked::Never => self.crew.stop_linking(),
             }
-            self.crew.stop_linking();
         }
         if task.stat.st_nlink > 1 {
             let path = join(task.folder.path(), &task.name);

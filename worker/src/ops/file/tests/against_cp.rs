@@ -55,12 +55,12 @@ fn a_hundred_thousand_files_are_copied() {
             fs::write(folder.join(format!("f{file}")), format!("{file}")).unwrap();
         }
     }
-    for link in [Link::Never, Link::Allowed] {
+    for link in [false, true] {
         let start = std::time::Instant::now();
-        let into = format!("/{link:?}");
+        let into = format!("/{link}");
         run_as(source.path(), target.path(), &action("/", &into), None, link).unwrap();
-        println!("{link:?}: {:?}", start.elapsed());
-        assert_eq!(fs::read_dir(target.path().join(format!("{link:?}"))).unwrap().count(), 1000);
+        println!("linked: {link}: {:?}", start.elapsed());
+        assert_eq!(fs::read_dir(target.path().join(format!("{link}"))).unwrap().count(), 1000);
     }
 }
 

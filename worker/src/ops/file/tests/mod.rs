@@ -30,7 +30,7 @@ fn action(src: &str, dest: &str) -> pb::FileActionCopy {
 }
 
 fn run(source: &Path, target: &Path, action: &pb::FileActionCopy) -> Result<()> {
-    run_as(source, target, action, None, Link::Never)
+    run_as(source, target, action, None, false)
 }
 
 fn run_as(
@@ -38,9 +38,11 @@ fn run_as(
     target: &Path,
     action: &pb::FileActionCopy,
     owner: Option<Owner>,
-    link: Link,
+    may_link: bool,
 ) -> Result<()> {
-    copy(File::open(source).unwrap().as_fd(), File::open(target).unwrap().as_fd(), action, owner, link)
+    let (source, target) = (File::open(source).unwrap(), File::open(target).unwrap());
+    let link = if may_link { Link::Behind(target.as_fd()) } else { Link::Never };
+    copy(source.as_fd(), target.as_fd(), action, owner, link)
 }
 
 /// Two folders; `files` of the first hold their own path.

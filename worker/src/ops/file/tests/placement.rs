@@ -135,7 +135,7 @@ fn owner_mode_and_time_are_set_on_everything() {
     let owner = is_root.then_some(Owner { uid: 7, gid: 8 });
     let changed =
         pb::FileActionCopy { mode: 0o640, timestamp: 1_500_000_000_000_000_001, ..action("/a", "/x/y") };
-    run_as(source.path(), target.path(), &changed, owner, Link::Allowed).unwrap();
+    run_as(source.path(), target.path(), &changed, owner, true).unwrap();
     for path in ["x", "x/y", "x/y/b", "x/y/b/one", "x/y/two", "x/y/link"] {
         let metadata = fs::symlink_metadata(target.path().join(path)).unwrap();
         if is_root {
@@ -167,12 +167,14 @@ fn an_existing_target_keeps_its_mode_and_one_inside_does_not() {
 fn files_are_linked_where_allowed_and_nothing_changes() {
     let (source, target) = folders(&["a/one", "a/two"]);
     let inode = |root: &std::path::Path, path: &str| fs::metadata(root.join(path)).unwrap().ino();
-    run_as(source.path(), target.path(), &action("/a", "/linked"), None, Link::Allowed).unwrap();
-    run_as(source.path(), target.path(), &action("/a", "/copied"), None, Link::Never).unwrap();
+    run_as(source.path(), target.path(), &action("/a", "/linked"), None, true).unwrap();
+    run_as(source.path(), target.path(), &action("/a", "/copied"), None, false).unwrap();
     let changed = pb::FileActionCopy { mode: 0o600, ..action("/a", "/changed") };
-    run_as(source.path(), target.path(), &changed, None, Link::Allowed).unwrap();
+    run_as(source.path(), target.path(), &changed, None, true).unwrap();
     assert_eq!(inode(target.path(), "linked/one"), inode(source.path(), "a/one"));
     assert_ne!(inode(target.path(), "copied/one"), inode(source.path(), "a/one"));
     assert_ne!(inode(target.path(), "changed/one"), inode(source.path(), "a/one"));
+    run_as(source.path(), target.path(), &action("/a", "/again"), None, true).unwrap();
+    assert_ne!(inode(target.path(), "again/one"), inode(source.path(), "a/one"), "linked twice");
     assert_eq!(fs::metadata(source.path().join("a/one")).unwrap().mode() & 0o7777, 0o644);
 }
