@@ -3,6 +3,7 @@
 mod actions;
 mod against_cp;
 mod archives;
+mod linking;
 mod placement;
 mod selection;
 
