@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use slipway_model::mount::Tree;
 
 use super::table::{self, Row};
-use super::{RecordType, Ref};
+use super::{CacheMount, RecordType, Ref};
 use crate::error::{At as _, Result};
 use crate::mounted::Mounted;
 use crate::snapshot::{Changes, SnapshotId};
@@ -90,6 +90,11 @@ impl Active {
     /// Tells that files of `other` were hard-linked into this one, so that usage counts them once. `other` may be
     /// pruned all the same. Only immutable snapshots may be linked from, and the files never written again.
     pub fn shares_files_with(&mut self, other: &Ref) {
+        self.shares_with.push(other.id());
+    }
+
+    /// As [`shares_files_with`](Self::shares_files_with), for a directory whose files are only ever replaced.
+    pub fn shares_files_with_directory(&mut self, other: &CacheMount) {
         self.shares_with.push(other.id());
     }
 

@@ -19,6 +19,7 @@ use super::cache_key;
 use super::content::input_rules;
 use super::file::{self, Link, Owner};
 use crate::blocking::blocking;
+use crate::source::local::Context;
 use crate::worker::described;
 use crate::{Error, Result, Value, Worker};
 
@@ -99,17 +100,24 @@ impl Actions {
             _ => None,
         };
         let shared = wanted_later || is_output || action.secondary_input == action.input;
-        let target = self.writable(action.input, shared)?;
+        let mut target = self.writable(action.input, shared)?;
         let root = target.mount()?;
         match &action.action {
             Some(Action::Copy(copy)) => {
-                let may_link = self.may_link(file, index, source.as_ref());
+                let context = self.linkable(file, index, source.as_ref());
                 let source = source.unwrap_or(Value::Scratch).mount()?;
                 let empty = self.worker.store.prepare(None, described("nothing"))?;
                 let source = source.map_or_else(|| empty.mount(), Ok)?;
-                let behind = may_link.then(|| open_directory(&target.upper_dir())).transpose()?;
-                let link = behind.as_ref().map_or(Link::Never, |upper| Link::Behind(upper.as_fd()));
-                file::copy(source.root(), root.root(), copy, owner, link)?;
+                match context {
+                    None => file::copy(source.root(), root.root(), copy, owner, Link::Never)?,
+                    Some(context) => {
+                        let upper = open_directory(&target.upper_dir())?;
+                        let permit = |from: &[u8], to: &[u8]| context.may_link(from, to);
+                        let link = Link::Behind { directory: upper.as_fd(), permit: &permit };
+                        file::copy(source.root(), root.root(), copy, owner, link)?;
+                        target.shares_files_with_directory(context.directory());
+                    }
+                }
             }
             Some(Action::Mkfile(mkfile)) => file::mkfile(root.root(), mkfile, owner)?,
             Some(Action::Mkdir(mkdir)) => file::mkdir(root.root(), mkdir, owner)?,
@@ -123,11 +131,14 @@ impl Actions {
 
     /// A client's directory and a snapshot are both replaced file by file, never written into, so they
     /// can share files. Later actions may write into what the tree already holds, unless they copy.
-    fn may_link(&self, file: &pb::FileOp, index: usize, source: Option<&Value>) -> bool {
+    fn linkable(&self, file: &pb::FileOp, index: usize, source: Option<&Value>) -> Option<Arc<Context>> {
         let replaces = |action: &pb::FileAction| matches!(&action.action, Some(Action::Copy(copy)) if !copy.attempt_unpack_docker_compatibility);
-        matches!(source, Some(Value::Context(_)))
-            && self.worker.store.snapshotter() == "overlay"
-            && file.actions[index + 1..].iter().all(replaces)
+        let possible =
+            self.worker.store.snapshotter() == "overlay" && file.actions[index + 1..].iter().all(replaces);
+        match source {
+            Some(Value::Context(context)) if possible => Some(context.clone()),
+            _ => None,
+        }
     }
 
     /// Who is to own what the action makes; names are looked up in the trees that it says.

@@ -31,14 +31,16 @@ use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
 use slipway_store::content_hash::{ContentCache, EntryHeader, EntryKind, Selector};
 use slipway_store::{CacheMount, Mounted};
 
+use super::links::Links;
 use crate::blocking::blocking;
 use crate::ops::cache_key::source::LocalIdentifier;
 use crate::{Error, Result, Value, Worker};
 
-/// Inside the kept directory: the client's files, what they are, and their digests.
+/// Inside the kept directory: the client's files, what they are, their digests, and where they are linked.
 const FILES: &str = "files";
 const INDEX: &str = "index";
 const DIGESTS: &str = "digests";
+const LINKS: &str = "links";
 
 pub(crate) struct LocalOp {
     worker: Arc<Worker>,
@@ -83,7 +85,7 @@ impl LocalOp {
         let description = format!("local source for {}", self.identifier.name);
         let key = self.directory_key(session);
         let directory = self.worker.store.source_directory(&key, &description).await?;
-        let Kept { directory, root, index, digests } = blocking(move || Kept::open(directory)).await?;
+        let Kept { directory, root, index, digests, links } = blocking(move || Kept::open(directory)).await?;
         let progress = transfer_progress(ctx, &self.identifier.name);
         let options = ReceiveOptions {
             index,
@@ -95,7 +97,7 @@ impl LocalOp {
             () = ctx.stop.cancelled() => return Err(Error::Cancelled),
             received = session.sync(self.request(), root, options) => received?,
         };
-        blocking(move || Context::new(directory, &received, digests)).await
+        blocking(move || Context::new(directory, &received, digests, links)).await
     }
 }
 
@@ -122,6 +124,7 @@ struct Kept {
     root: OwnedFd,
     index: Vec<Stat>,
     digests: ContentCache,
+    links: Links,
 }
 
 impl Kept {
@@ -132,10 +135,15 @@ impl Kept {
         let index = std::fs::read(path.join(INDEX)).ok().and_then(|bytes| read_index(&bytes));
         let digests = std::fs::read(path.join(DIGESTS)).ok();
         let digests = digests.and_then(|bytes| ContentCache::from_bytes(&bytes, None).ok());
-        // They are written together, and of no use without each other.
-        let (index, digests) = index.zip(digests).unzip();
+        let links = std::fs::read(path.join(LINKS)).ok().and_then(|bytes| Links::from_bytes(&bytes));
+        // They are of no use without each other.
+        let (index, known) = match (index, digests, links) {
+            (Some(index), Some(digests), Some(links)) => (Some(index), Some((digests, links))),
+            _ => (None, None),
+        };
         remove_file(&path.join(INDEX)).map_err(failed)?;
         remove_file(&path.join(DIGESTS)).map_err(failed)?;
+        remove_file(&path.join(LINKS)).map_err(failed)?;
         let files = path.join(FILES);
         if index.is_none() && files.exists() {
             std::fs::remove_dir_all(&files).map_err(failed)?;
@@ -144,12 +152,8 @@ impl Kept {
             std::fs::create_dir(&files).map_err(failed)?;
         }
         let root = open_directory(&files).map_err(failed)?;
-        Ok(Self {
-            directory,
-            root,
-            index: index.unwrap_or_default(),
-            digests: digests.unwrap_or_else(ContentCache::received),
-        })
+        let (digests, links) = known.unwrap_or_else(|| (ContentCache::received(), Links::default()));
+        Ok(Self { directory, root, index: index.unwrap_or_default(), digests, links })
     }
 }
 
@@ -157,15 +161,20 @@ impl Kept {
 pub struct Context {
     directory: CacheMount,
     digests: ContentCache,
+    links: Links,
+    /// Files with several names have no path of their own: they are copied.
+    hard_links: bool,
 }
 
 impl Context {
-    fn new(directory: CacheMount, received: &Received, digests: ContentCache) -> Result<Self> {
+    fn new(directory: CacheMount, received: &Received, digests: ContentCache, links: Links) -> Result<Self> {
         learn(&digests, received);
         let path = directory.directory().join(INDEX);
         std::fs::write(&path, write_index(&received.index))
             .map_err(|error| Error::io(format!("cannot write {}", path.display()), error))?;
-        Ok(Self { directory, digests })
+        let is_link = |stat: &Stat| mode::has_data(stat.mode) && !stat.linkname.is_empty();
+        let hard_links = received.index.iter().any(is_link);
+        Ok(Self { directory, digests, links, hard_links })
     }
 
     pub fn tree(&self) -> Tree {
@@ -174,6 +183,16 @@ impl Context {
 
     pub fn mount(&self) -> Result<Mounted> {
         Ok(Mounted::new(&self.tree())?)
+    }
+
+    /// Where it is kept.
+    pub(crate) fn directory(&self) -> &CacheMount {
+        &self.directory
+    }
+
+    /// Whether snapshots may hold the files at and below `source`, at `target`, without copying them.
+    pub(crate) fn may_link(&self, source: &[u8], target: &[u8]) -> bool {
+        !self.hard_links && self.links.claim(source, target)
     }
 
     pub fn content_digest(&self, selectors: &[Selector]) -> Result<Digest> {
@@ -185,9 +204,11 @@ impl Context {
 impl Drop for Context {
     /// What was hashed need not be hashed again by the next build.
     fn drop(&mut self) {
-        let path = self.directory.directory().join(DIGESTS);
-        if let Err(error) = std::fs::write(&path, self.digests.to_bytes(None)) {
-            tracing::debug!(%error, path = %path.display(), "digests are not kept");
+        for (name, bytes) in [(DIGESTS, self.digests.to_bytes(None)), (LINKS, self.links.to_bytes())] {
+            let path = self.directory.directory().join(name);
+            if let Err(error) = std::fs::write(&path, bytes) {
+                tracing::debug!(%error, path = %path.display(), "what is known of a client's files is not kept");
+            }
         }
     }
 }

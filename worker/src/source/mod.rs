@@ -7,5 +7,6 @@
 //! | [`local`] | a directory of the client |
 
 pub mod image;
+mod links;
 pub mod local;
 pub mod oci_layout;

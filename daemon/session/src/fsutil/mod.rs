@@ -24,5 +24,5 @@ pub mod walk;
 mod write;
 
 pub use filter::Filter;
-pub use receive::{ReceiveOptions, Received, receive};
+pub use receive::{ReceiveOptions, Received, StartHash, receive};
 pub use send::{Directory, Source, send};

@@ -33,6 +33,9 @@ const QUEUE: usize = 256;
 /// More entries than this in one transfer are refused.
 const MOST_ENTRIES: usize = 20_000_000;
 
+/// Begins the digest of a file, if one is wanted.
+pub type StartHash = Arc<dyn Fn(&Stat) -> Option<Hasher> + Send + Sync>;
+
 /// How a tree is received.
 #[derive(Default)]
 pub struct ReceiveOptions {
@@ -44,7 +47,7 @@ pub struct ReceiveOptions {
     pub owner: Option<(u32, u32)>,
     /// For a file that is about to come: a hasher that has taken what counts before its bytes, if
     /// their digest is wanted.
-    pub hasher: Option<Arc<dyn Fn(&Stat) -> Option<Hasher> + Send + Sync>>,
+    pub hasher: Option<StartHash>,
     /// Told the bytes received so far.
     pub progress: Option<Arc<dyn Fn(u64) + Send + Sync>>,
 }

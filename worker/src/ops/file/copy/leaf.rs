@@ -50,30 +50,20 @@ pub(super) enum Linked {
     Never,
 }
 
-/// Gives the source a second name instead of copying it, if it has one only; see [`super::Link`].
+/// Gives the source another name instead of copying it; see [`super::Link`].
 pub(super) fn link_to_source(plan: &Plan, task: &Task) -> Result<Linked> {
     let error = |errno| FileError::io("failed to copy files", &path(task))(errno);
     let (source_name, name) = (task.source_name.as_slice(), task.name.as_slice());
-    if task.stat.st_nlink != 1 {
-        return Ok(Linked::NotThis);
-    }
     let Some(behind) = task.folder.behind(plan) else { return Ok(Linked::NotThis) };
     if !task.folder.is_new() && stat_at(task.folder.target(), name).map_err(error)?.is_some() {
         return Ok(Linked::NotThis);
     }
     match rustix::fs::linkat(&task.source, source_name, behind, name, AtFlags::empty()) {
-        Ok(()) => {}
-        Err(Errno::EXIST | Errno::MLINK) => return Ok(Linked::NotThis),
-        Err(Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => return Ok(Linked::Never),
-        Err(errno) => return Err(error(errno)),
+        Ok(()) => Ok(Linked::Done),
+        Err(Errno::EXIST | Errno::MLINK) => Ok(Linked::NotThis),
+        Err(Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => Ok(Linked::Never),
+        Err(errno) => Err(error(errno)),
     }
-    // Another copy may have linked it at the same time.
-    let linked = rustix::fs::statat(behind, name, AtFlags::SYMLINK_NOFOLLOW).map_err(error)?;
-    if linked.st_nlink == 2 {
-        return Ok(Linked::Done);
-    }
-    rustix::fs::unlinkat(behind, name, AtFlags::empty()).map_err(error)?;
-    Ok(Linked::NotThis)
 }
 
 /// Makes a link, a device, a pipe; of a socket only its name, as an empty file.

@@ -30,21 +30,23 @@ const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
 /// Whether a file may become another name of its source instead of a copy.
 ///
 /// Allow it only if neither tree is ever written again through that name: both will share the
-/// file's bytes and attributes for good. It is done where nothing about the file changes, and at
-/// most once for each file: one that has a second name already is copied. So no two paths of one
-/// tree, even one of many layers, are names of one file unless they were in the source.
+/// file's bytes and attributes for good. It is done where nothing about the file changes.
 ///
 /// A link cannot go from one mount to another, even of the same file system. So it is made behind
 /// the target's overlay, in its upper directory. That shows in the overlay as if it was made through
 /// it, as long as nothing asks for the name before: new directories are safe, in others the overlay
 /// is asked first, and a name that is taken in either is left to be replaced by a copy.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub enum Link<'a> {
     #[default]
     Never,
-    /// The directory in which what is written to the target ends up; the target itself if that is
-    /// no overlay.
-    Behind(BorrowedFd<'a>),
+    Behind {
+        /// Where what is written to the target ends up; the target itself if that is no overlay.
+        directory: BorrowedFd<'a>,
+        /// Asked once with the paths of what is copied and what it becomes, both without links:
+        /// may files be linked?
+        permit: &'a dyn Fn(&[u8], &[u8]) -> bool,
+    },
 }
 
 /// Copies `action.src` of `source` to `action.dest` of `target`. On an error part of it is done.
@@ -62,12 +64,13 @@ pub fn copy(
     }
     let paths = matched(&source, &src, action)?;
     // Of several, a later one may replace what an earlier one made, and must see it.
-    let plan = Plan::new(action, owner, if paths.len() == 1 { link } else { Link::Never })?;
+    let link = if paths.len() == 1 { link } else { Link::Never };
+    let mut plan = Plan::new(action, owner)?;
     for path in paths {
         let unpacked = action.attempt_unpack_docker_compatibility
             && unpack::unpack(&source, &path, &target, &dest, owner, plan.time)?;
         if !unpacked {
-            plan.copy_one(&source, &path, &target, &dest)?;
+            plan.copy_one((&source, &path), (&target, &dest), link)?;
         }
     }
     Ok(())
@@ -125,7 +128,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(action: &pb::FileActionCopy, owner: Option<Owner>, link: Link<'_>) -> Result<Self> {
+    fn new(action: &pb::FileActionCopy, owner: Option<Owner>) -> Result<Self> {
         let number = Some(action.mode).filter(|mode| *mode != -1 && action.mode_str.is_empty());
         let mode = match number {
             Some(number) => Some(format!("{:o}", number & 0o7777)),
@@ -143,15 +146,16 @@ impl Plan {
             contents_only: action.dir_copy_contents,
             follow: action.follow_symlink,
             replace: action.always_replace_existing_dest_paths,
-            link: match link {
-                Link::Never => None,
-                // Without it everything is copied.
-                Link::Behind(directory) => directory.try_clone_to_owned().ok(),
-            },
+            link: None,
         })
     }
 
-    fn copy_one(&self, source: &Tree<'_>, src: &[u8], target: &Tree<'_>, dest: &[u8]) -> Result<()> {
+    fn copy_one(
+        &mut self,
+        (source, src): (&Tree<'_>, &[u8]),
+        (target, dest): (&Tree<'_>, &[u8]),
+        link: Link<'_>,
+    ) -> Result<()> {
         let made = Made { mode: self.parent_mode, owner: self.owner, time: self.time };
         // A path that ends in a name makes what is above it; one that ends in a slash makes itself.
         let above = match dest.iter().rposition(|byte| *byte == b'/') {
@@ -165,6 +169,13 @@ impl Plan {
         let stat = source.stat(&real)?.ok_or_else(|| FileError::io("lstat", &real)(Errno::NOENT))?;
         let (place, needed) = self.place(target, target.real_path(dest, true)?, src, is_directory(&stat))?;
         new.extend(made.directory_and_parents(target, &needed)?);
+        self.link = match link {
+            // If the directory cannot be had twice, everything is copied.
+            Link::Behind { directory, permit } if permit(&real, &place) => {
+                directory.try_clone_to_owned().ok()
+            }
+            _ => None,
+        };
         walk::copy(self, (source, &real, &stat), (target, &place))?;
         made.restore_times(target, &new)
     }

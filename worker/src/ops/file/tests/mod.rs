@@ -3,6 +3,7 @@
 mod actions;
 mod against_cp;
 mod archives;
+mod linking;
 mod placement;
 mod selection;
 
@@ -41,7 +42,7 @@ fn run_as(
     may_link: bool,
 ) -> Result<()> {
     let (source, target) = (File::open(source).unwrap(), File::open(target).unwrap());
-    let link = if may_link { Link::Behind(target.as_fd()) } else { Link::Never };
+    let link = Link::Behind { directory: target.as_fd(), permit: &|_, _| may_link };
     copy(source.as_fd(), target.as_fd(), action, owner, link)
 }
 
