@@ -182,6 +182,9 @@ async fn a_directory_arrives_whole_and_then_only_what_changed() {
     assert_eq!((again.bytes, again.changed.len()), (0, 0));
 
     let (kept, replaced) = (inode("tool"), inode("empty"));
+    // As another tree would; it also keeps the number from being given to a new file.
+    let elsewhere = tempfile::tempdir_in(into.path().parent().unwrap()).unwrap();
+    fs::hard_link(into.path().join("empty"), elsewhere.path().join("shared")).unwrap();
     fs::write(from.path().join("empty"), "not any more").unwrap();
     fs::remove_dir_all(from.path().join("a")).unwrap();
     fs::write(from.path().join("a"), "a file now").unwrap();
@@ -189,6 +192,7 @@ async fn a_directory_arrives_whole_and_then_only_what_changed() {
     assert_eq!(third.changed, ["a", "empty"]);
     assert_eq!(fs::read_to_string(into.path().join("a")).unwrap(), "a file now");
     assert_eq!(inode("tool"), kept, "an unchanged file was touched");
+    assert_eq!(fs::read_to_string(elsewhere.path().join("shared")).unwrap(), "", "a shared file was changed");
     assert_ne!(inode("empty"), replaced, "a changed file was written in place: others may link to it");
 }
 
