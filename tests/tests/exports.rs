@@ -56,6 +56,26 @@ fn a_docker_archive() {
 }
 
 #[test]
+fn a_layout() {
+    needs!("skopeo", "umoci");
+    let it = setting();
+    let folder = it.out.join("layout");
+    let output = format!("type=oci,tar=false,dest={}", folder.display());
+    let build = || it.daemon.build(&it.project).output(&output);
+    build().tag("example.com/app:1").succeed();
+    build().tag("example.com/app:2").succeed();
+    build().tag("example.com/app:2").succeed();
+    for tag in ["1", "2"] {
+        let config = readers::config(&format!("oci:{}:{tag}", folder.display()));
+        assert_eq!(config["config"]["Labels"]["a"], "b");
+    }
+    let index: serde_json::Value = serde_json::from_str(&it.out.read("layout/index.json")).unwrap();
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 2, "{index:#}");
+    readers::unpack(&format!("oci:{}:1", folder.display()), &it.out.join("unpacked"));
+    build().output(&output).run().failed(125, &["only one"]);
+}
+
+#[test]
 fn a_folder() {
     let it = setting();
     // What is there stays, apart from what has the same name.

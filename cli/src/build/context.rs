@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use slipway_session::provider::Layout;
+
 use super::layout;
 use crate::arguments::BuildArguments;
 use crate::error::Failure;
@@ -18,7 +20,7 @@ const HEAD: usize = 512;
 pub struct Context {
     pub directories: HashMap<String, PathBuf>,
     /// OCI layouts by the name of their store.
-    pub layouts: HashMap<String, PathBuf>,
+    pub layouts: HashMap<String, Layout>,
     pub attributes: BTreeMap<String, String>,
     /// Keeps what the daemon remembers of different projects apart.
     pub shared_key: String,
@@ -154,7 +156,7 @@ impl Context {
                 .map_err(|reason| Failure::usage(format!("--build-context {spec:?}: {reason}")))?;
             let store = super::new_id()?;
             self.attribute(&key, &format!("oci-layout://{store}@{}", layout.digest));
-            self.layouts.insert(store, layout.folder);
+            self.layouts.insert(store, Layout { folder: layout.folder, writable: false });
             return Ok(());
         }
         if value.contains("://") || is_remote(value) {

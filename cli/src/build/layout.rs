@@ -1,11 +1,18 @@
-//! OCI layouts as named contexts: `oci-layout://FOLDER[:TAG|@DIGEST]`.
+//! OCI layouts: as named contexts (`oci-layout://FOLDER[:TAG|@DIGEST]`), and as outputs (`tar=false`).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use serde::Deserialize;
-use slipway_model::{BlobDigest, Index};
+use slipway_model::{BlobDigest, Descriptor, Index, Reference};
+use slipway_proto::control::SolveResponse;
+
+use crate::error::Failure;
 
 const REFERENCE_NAME: &str = "org.opencontainers.image.ref.name";
+const IMAGE_NAME: &str = "io.containerd.image.name";
+const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 pub struct NamedLayout {
     pub folder: PathBuf,
@@ -47,4 +54,64 @@ fn tagged(folder: &Path, tag: &str) -> Result<BlobDigest, String> {
         (None, [only]) if !only.annotations.contains_key(REFERENCE_NAME) => Ok(only.digest),
         _ => Err(format!("{} has no image with the tag {tag}", folder.display())),
     }
+}
+
+/// Lists the image that a build put into `folder` in its index, under each of its names. What else the
+/// index lists stays.
+pub fn list_exported(folder: &Path, response: &SolveResponse) -> Result<(), Failure> {
+    let facts = &response.exporter_response;
+    let Some(image) = facts.get("containerimage.descriptor").and_then(|text| descriptor(text)) else {
+        return Err(Failure::new("the daemon does not say which image it exported"));
+    };
+    let names: Vec<&str> = facts.get("image.name").map_or(Vec::new(), |names| names.split(',').collect());
+    let path = folder.join("index.json");
+    let mut index = match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| cannot("read", &path, &error))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Index {
+            schema_version: 2,
+            media_type: slipway_model::media_type::OCI_INDEX.into(),
+            manifests: Vec::new(),
+            annotations: BTreeMap::new(),
+        },
+        Err(error) => return Err(cannot("read", &path, &error)),
+    };
+    if names.is_empty() {
+        list(&mut index, &image, None, "latest");
+    }
+    for name in names {
+        let tag = name.parse::<Reference>().ok().and_then(|name| name.tag().map(str::to_owned));
+        list(&mut index, &image, Some(name), tag.as_deref().unwrap_or(name));
+    }
+    let text = serde_json::to_string(&index).map_err(|error| cannot("write", &path, &error))?;
+    replace(&folder.join("oci-layout"), LAYOUT)?;
+    replace(&path, &text)
+}
+
+fn descriptor(text: &str) -> Option<Descriptor> {
+    let json = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+/// In the place of what had the same name.
+fn list(index: &mut Index, image: &Descriptor, name: Option<&str>, tag: &str) {
+    let mut image = image.clone();
+    if let Some(name) = name {
+        image.annotations.insert(IMAGE_NAME.into(), name.into());
+    }
+    image.annotations.insert(REFERENCE_NAME.into(), tag.into());
+    let named = |image: &Descriptor| {
+        [IMAGE_NAME, REFERENCE_NAME].map(|annotation| image.annotations.get(annotation).cloned())
+    };
+    index.manifests.retain(|other| named(other) != named(&image));
+    index.manifests.push(image);
+}
+
+fn replace(path: &Path, text: &str) -> Result<(), Failure> {
+    let unfinished = path.with_extension("unfinished");
+    let written = std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, path));
+    written.map_err(|error| cannot("write", path, &error))
+}
+
+fn cannot(what: &str, path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("cannot {what} {}: {error}", path.display()))
 }

@@ -21,12 +21,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use slipway_proto::control::{CacheOptions, CacheOptionsEntry, SolveRequest};
-use slipway_session::provider::Provider;
+use slipway_session::provider::{Layout, Provider};
 
 use crate::arguments::{BuildArguments, Connection, ProgressMode};
 use crate::connect;
 use crate::credentials::DockerConfig;
 use crate::error::Failure;
+use outputs::Target;
 
 pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(), Failure> {
     let context = context::Context::prepare(&arguments)?;
@@ -56,23 +57,39 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         ..SolveRequest::default()
     };
     let mut targets = HashMap::new();
+    let mut layouts = context.layouts.clone();
+    let mut exported = None;
     for (index, output) in outputs.into_iter().enumerate() {
         request.exporters.push(output.exporter);
-        if let Some(target) = output.target {
-            targets.insert(index, target);
+        match output.target {
+            Target::Elsewhere => {}
+            Target::Sent(target) => drop(targets.insert(index, target)),
+            Target::Layout(folder) => {
+                let layout = Layout { folder: folder.clone(), writable: true };
+                // The protocol has one name for it, whatever the number of exporters.
+                if layouts.insert("export".into(), layout).is_some() {
+                    return Err(Failure::usage(
+                        "--output: only one of them can be an OCI layout (tar=false)",
+                    ));
+                }
+                exported = Some(folder);
+            }
         }
     }
     let provider = Provider {
         id: session,
         shared_key: context.shared_key.clone(),
         directories: context.directories.clone(),
-        layouts: context.layouts.clone(),
+        layouts,
         outputs: targets,
         secrets,
         credentials: Arc::new(DockerConfig::of_user()),
     };
     let mode = if arguments.quiet { ProgressMode::Quiet } else { arguments.progress };
     let response = run::run(channel, provider, request, mode).await?;
+    if let Some(folder) = exported {
+        layout::list_exported(&folder, &response)?;
+    }
     match subrequest {
         Some(subrequest) => subrequest.print(&response),
         None => metadata::write(&arguments, &response),

@@ -14,7 +14,16 @@ use crate::error::Failure;
 /// One exporter, and what the client does with what it sends.
 pub struct RequestedOutput {
     pub exporter: Exporter,
-    pub target: Option<Output>,
+    pub target: Target,
+}
+
+/// Where an exporter's result goes.
+pub enum Target {
+    /// Nothing comes to the client.
+    Elsewhere,
+    Sent(Output),
+    /// Blobs of an OCI layout in this folder.
+    Layout(PathBuf),
 }
 
 /// Fields of `KEY=VALUE,KEY=VALUE`; values in double quotes may hold commas. An `Err` is the bad field.
@@ -108,12 +117,12 @@ fn requested(
         return Err(Failure::usage("a push needs a name: add --tag REGISTRY/NAME:TAG"));
     }
     let target = match kind.as_str() {
-        "image" | "registry" => None,
-        "local" => Some(Output::Directory(destination(&kind, &mut attrs)?)),
+        "image" | "registry" => Target::Elsewhere,
+        "local" => Target::Sent(Output::Directory(destination(&kind, &mut attrs)?)),
         "oci" | "docker" if attrs.get("tar").is_some_and(|tar| tar == "false") => {
-            Some(Output::Directory(destination(&kind, &mut attrs)?))
+            Target::Layout(destination(&kind, &mut attrs)?)
         }
-        "oci" | "docker" | "tar" => Some(file_target(&kind, &mut attrs)?),
+        "oci" | "docker" | "tar" => Target::Sent(file_target(&kind, &mut attrs)?),
         other => {
             return Err(Failure::usage(format!(
                 "--output type={other}: use image, registry, oci, docker, local or tar"

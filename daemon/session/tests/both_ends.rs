@@ -18,7 +18,7 @@ use slipway_proto::control::control_server::{Control, ControlServer};
 use slipway_session::SessionStream;
 use slipway_session::caller::{Credential, Introduction, Session, Sessions, SyncRequest};
 use slipway_session::fsutil::{Directory, Filter, ReceiveOptions, Received};
-use slipway_session::provider::{CredentialSource, Output, Provider};
+use slipway_session::provider::{CredentialSource, Layout, Output, Provider};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -280,7 +280,8 @@ async fn blobs_of_a_layout_are_read_from_any_offset() {
     fs::create_dir_all(layout.path().join("blobs/sha256")).unwrap();
     fs::write(layout.path().join("blobs/sha256").join(digest.0.hex()), &blob).unwrap();
     let mut offers = provider();
-    offers.layouts.insert("mine".into(), layout.path().into());
+    let mine = Layout { folder: layout.path().into(), writable: false };
+    offers.layouts.insert("mine".into(), mine);
     let (session, _serving) = connect(offers).await;
     let length = async |store: &str, offset| {
         let pieces = session.read_blob(store, &digest, offset).await?;
@@ -289,6 +290,38 @@ async fn blobs_of_a_layout_are_read_from_any_offset() {
     assert_eq!(length("mine", 0).await.unwrap(), 1_500_000);
     assert_eq!(length("mine", 1_000_000).await.unwrap(), 500_000);
     assert!(length("other", 0).await.unwrap_err().to_string().contains("unknown store"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blobs_go_into_a_layout_that_takes_them() {
+    let (open, closed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut offers = provider();
+    offers.layouts.insert("open".into(), Layout { folder: open.path().into(), writable: true });
+    offers.layouts.insert("closed".into(), Layout { folder: closed.path().into(), writable: false });
+    let (session, _serving) = connect(offers).await;
+    let blob = bytes::Bytes::from(vec![9; 2_500_000]);
+    let digest = slipway_model::BlobDigest(slipway_model::Digest::of(&blob));
+    let write = async |store: &str, bytes: bytes::Bytes| {
+        let mut writer = session.write_blob(store, &digest, 2_500_000).await?;
+        writer.write(bytes).await?;
+        writer.finish().await
+    };
+    let path = open.path().join("blobs/sha256").join(digest.0.hex());
+
+    let refused = write("closed", blob.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("read-only"), "{refused}");
+    let short = write("open", blob.slice(1..)).await.unwrap_err();
+    assert!(short.to_string().contains("2499999 of 2500000 bytes came"), "{short}");
+    let other = write("open", vec![8; 2_500_000].into()).await.unwrap_err();
+    assert!(other.to_string().contains("expected sha256:"), "{other}");
+    assert!(!path.exists() && !session.has_blob("open", &digest).await.unwrap());
+
+    write("open", blob.clone()).await.unwrap();
+    assert!(session.has_blob("open", &digest).await.unwrap());
+    assert_eq!(fs::read(&path).unwrap(), blob);
+    // What is there needs not be sent.
+    write("open", blob).await.unwrap();
+    assert!(!open.path().join("ingest").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
 //! Files for the client, through its session.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use slipway_exporter::files::{Files, TreeFile};
 use slipway_exporter::{FileSink, LayoutSink, Outputs};
+use slipway_model::Descriptor;
 use slipway_proto::fsutil::Stat;
 use slipway_session::caller::{FileWriter, Session};
 use slipway_session::fsutil::{Source, mode};
@@ -60,9 +62,9 @@ impl Outputs for SessionOutputs {
     }
 
     async fn layout(&self) -> io::Result<Box<dyn LayoutSink>> {
-        Err(io::Error::other(
-            "a content store of the client is not supported: write an archive, or use dest with tar=true",
-        ))
+        let session = self.session().await?;
+        let transfer = self.step.transfer("sending layout");
+        Ok(Box::new(ClientLayout { session, runtime: Handle::current(), transfer, sent: 0 }))
     }
 }
 
@@ -105,6 +107,44 @@ impl FileSink for ClientFile {
         let finished = runtime.block_on(writer.finish()).map_err(io::Error::other);
         transfer.done();
         finished
+    }
+}
+
+/// The store that clients offer for `tar=false`, as BuildKit's name it.
+const EXPORT_STORE: &str = "export";
+
+/// Written from a blocking thread, sent by the runtime. The index is the client's own to write.
+struct ClientLayout {
+    session: Session,
+    runtime: Handle,
+    transfer: super::journal::Transfer,
+    sent: u64,
+}
+
+impl LayoutSink for ClientLayout {
+    fn blob(&mut self, descriptor: &Descriptor, content: &mut File) -> io::Result<()> {
+        let (runtime, digest) = (self.runtime.clone(), &descriptor.digest);
+        if runtime.block_on(self.session.has_blob(EXPORT_STORE, digest)).map_err(io::Error::other)? {
+            return Ok(());
+        }
+        let writer = self.session.write_blob(EXPORT_STORE, digest, descriptor.size);
+        let mut writer = runtime.block_on(writer).map_err(io::Error::other)?;
+        loop {
+            let mut chunk = BytesMut::zeroed(CHUNK);
+            let length = content.read(&mut chunk)?;
+            if length == 0 {
+                return runtime.block_on(writer.finish()).map_err(io::Error::other);
+            }
+            chunk.truncate(length);
+            runtime.block_on(writer.write(chunk.freeze())).map_err(io::Error::other)?;
+            self.sent += length as u64;
+            self.transfer.at(self.sent, 0);
+        }
+    }
+
+    fn finish(self: Box<Self>, _index: &[u8]) -> io::Result<()> {
+        self.transfer.done();
+        Ok(())
     }
 }
 

@@ -1,8 +1,8 @@
-//! OCI layouts of a build: their blobs, to read.
+//! OCI layouts of a build: their blobs, to read, and to add to where the build's output goes into one.
 
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use futures::Stream;
@@ -14,26 +14,45 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::ingest;
 use crate::caller::content::STORE;
 
 const PIECE: usize = 512 << 10;
 
+/// An OCI layout that is offered.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    pub folder: PathBuf,
+    /// Whether blobs may be added.
+    pub writable: bool,
+}
+
 /// Layouts by the name of their store.
-pub(super) struct Layouts(pub HashMap<String, PathBuf>);
+pub(super) struct Layouts(pub HashMap<String, Layout>);
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Layouts {
-    /// Where a blob is. The digest is parsed, so that it cannot name anything but a blob.
-    fn blob(&self, metadata: &MetadataMap, digest: &str) -> Result<PathBuf, Status> {
+    fn layout(&self, metadata: &MetadataMap) -> Result<&Layout, Status> {
         let store = metadata.get(STORE).and_then(|store| store.to_str().ok());
         let store =
             store.ok_or_else(|| Status::invalid_argument(format!("request lacks metadata {STORE:?}")))?;
-        let layout = self.0.get(store).ok_or_else(|| Status::not_found(format!("unknown store {store}")))?;
-        let digest: Digest =
-            digest.parse().map_err(|error| Status::invalid_argument(format!("{digest:?}: {error}")))?;
-        Ok(layout.join("blobs").join(digest.algorithm()).join(digest.hex()))
+        self.0.get(store).ok_or_else(|| Status::not_found(format!("unknown store {store}")))
     }
+
+    /// Where a blob is.
+    fn blob(&self, metadata: &MetadataMap, digest: &str) -> Result<PathBuf, Status> {
+        Ok(path(&self.layout(metadata)?.folder, &parse(digest)?))
+    }
+}
+
+/// A digest that is parsed cannot name anything but a blob.
+pub(super) fn parse(digest: &str) -> Result<Digest, Status> {
+    digest.parse().map_err(|error| Status::invalid_argument(format!("{digest:?}: {error}")))
+}
+
+pub(super) fn path(layout: &Path, digest: &Digest) -> PathBuf {
+    layout.join("blobs").join(digest.algorithm()).join(digest.hex())
 }
 
 fn failed(digest: &str, error: &std::io::Error) -> Status {
@@ -117,9 +136,13 @@ impl Content for Layouts {
 
     async fn write(
         &self,
-        _: Request<Streaming<wire::WriteContentRequest>>,
+        request: Request<Streaming<wire::WriteContentRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
-        read_only()
+        let layout = self.layout(request.metadata())?.clone();
+        if !layout.writable {
+            return read_only();
+        }
+        Ok(Response::new(Box::pin(ingest::receive(layout.folder, request.into_inner()))))
     }
 
     async fn abort(&self, _: Request<wire::AbortRequest>) -> Result<Response<()>, Status> {

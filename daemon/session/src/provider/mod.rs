@@ -7,6 +7,7 @@ mod auth;
 mod content;
 mod files;
 mod health;
+mod ingest;
 mod output;
 mod secrets;
 
@@ -32,17 +33,19 @@ use tonic::Request;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Server};
 
+pub use self::content::Layout;
 use crate::caller::Credential;
 use crate::{Error, LARGEST_MESSAGE, Result, SessionStream};
 
 /// What the daemon may call, as told when the session is opened.
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 8] = [
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.FileSend/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/containerd.services.content.v1.Content/Info",
     "/containerd.services.content.v1.Content/Read",
+    "/containerd.services.content.v1.Content/Write",
     "/grpc.health.v1.Health/Check",
 ];
 
@@ -70,7 +73,7 @@ pub struct Provider {
     pub directories: HashMap<String, PathBuf>,
     pub outputs: HashMap<usize, Output>,
     /// OCI layouts by the name of their store.
-    pub layouts: HashMap<String, PathBuf>,
+    pub layouts: HashMap<String, Layout>,
     pub secrets: HashMap<String, Redacted<Vec<u8>>>,
     pub credentials: Arc<dyn CredentialSource>,
 }
@@ -115,7 +118,8 @@ impl Provider {
         ended: CancellationToken,
     ) -> Result<()> {
         let files = FileSyncServer::new(files::Files(self.directories));
-        let layouts = ContentServer::new(content::Layouts(self.layouts));
+        let layouts =
+            ContentServer::new(content::Layouts(self.layouts)).max_decoding_message_size(LARGEST_MESSAGE);
         let secrets = SecretsServer::new(secrets::SecretStore(self.secrets));
         let auth = AuthServer::new(auth::Auth(self.credentials));
         Server::builder()
