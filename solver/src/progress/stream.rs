@@ -87,6 +87,10 @@ impl Listener for Channel {
         events.into_iter().for_each(|event| self.stream.progress.tell(event));
         true
     }
+
+    fn is_gone(&self) -> bool {
+        self.stream.vertices.lock().is_none()
+    }
 }
 
 impl Vertices {

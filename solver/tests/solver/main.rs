@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cancel;
+mod chance;
 mod errors;
 mod imports;
 mod lookup;
+mod model;
 mod progress;
 mod random;
 mod sharing;

@@ -47,7 +47,7 @@ impl World {
         imports: Vec<Arc<dyn RecordSource<V>>>,
     ) -> Job<V> {
         let sessions = sessions.iter().map(|s| (*s).to_owned()).collect();
-        self.solver.job(JobOptions { id: id.into(), sessions, progress, imports })
+        self.solver.job(JobOptions { id: id.into(), sessions, progress, imports, parallelism: None })
     }
 
     /// Builds in a job of its own.
