@@ -14,6 +14,8 @@ use super::scheduler::Scheduler;
 #[derive(Clone)]
 pub(crate) struct Ledger {
     pub(crate) scheduler: Scheduler,
+    /// Says what happens while it does.
+    loud: bool,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -22,6 +24,10 @@ struct Inner {
     executions: Vec<Execution>,
     /// Jobs that were made and neither cancelled nor dropped.
     jobs: BTreeSet<String>,
+    /// Some job forces something, so that one vertex may be two: on what is fresh and on what is not.
+    forcing: bool,
+    /// Jobs that have not come down.
+    up: BTreeSet<String>,
     /// What is being loaded now.
     loading: usize,
     limit: usize,
@@ -52,17 +58,19 @@ pub(crate) struct Running {
 }
 
 impl Ledger {
-    pub(crate) fn new(seed: u64, scheduler: &Scheduler, limit: usize) -> Self {
+    pub(crate) fn new(seed: u64, scheduler: &Scheduler, limit: usize, loud: bool) -> Self {
         let inner = Inner {
             random: Random(seed ^ 0x1ed6e4),
             executions: Vec::new(),
             jobs: BTreeSet::new(),
+            forcing: false,
+            up: BTreeSet::new(),
             loading: 0,
             limit,
             broken: Vec::new(),
             counts: BTreeMap::new(),
         };
-        Self { scheduler: scheduler.clone(), inner: Arc::new(Mutex::new(inner)) }
+        Self { scheduler: scheduler.clone(), loud, inner: Arc::new(Mutex::new(inner)) }
     }
 
     pub(crate) fn chance<T>(&self, ask: impl FnOnce(&mut Random) -> T) -> T {
@@ -81,7 +89,14 @@ impl Ledger {
         }
     }
 
+    pub(crate) fn say(&self, what: impl FnOnce() -> String) {
+        if self.loud {
+            println!("{:>6} {}", self.scheduler.now(), what());
+        }
+    }
+
     pub(crate) fn broken(&self, law: String) {
+        self.say(|| format!("BROKEN: {law}"));
         self.inner.lock().broken.push(law);
     }
 
@@ -97,8 +112,22 @@ impl Ledger {
         self.inner.lock().counts.clone()
     }
 
+    pub(crate) fn job_is_planned(&self, forces: bool) {
+        self.inner.lock().forcing |= forces;
+    }
+
+    /// An input of a vertex was made real for the `time`th time.
+    pub(crate) fn made_real(&self, time: usize) {
+        let mut inner = self.inner.lock();
+        if time > 1 && !inner.forcing {
+            inner.broken.push("an input was made real twice".into());
+        }
+    }
+
     pub(crate) fn job_begins(&self, job: &str) {
-        self.inner.lock().jobs.insert(job.to_owned());
+        let mut inner = self.inner.lock();
+        inner.jobs.insert(job.to_owned());
+        inner.up.insert(job.to_owned());
     }
 
     pub(crate) fn job_ends(&self, job: &str) {
@@ -108,8 +137,9 @@ impl Ledger {
     /// A job has come down. If it was the last, nothing may go on.
     pub(crate) fn job_is_down(&self, job: &str) {
         let mut inner = self.inner.lock();
+        inner.up.remove(job);
         let running = inner.executions.iter().filter(|execution| execution.ended.is_none()).count();
-        if inner.jobs.is_empty() && running + inner.loading > 0 {
+        if inner.up.is_empty() && running + inner.loading > 0 {
             let law = format!("{job} was the last job and came down while {running} ran");
             inner.broken.push(law);
         }
@@ -126,11 +156,12 @@ impl Ledger {
         limited: bool,
         stop: &CancellationToken,
     ) -> Running {
+        self.say(|| format!("{name} runs, forced {forced}, {identity:?}"));
         let mut inner = self.inner.lock();
         if identity.is_some() {
             for known in inner.executions.iter().filter(|known| known.identity == identity) {
-                if forced && !known.forced {
-                    continue; // forced work joins no unforced work
+                if forced != known.forced {
+                    continue; // forced work joins no unforced work, nor what was led before it any forced
                 }
                 let law = match &known.ended {
                     None if !known.stop.is_cancelled() => format!("{name} runs twice at the same time"),
@@ -184,6 +215,7 @@ impl Running {
     }
 
     pub(crate) fn end(mut self, whole: bool, jobs: Vec<String>) {
+        self.ledger.say(|| format!("execution {} ends, whole {whole}, for {jobs:?}", self.at));
         let ended = Ended { whole, jobs: jobs.into_iter().collect() };
         self.ledger.inner.lock().executions[self.at].ended = Some(ended);
         self.over = true;

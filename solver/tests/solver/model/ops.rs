@@ -85,6 +85,7 @@ impl Workshop<'_> {
 /// How an execution ended.
 enum End {
     Whole(OpResult<Vec<Made>>),
+    Panics,
     Killed,
 }
 
@@ -117,9 +118,7 @@ impl Op<Made> for Operation {
                     let (ledger, real) = (ledger.clone(), real.clone());
                     Box::pin(async move {
                         ledger.pause().await;
-                        if real[at].fetch_add(1, Ordering::Relaxed) > 0 {
-                            ledger.broken("an input was made real twice".into());
-                        }
+                        ledger.made_real(1 + real[at].fetch_add(1, Ordering::Relaxed));
                         Ok(())
                     })
                 }));
@@ -150,11 +149,13 @@ impl Op<Made> for Operation {
                 Err("killed".into())
             }
             End::Whole(made) => {
-                running.end(true, ctx.sessions());
-                if made.is_err() && step.trouble == Trouble::Panics {
-                    resume_unwind(Box::new("an operation that panics")); // without a word on the screen
-                }
+                // Who fails when nobody waits any more may have failed for just that.
+                running.end(made.is_ok() || !ctx.stop.is_cancelled(), ctx.sessions());
                 made
+            }
+            End::Panics => {
+                running.end(!ctx.stop.is_cancelled(), ctx.sessions());
+                resume_unwind(Box::new("an operation that panics")) // without a word on the screen
             }
         }
     }
@@ -189,10 +190,11 @@ impl Operation {
         }
         let seen: Vec<_> = step.inputs.iter().zip(inputs).map(|(i, made)| i.sees(made.number)).collect();
         let Some(number) = step.computed(&seen, sub) else {
-            return End::Whole(Err(match step.trouble {
-                Trouble::Cancels => Error::Cancelled.into(),
-                _ => "no".into(),
-            }));
+            return match step.trouble {
+                Trouble::Panics => End::Panics,
+                Trouble::Cancels => End::Whole(Err(Error::Cancelled.into())),
+                _ => End::Whole(Err("no".into())),
+            };
         };
         let made_of = Arc::new(self.by_definition(inputs).fold(BTreeSet::from([stamp]), |all, made| {
             all.union(&made.made_of).copied().collect()

@@ -93,6 +93,10 @@ impl Scheduler {
         self.0.state.lock().trace
     }
 
+    pub(crate) fn now(&self) -> u64 {
+        self.0.state.lock().clock
+    }
+
     pub(crate) async fn sleep(&self, ticks: u64) {
         let until = self.0.state.lock().clock + ticks;
         std::future::poll_fn(|cx| {

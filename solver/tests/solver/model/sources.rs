@@ -42,6 +42,7 @@ impl RecordSource<Made> for Unreliable {
     async fn load(&self, record: &Record, ctx: &OpContext<Made>) -> Result<Made, Failure> {
         let _loading = self.ledger.load_begins();
         self.ledger.pause().await;
+        self.ledger.say(|| format!("{} is loaded for {}", record.id, ctx.name()));
         let luck = self.unlucky.map(|unlucky| Digest::of(format!("{unlucky} {}", record.id)).as_bytes()[0]);
         match luck {
             Some(0..30) => Err("a blob is missing".into()),
@@ -71,6 +72,7 @@ impl RecordStore<Made> for Unreliable {
     async fn save(&self, record: &Record, value: &Made) {
         self.ledger.pause().await;
         self.saved.lock().push((record.clone(), value.clone()));
+        self.ledger.say(|| format!("{} is saved: {value:?}", record.id));
         self.records.save(record, value).await;
         self.ledger.pause().await;
     }

@@ -26,9 +26,9 @@ pub(crate) struct Told {
 }
 
 /// Runs the story of `seed`, or says which law was broken.
-pub(crate) fn tell(seed: u64) -> Result<Told, String> {
+pub(crate) fn tell(seed: u64, loud: bool) -> Result<Told, String> {
     let scheduler = Scheduler::new(seed);
-    let told = std::panic::catch_unwind(AssertUnwindSafe(|| scheduler.run(story(seed, scheduler.clone()))));
+    let told = std::panic::catch_unwind(AssertUnwindSafe(|| scheduler.run(story(seed, scheduler.clone(), loud))));
     let ledger = told.map_err(|_| "panics".to_owned())??;
     match ledger.all_broken().as_slice() {
         [] => Ok(Told { trace: scheduler.trace(), counts: ledger.counts() }),
@@ -63,12 +63,13 @@ struct JobPlan {
     parallelism: Option<usize>,
 }
 
-async fn story(seed: u64, scheduler: Scheduler) -> Ledger {
+async fn story(seed: u64, scheduler: Scheduler, loud: bool) -> Ledger {
     let mut random = Random(seed);
     let limit = 1 + random.below(3);
-    let ledger = Ledger::new(seed, &scheduler, limit);
+    let ledger = Ledger::new(seed, &scheduler, limit, loud);
     let plan = Plan::new(&mut random);
     let oracle = plan.oracle();
+    plan.steps.iter().for_each(|step| ledger.say(|| format!("{step:?}")));
     let story = Arc::new(Story {
         plan,
         oracle,
@@ -99,6 +100,7 @@ async fn story(seed: u64, scheduler: Scheduler) -> Ledger {
         for job in 0..1 + random.below(4) {
             let job = JobPlan::new(&mut random, format!("job {round}.{job}"), &story.plan, &imports);
             sessions.push(job.name.clone());
+            ledger.job_is_planned(!job.forced.is_empty());
             let (done, over) = oneshot::channel();
             let (story, solver) = (story.clone(), solver.clone());
             scheduler.spawn(Box::pin(async move {
@@ -158,6 +160,14 @@ impl Story {
     async fn run(&self, solver: &Solver<Made>, plan: &JobPlan, begin: usize) {
         let ledger = &self.ledger;
         ledger.pause().await;
+        ledger.say(|| {
+            let JobPlan { name, targets, forced, together, leaves, parallelism, .. } = plan;
+            let imports = plan.imports.len();
+            format!(
+                "{name} wants {targets:?} (together: {together}), forces {forced:?}, leaves {leaves:?}, \
+                 {imports} imports, parallelism {parallelism:?}"
+            )
+        });
         let heard = Arc::new(Heard::default());
         ledger.job_begins(&plan.name);
         let job = solver.job(JobOptions {
@@ -198,6 +208,7 @@ impl Story {
         for ((step, output), outcome) in built.iter().flatten() {
             self.judge(plan, &vertices, (*step, *output), outcome, begin);
         }
+        ledger.say(|| format!("{} has {built:?}", plan.name));
         ledger.job_ends(&plan.name);
         match (&built, plan.leaves) {
             (None, Some((_, Leave::IsDropped))) => return drop(job),
@@ -304,10 +315,14 @@ impl Heard {
         if let Some(open) = heard.values().find(|event| event.started.is_some() != event.completed.is_some()) {
             return Some(format!("{} is left open", open.name));
         }
-        built.iter().flatten().find_map(|((step, _), outcome)| {
+        // Where one thing failed, others were cut short.
+        let fine = built.iter().flatten().all(|(_, outcome)| outcome.is_ok());
+        built.iter().flatten().filter(|_| fine).find_map(|((step, _), _)| {
             let event = heard.get(&vertices[*step].vertex.digest);
-            let told = event.is_some_and(|event| event.completed.is_some() && event.error.is_none());
-            (outcome.is_ok() && !told).then(|| format!("nobody was told of the end of step {step}"))
+            // Another job may have begun with another output of it.
+            let cut = |error: &Arc<str>| **error == *"context canceled";
+            let told = event.is_some_and(|e| e.completed.is_some() && e.error.as_ref().is_none_or(cut));
+            (!told).then(|| format!("nobody was told of the end of step {step}"))
         })
     }
 }
