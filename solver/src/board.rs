@@ -131,9 +131,9 @@ impl<V: Value> Board<V> {
         // One it takes part in already comes first: it may be over.
         let mut known: Vec<_> = flights.get(&(*key, true)).into_iter().chain(unforced).collect();
         known.sort_by_key(|flight| !node.flies_in(flight));
-        let joined = known.into_iter().find(|flight| {
-            node.flies_in(flight) || flight.values.is_done() || !flight_needs(flight, node)
-        });
+        let joined = known
+            .into_iter()
+            .find(|flight| node.flies_in(flight) || flight.values.is_done() || !flight_needs(flight, node));
         let flight = joined.unwrap_or_else(|| {
             let fresh = (forced || fresh_inputs).then(|| self.next_fresh_run());
             let flight = Arc::new(Flight::new(&self.executor, fresh));

@@ -35,10 +35,7 @@ pub(crate) async fn caught<T>(work: impl Future<Output = Result<T, Failure>>) ->
 
 /// Runs work of the solver itself for `vertex`. A panic in there, in a record source that is asked for
 /// instance, fails the vertex: whoever waited would ask again and again otherwise.
-pub(crate) async fn unbroken<V, T>(
-    vertex: &Vertex<V>,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
+pub(crate) async fn unbroken<V, T>(vertex: &Vertex<V>, work: impl Future<Output = Result<T>>) -> Result<T> {
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(panic) => Err(failed(vertex, Panicked(text_of(&*panic)).into())),

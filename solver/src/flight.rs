@@ -38,10 +38,7 @@ pub(crate) struct Flight<V> {
 }
 
 impl<V: Value> Flight<V> {
-    pub(crate) fn new(
-        executor: &Arc<dyn Executor>,
-        fresh: Option<FreshRun>,
-    ) -> Self {
+    pub(crate) fn new(executor: &Arc<dyn Executor>, fresh: Option<FreshRun>) -> Self {
         Self {
             fresh,
             interest: Interest::new(executor),

@@ -154,3 +154,21 @@ pub(crate) async fn abortable<T>(
         outcome = work => outcome,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The slot of a run that was cancelled may be taken before the run is gone.
+    #[test]
+    fn the_end_of_one_run_does_not_end_the_next() {
+        let memo = Memo::<()>::default();
+        let (before, now) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let run = |over: &Arc<Notify>| Run { slot: memo.slot.clone(), over: over.clone() };
+        *memo.slot.lock() = Slot::Running(now.clone());
+        drop(run(&before));
+        assert!(matches!(&*memo.slot.lock(), Slot::Running(_)));
+        drop(run(&now));
+        assert!(matches!(&*memo.slot.lock(), Slot::Idle));
+    }
+}

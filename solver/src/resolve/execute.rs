@@ -46,13 +46,14 @@ impl<V: Value> Attempt<V> {
             failed(&self.node.vertex, Contract::Output { output, outputs }.into())
         })?;
         let saved = flight.saved.of(output);
-        let saved = saved.get(&held.stop, |stop| {
-            let (this, value, names) = (self.clone(), value.clone(), names.clone());
-            let fresh = flight.fresh;
-            async move {
-                unbroken(&this.node.vertex, this.until(stop).save(output, value, fresh, &names)).await
-            }
-        });
+        let saved =
+            saved.get(&held.stop, |stop| {
+                let (this, value, names) = (self.clone(), value.clone(), names.clone());
+                let fresh = flight.fresh;
+                async move {
+                    unbroken(&this.node.vertex, this.until(stop).save(output, value, fresh, &names)).await
+                }
+            });
         saved.await
     }
 

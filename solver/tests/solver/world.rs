@@ -50,6 +50,17 @@ impl World {
         self.solver.job(JobOptions { id: id.into(), sessions, progress, imports, parallelism: None })
     }
 
+    /// A job that runs no more than `parallelism` operations at once.
+    pub(crate) fn job_of_at_most(&self, parallelism: usize) -> Job<V> {
+        self.solver.job(JobOptions {
+            id: "job".into(),
+            sessions: Vec::new(),
+            progress: Arc::new(Silent),
+            imports: Vec::new(),
+            parallelism: Some(parallelism),
+        })
+    }
+
     /// Builds in a job of its own.
     pub(crate) async fn build(&self, edge: &Edge<V>) -> Result<V> {
         let job = self.job();

@@ -158,6 +158,7 @@ impl Ledger {
     ) -> Running {
         self.say(|| format!("{name} runs, forced {forced}, {identity:?}"));
         let mut inner = self.inner.lock();
+        let forced = forced || inner.is_taken_up(operation);
         if identity.is_some() {
             for known in inner.executions.iter().filter(|known| known.identity == identity) {
                 if forced != known.forced {
@@ -196,7 +197,7 @@ impl Ledger {
         self.inner.lock().executions.len()
     }
 
-    /// The operation of the execution `stamp`, if it was forced.
+    /// The operation of the execution `stamp`, if it was forced, or taken up from one who forced it.
     pub(crate) fn forced(&self, stamp: usize) -> Option<OpDigest> {
         let inner = self.inner.lock();
         Some(&inner.executions[stamp]).filter(|execution| execution.forced).map(|e| e.operation)
@@ -205,6 +206,16 @@ impl Ledger {
     pub(crate) fn load_begins(&self) -> Loading {
         self.inner.lock().loading += 1;
         Loading(self.clone())
+    }
+}
+
+impl Inner {
+    /// Whether a forced run of `operation` was cut short: whoever waited with the one who forced it
+    /// takes it up, and forces nothing himself.
+    fn is_taken_up(&self, operation: OpDigest) -> bool {
+        let cut = |ended: &Ended| !ended.whole;
+        let forced = self.executions.iter().filter(|known| known.forced && known.operation == operation);
+        forced.into_iter().any(|known| known.ended.as_ref().is_some_and(cut))
     }
 }
 

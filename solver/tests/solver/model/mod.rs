@@ -61,7 +61,10 @@ fn no_schedule_breaks_a_law() {
     });
     println!("{count} schedules from seed {first}: {:?}", sum.counts);
     if let Some((seed, law)) = sum.broken.iter().min() {
-        panic!("seed {seed}: {law}\n  again: cargo xtask schedules 1 --seed {seed}\n  also: {:?}", sum.broken);
+        panic!(
+            "seed {seed}: {law}\n  again: cargo xtask schedules 1 --seed {seed}\n  also: {:?}",
+            sum.broken
+        );
     }
     if count >= SCHEDULES {
         for what in ["built", "failed", "loads", "forced", "built again"] {

@@ -137,8 +137,7 @@ impl Op<Made> for Operation {
     async fn exec(&self, ctx: &OpContext<Made>, inputs: Vec<Made>) -> OpResult<Vec<Made>> {
         let Self { step, ledger, .. } = self;
         let identity = self.identity(&inputs);
-        let running =
-            ledger.begin(self.digest, ctx.name(), identity, self.forced, step.limited, &ctx.stop);
+        let running = ledger.begin(self.digest, ctx.name(), identity, self.forced, step.limited, &ctx.stop);
         let lazy = step.inputs.iter().zip(&*self.real).filter(|(input, _)| input.lazy);
         if lazy.into_iter().any(|(_, real)| real.load(Ordering::Relaxed) == 0) {
             ledger.broken(format!("{} runs on what is not real", ctx.name()));
@@ -196,9 +195,10 @@ impl Operation {
                 _ => End::Whole(Err("no".into())),
             };
         };
-        let made_of = Arc::new(self.by_definition(inputs).fold(BTreeSet::from([stamp]), |all, made| {
-            all.union(&made.made_of).copied().collect()
-        }));
+        let made_of = Arc::new(
+            self.by_definition(inputs)
+                .fold(BTreeSet::from([stamp]), |all, made| all.union(&made.made_of).copied().collect()),
+        );
         let made = |output| Made { number: of(number, output), stamp, made_of: made_of.clone() };
         End::Whole(Ok((0..OUTPUTS).map(made).collect()))
     }

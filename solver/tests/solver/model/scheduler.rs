@@ -5,8 +5,8 @@
 //! and always run the highest, changing one now and then: that finds what needs one task to be slow
 //! for long ("A randomized scheduler with probabilistic guarantees of finding bugs", Burckhardt et al.).
 
-use std::collections::BinaryHeap;
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -28,7 +28,8 @@ pub(crate) struct Told {
 /// Runs the story of `seed`, or says which law was broken.
 pub(crate) fn tell(seed: u64, loud: bool) -> Result<Told, String> {
     let scheduler = Scheduler::new(seed);
-    let told = std::panic::catch_unwind(AssertUnwindSafe(|| scheduler.run(story(seed, scheduler.clone(), loud))));
+    let told =
+        std::panic::catch_unwind(AssertUnwindSafe(|| scheduler.run(story(seed, scheduler.clone(), loud))));
     let ledger = told.map_err(|_| "panics".to_owned())??;
     match ledger.all_broken().as_slice() {
         [] => Ok(Told { trace: scheduler.trace(), counts: ledger.counts() }),
@@ -70,12 +71,8 @@ async fn story(seed: u64, scheduler: Scheduler, loud: bool) -> Ledger {
     let plan = Plan::new(&mut random);
     let oracle = plan.oracle();
     plan.steps.iter().for_each(|step| ledger.say(|| format!("{step:?}")));
-    let story = Arc::new(Story {
-        plan,
-        oracle,
-        ledger: ledger.clone(),
-        limit: Arc::new(Semaphore::new(limit)),
-    });
+    let story =
+        Arc::new(Story { plan, oracle, ledger: ledger.clone(), limit: Arc::new(Semaphore::new(limit)) });
     let (mut store, mut elsewhere) = (Arc::new(MemoryRecords::new("store")), Vec::new());
     let (mut sessions, saved) = (Vec::new(), Arc::<Mutex<Vec<_>>>::default());
     for round in 0..1 + random.below(3) {
@@ -312,7 +309,8 @@ impl Progress for Heard {
 impl Heard {
     fn check(&self, built: &Option<Vec<Outcome>>, vertices: &[Edge<Made>]) -> Option<String> {
         let heard = self.0.lock();
-        if let Some(open) = heard.values().find(|event| event.started.is_some() != event.completed.is_some()) {
+        if let Some(open) = heard.values().find(|event| event.started.is_some() != event.completed.is_some())
+        {
             return Some(format!("{} is left open", open.name));
         }
         // Where one thing failed, others were cut short.
