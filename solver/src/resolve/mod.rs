@@ -119,21 +119,23 @@ impl<V: Value> Attempt<V> {
         Self { stop, ..self.clone() }
     }
 
+    /// Each part is boxed: in a deep graph a hundred thousand of these wait for their inputs at a
+    /// time, and each would take the room of all its parts together.
     async fn solve(self: Arc<Self>, output: usize) -> Result<Outcome<V>> {
-        let (found, probes) = self.search(output).await?;
-        if let Some(outcome) = self.load_newest(&found).await? {
+        let (found, probes) = Box::pin(self.search(output)).await?;
+        if let Some(outcome) = Box::pin(self.load_newest(&found)).await? {
             return Ok(outcome);
         }
-        let inputs = self.finish_inputs(probes).await?;
-        let names = self.names_of(&inputs).await?;
-        let found = self.search_again(output, found, &inputs).await?;
+        let inputs = Box::pin(self.finish_inputs(probes)).await?;
+        let names = Box::pin(self.names_of(&inputs)).await?;
+        let found = Box::pin(self.search_again(output, found, &inputs)).await?;
         let flight = self.join_or_lead(&inputs, &names).await?;
         if flight.values.peek().is_none()
-            && let Some(outcome) = self.load_newest(&found).await?
+            && let Some(outcome) = Box::pin(self.load_newest(&found)).await?
         {
             return Ok(outcome);
         }
-        let outcome = self.execute(flight, output, inputs, names).await?;
+        let outcome = Box::pin(self.execute(flight, output, inputs, names)).await?;
         Ok(outcome.also_known_as(&found.keys))
     }
 

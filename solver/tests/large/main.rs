@@ -11,51 +11,43 @@ use std::sync::Arc;
 use shapes::{SHAPES, build, peak_megabytes};
 use slipway_solver::*;
 
-const VERTICES: usize = 100_000;
-/// Some 5 KiB for each vertex and the records of all three graphs.
-const MOST_MEGABYTES: u64 = 900;
+/// A hundred thousand take a debug build a minute.
+const VERTICES: usize = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
+/// For all that a vertex needs while its graph is solved, and its records.
+const KILOBYTES_EACH: u64 = 20;
+/// For the process itself.
+const MEGABYTES: u64 = 100;
 
+/// One test, because what it measures is the process.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_vertices_are_solved_in_bounded_memory() {
+async fn large_graphs_are_solved_and_come_down_in_bounded_memory() {
     let store = Arc::new(MemoryRecords::new("memory"));
     for (name, shape) in SHAPES {
+        come_down(&store, &shape(VERTICES)).await;
         let solver = Solver::new(SolverOptions { store: store.clone() });
-        let graph = shape(VERTICES);
-        let first = build(&solver, &graph).await.unwrap();
+        let first = build(&solver, &shape(VERTICES)).await.unwrap();
         assert_eq!(solver.active(), 0, "{name}");
         let loads = store.loads();
         let solver = Solver::new(SolverOptions { store: store.clone() });
         assert_eq!(build(&solver, &shape(VERTICES)).await.unwrap(), first, "{name}");
         assert_eq!(store.loads() - loads, 1, "{name}: one result is all that is needed");
     }
-    let peak = peak_megabytes();
-    println!("{peak} MB at most");
-    assert!(peak < MOST_MEGABYTES, "{peak} MB");
+    let (peak, most) = (peak_megabytes(), MEGABYTES + KILOBYTES_EACH * VERTICES as u64 / 1024);
+    println!("{peak} MB of at most {most}");
+    assert!(peak < most, "{peak} MB");
 }
 
-/// Cancelled in the middle, with a hundred thousand tasks that wait for each other.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_vertices_come_down() {
-    let store = Arc::new(MemoryRecords::new("memory"));
-    for (name, shape) in SHAPES {
-        let solver = Solver::new(SolverOptions { store: store.clone() });
-        let graph = shape(VERTICES);
-        let built = tokio::time::timeout(std::time::Duration::from_millis(300), build(&solver, &graph)).await;
-        drop(built);
-        let job = solver.job(JobOptions {
-            id: "job".into(),
-            sessions: Vec::new(),
-            progress: Arc::new(Silent),
-            imports: Vec::new(),
-            parallelism: None,
-        });
-        let dropped = futures::future::select(
-            Box::pin(job.build(&graph)),
-            Box::pin(tokio::time::sleep(std::time::Duration::from_millis(300))),
-        );
-        drop(dropped.await);
-        job.discard().await;
-        drop(graph);
-        assert!(solver.active() <= VERTICES + 1, "{name}");
+/// Cancelled in the middle, with all its tasks waiting for each other.
+async fn come_down(store: &Arc<MemoryRecords<u64>>, graph: &Edge<u64>) {
+    let solver = Solver::new(SolverOptions { store: store.clone() });
+    let cut = build(&solver, graph);
+    drop(tokio::time::timeout(std::time::Duration::from_millis(100), cut).await);
+    // The job was dropped: its tasks come down by themselves.
+    for _ in 0..10_000 {
+        if solver.active() == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
+    panic!("{} vertices stay in memory", solver.active());
 }
