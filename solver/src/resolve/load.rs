@@ -65,7 +65,11 @@ impl<V: Value> Attempt<V> {
         });
         let outcome = Outcome { value: value.await?, keys: vec![found.record.key], fresh: None };
         if found.import.is_some() {
-            unbroken(&self.node.vertex, async { Ok(self.adopt(&outcome, found.record.key).await) }).await?;
+            let adopted = async {
+                self.adopt(&outcome, found.record.key).await;
+                Ok(())
+            };
+            unbroken(&self.node.vertex, adopted).await?;
         }
         Ok(outcome)
     }

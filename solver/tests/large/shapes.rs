@@ -57,8 +57,10 @@ pub fn layers(count: usize) -> Edge<u64> {
     vertex("layers", layer)
 }
 
-pub const SHAPES: [(&str, fn(usize) -> Edge<u64>); 3] =
-    [("chain", chain), ("wide", wide), ("layers", layers)];
+/// Makes a graph of about so many vertices.
+pub type Shape = fn(usize) -> Edge<u64>;
+
+pub const SHAPES: [(&str, Shape); 3] = [("chain", chain), ("wide", wide), ("layers", layers)];
 
 /// Builds `edge` in a job of its own, and takes everything down.
 pub async fn build(solver: &Solver<u64>, edge: &Edge<u64>) -> Result<u64> {

@@ -89,6 +89,7 @@ impl Ledger {
         }
     }
 
+    #[allow(clippy::print_stdout, reason = "shown where the test fails, or with --nocapture")]
     pub(crate) fn say(&self, what: impl FnOnce() -> String) {
         if self.loud {
             println!("{:>6} {}", self.scheduler.now(), what());
