@@ -159,7 +159,7 @@ impl Ledger {
     ) -> Running {
         self.say(|| format!("{name} runs, forced {forced}, {identity:?}"));
         let mut inner = self.inner.lock();
-        let forced = forced || inner.is_taken_up(operation);
+        let identity = identity.filter(|_| !inner.is_taken_up(operation));
         if identity.is_some() {
             for known in inner.executions.iter().filter(|known| known.identity == identity) {
                 if forced != known.forced {
