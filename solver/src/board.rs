@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -9,21 +10,25 @@ use tokio_util::sync::CancellationToken;
 use crate::Value;
 use crate::call::failed;
 use crate::error::{Contract, Result};
+use crate::executor::Executor;
 use crate::flight::Flight;
 use crate::graph::{Edge, Vertex};
 use crate::keys::{KeyId, RecordId, VertexDigest};
-use crate::load::{Load, Outcome};
+use crate::load::{FreshRun, Load, Outcome};
 use crate::memo::abortable;
 use crate::node::{Input, Node, NodeName};
 use crate::records::RecordStore;
 use crate::weak_map::WeakMap;
 
 pub(crate) struct Board<V> {
+    pub(crate) executor: Arc<dyn Executor>,
     pub(crate) store: Arc<dyn RecordStore<V>>,
+    /// How many fresh executions there were.
+    fresh_runs: AtomicU64,
     nodes: Mutex<Nodes<V>>,
     loads: Mutex<WeakMap<RecordId, Load<V>>>,
-    /// Also the lock under which it is decided who waits for whom.
-    flights: Mutex<WeakMap<KeyId, Flight<V>>>,
+    /// By key, and whether it was forced. Also the lock under which it is decided who waits for whom.
+    flights: Mutex<WeakMap<(KeyId, bool), Flight<V>>>,
 }
 
 struct Nodes<V> {
@@ -32,9 +37,11 @@ struct Nodes<V> {
 }
 
 impl<V: Value> Board<V> {
-    pub(crate) fn new(store: Arc<dyn RecordStore<V>>) -> Self {
+    pub(crate) fn new(executor: Arc<dyn Executor>, store: Arc<dyn RecordStore<V>>) -> Self {
         Self {
+            executor,
             store,
+            fresh_runs: AtomicU64::new(0),
             nodes: Mutex::new(Nodes { by_name: WeakMap::default(), forced: WeakMap::default() }),
             loads: Mutex::default(),
             flights: Mutex::default(),
@@ -91,31 +98,46 @@ impl<V: Value> Board<V> {
     pub(crate) fn load(&self, id: &RecordId) -> Arc<Load<V>> {
         let mut loads = self.loads.lock();
         loads.get(id).unwrap_or_else(|| {
-            let load = Arc::default();
+            let load = Arc::new(Load::new(&self.executor));
             loads.insert(id.clone(), &load);
             load
         })
     }
 
+    /// Whether a load of `id` is known to have failed.
+    pub(crate) fn is_broken(&self, id: &RecordId) -> bool {
+        self.loads.lock().get(id).is_some_and(|load| load.outcome.failure().is_some())
+    }
+
     /// From now on, and as long as somebody holds what is returned, `id` needs no loading.
     pub(crate) fn serve_from_memory(&self, id: &RecordId, outcome: &Outcome<V>) -> Arc<Load<V>> {
-        let load = Arc::new(Load::ready(outcome.clone()));
+        let load = Arc::new(Load::ready(&self.executor, outcome.clone()));
         self.loads.lock().insert(id.clone(), &load);
         load
     }
 
     /// The equal execution in memory or under way, or a new one. Forced work joins no unforced
-    /// work, and nobody joins what cannot end without it.
-    pub(crate) fn join_or_lead(&self, key: &KeyId, node: &Arc<Node<V>>) -> Arc<Flight<V>> {
+    /// work, and nobody joins what cannot end without it. `fresh_inputs`: some input is known by
+    /// nothing but the fresh run it came from.
+    pub(crate) fn join_or_lead(
+        &self,
+        key: &KeyId,
+        node: &Arc<Node<V>>,
+        fresh_inputs: bool,
+    ) -> Arc<Flight<V>> {
         let mut flights = self.flights.lock();
         let forced = node.vertex.ignore_cache;
-        let joined = flights.get(key).filter(|flight| {
-            let usable = flight.fresh || !forced;
-            usable && (node.flies_in(flight) || flight.values.is_done() || !flight_needs(flight, node))
-        });
+        let unforced = if forced { None } else { flights.get(&(*key, false)) };
+        // One it takes part in already comes first: it may be over.
+        let mut known: Vec<_> = flights.get(&(*key, true)).into_iter().chain(unforced).collect();
+        known.sort_by_key(|flight| !node.flies_in(flight));
+        let joined = known
+            .into_iter()
+            .find(|flight| node.flies_in(flight) || flight.values.is_done() || !flight_needs(flight, node));
         let flight = joined.unwrap_or_else(|| {
-            let flight = Arc::new(Flight::new(forced));
-            flights.insert(*key, &flight);
+            let fresh = (forced || fresh_inputs).then(|| self.next_fresh_run());
+            let flight = Arc::new(Flight::new(&self.executor, fresh));
+            flights.insert((*key, forced), &flight);
             flight
         });
         node.hold_flight(&flight);
@@ -125,6 +147,10 @@ impl<V: Value> Board<V> {
             flight.children().iter().for_each(|child| job.attach(child));
         }
         flight
+    }
+
+    fn next_fresh_run(&self) -> FreshRun {
+        FreshRun(self.fresh_runs.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Solves `edge` for an operation that runs.
@@ -143,7 +169,7 @@ impl<V: Value> Board<V> {
             flight.add_child(&child);
         }
         flight.live_jobs().iter().for_each(|job| job.attach(&child));
-        abortable(stop, child.result(edge.output)).await
+        abortable(stop, flight.permit.give_back_during(flight, child.result(edge.output))).await
     }
 
     /// Solves `edge` for an operation that is asked how it is cached.

@@ -33,6 +33,15 @@ pub(crate) async fn caught<T>(work: impl Future<Output = Result<T, Failure>>) ->
     }
 }
 
+/// Runs work of the solver itself for `vertex`. A panic in there, in a record source that is asked for
+/// instance, fails the vertex: whoever waited would ask again and again otherwise.
+pub(crate) async fn unbroken<V, T>(vertex: &Vertex<V>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => Err(failed(vertex, Panicked(text_of(&*panic)).into())),
+    }
+}
+
 /// `vertex` failed. If it failed because a vertex of its sub-build did, it was that one.
 pub(crate) fn failed<V>(vertex: &Vertex<V>, failure: Failure) -> Error {
     let source: SharedFailure = match failure.downcast::<Error>() {

@@ -9,35 +9,46 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::Value;
+use crate::error::Error;
+use crate::executor::Executor;
+use crate::graph::Vertex;
 use crate::interest::Interest;
 use crate::job::JobState;
-use crate::load::Outcome;
+use crate::keys::VertexDigest;
+use crate::load::{FreshRun, Outcome};
 use crate::memo::{Memo, Memos};
 use crate::node::Node;
+use crate::permit::JobPermit;
 use crate::progress::journal::Journal;
 
 pub(crate) struct Flight<V> {
-    /// Led by a forced vertex.
-    pub(crate) fresh: bool,
+    /// Forced, or on inputs that are known by nothing but the fresh run they came from.
+    pub(crate) fresh: Option<FreshRun>,
     pub(crate) interest: Arc<Interest>,
     pub(crate) journal: Journal,
+    /// Where the operation runs, by the measure of jobs.
+    pub(crate) permit: JobPermit,
     pub(crate) values: Memo<Vec<V>>,
     pub(crate) saved: Memos<usize, Outcome<V>>,
     members: Mutex<Vec<Weak<Node<V>>>>,
     /// Graphs that the running operation asked for.
     children: Mutex<Vec<Arc<Node<V>>>>,
+    /// The vertices in whose name it ran: one, and another after each cancelled attempt.
+    leaders: Mutex<Vec<VertexDigest>>,
 }
 
 impl<V: Value> Flight<V> {
-    pub(crate) fn new(fresh: bool) -> Self {
+    pub(crate) fn new(executor: &Arc<dyn Executor>, fresh: Option<FreshRun>) -> Self {
         Self {
             fresh,
-            interest: Arc::default(),
+            interest: Interest::new(executor),
             journal: Journal::default(),
+            permit: JobPermit::default(),
             values: Memo::default(),
             saved: Memos::default(),
             members: Mutex::default(),
             children: Mutex::default(),
+            leaders: Mutex::default(),
         }
     }
 
@@ -48,7 +59,22 @@ impl<V: Value> Flight<V> {
         if !members.iter().any(|member| std::ptr::eq(member.as_ptr(), Arc::as_ptr(node))) {
             members.push(Arc::downgrade(node));
             drop(members);
-            self.journal.join(node.journal.clone());
+            self.journal.pass_on_to(&node.journal);
+        }
+    }
+
+    pub(crate) fn run_in_the_name_of(&self, vertex: &Vertex<V>) {
+        self.leaders.lock().push(vertex.digest);
+    }
+
+    /// To everyone who waits it is their own vertex that failed: they may never have heard of the
+    /// one in whose name it ran.
+    pub(crate) fn failure_of(&self, vertex: &Vertex<V>, error: Error) -> Error {
+        match error {
+            Error::Op { vertex: failed, source, .. } if self.leaders.lock().contains(&failed) => {
+                Error::Op { vertex: vertex.digest, name: vertex.name.as_str().into(), source }
+            }
+            other => other,
         }
     }
 

@@ -1,9 +1,10 @@
 //! One client's build: what it wants solved, in whose name, and who hears about it.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +28,9 @@ pub struct JobOptions<V> {
     pub progress: Arc<dyn Progress>,
     /// Imported caches, asked after the store. What they give is saved there.
     pub imports: Vec<Arc<dyn RecordSource<V>>>,
+    /// How many operations run at once for this job alone; `None` is no limit. What runs for several
+    /// jobs needs room in one of them.
+    pub parallelism: Option<usize>,
 }
 
 /// A solved edge.
@@ -54,13 +58,19 @@ pub(crate) struct JobState<V> {
     board: Arc<Board<V>>,
     /// Builds under way.
     builds: TaskTracker,
-    /// All that this job wants, sub-builds included.
-    nodes: Mutex<HashMap<NodeName, Arc<Node<V>>>>,
+    pub(crate) permits: Option<Arc<Semaphore>>,
+    wanted: Mutex<Wanted<V>>,
+}
+
+/// All that a job wants, sub-builds included, in the order in which it came to want them.
+struct Wanted<V> {
+    names: HashSet<NodeName>,
+    nodes: Vec<Arc<Node<V>>>,
 }
 
 impl<V: Value> Job<V> {
     pub(crate) fn new(board: &Arc<Board<V>>, options: JobOptions<V>) -> Self {
-        let JobOptions { id, sessions, progress, imports } = options;
+        let JobOptions { id, sessions, progress, imports, parallelism } = options;
         let builds = TaskTracker::new();
         builds.close();
         Self {
@@ -72,7 +82,8 @@ impl<V: Value> Job<V> {
                 stop: CancellationToken::new(),
                 board: board.clone(),
                 builds,
-                nodes: Mutex::default(),
+                permits: parallelism.map(|limit| Arc::new(Semaphore::new(limit.max(1)))),
+                wanted: Mutex::new(Wanted { names: HashSet::new(), nodes: Vec::new() }),
             }),
         }
     }
@@ -89,8 +100,14 @@ impl<V: Value> Job<V> {
         let alone = state.stop.child_token();
         let _cancel_when_dropped = alone.clone().drop_guard();
         let output = edge.output;
-        let build = state.builds.spawn(async move { abortable(&alone, node.result(output)).await });
-        let outcome = build.await.map_err(|_| Error::Cancelled)??;
+        let (answer, answered) = oneshot::channel();
+        let build = async move {
+            let outcome = abortable(&alone, node.result(output)).await;
+            drop(node); // with the answer the job alone keeps it in memory
+            let _ = answer.send(outcome); // whoever asked may be gone
+        };
+        state.board.executor.spawn(Box::pin(state.builds.track_future(build)));
+        let outcome = answered.await.map_err(|_| Error::Cancelled)??;
         Ok(Built { value: outcome.value, keys: outcome.keys })
     }
 
@@ -110,7 +127,8 @@ impl<V: Value> Job<V> {
         self.state.builds.wait().await;
         self.state.come_down().await;
         self.state.stream.close();
-        self.state.nodes.lock().clear();
+        let wanted = std::mem::take(&mut self.state.wanted.lock().nodes);
+        drop(wanted);
         tracing::debug!(job = self.state.id, "the job has come down");
     }
 }
@@ -130,7 +148,7 @@ impl<V: Value> JobState<V> {
             if inputs_done {
                 node.add_job(self);
                 todo.extend(node.offspring().into_iter().map(|child| (child, false)));
-            } else if self.nodes.lock().insert(node.name, node.clone()).is_none() {
+            } else if self.wanted.lock().add(&node) {
                 let inputs: Vec<_> = node.inputs.iter().map(|input| (input.node.clone(), false)).collect();
                 todo.push((node, true));
                 todo.extend(inputs);
@@ -140,14 +158,25 @@ impl<V: Value> JobState<V> {
 
     async fn come_down(&self) {
         loop {
-            let nodes: Vec<_> = self.nodes.lock().values().cloned().collect();
+            let nodes = self.wanted.lock().nodes.clone();
             let mut quiet = true;
             for node in &nodes {
                 quiet &= node.settle().await;
             }
-            if quiet && self.nodes.lock().len() == nodes.len() {
+            if quiet && self.wanted.lock().nodes.len() == nodes.len() {
                 return;
             }
         }
+    }
+}
+
+impl<V> Wanted<V> {
+    /// Says whether that was new.
+    fn add(&mut self, node: &Arc<Node<V>>) -> bool {
+        let new = self.names.insert(node.name);
+        if new {
+            self.nodes.push(node.clone());
+        }
+        new
     }
 }

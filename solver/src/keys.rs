@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub use slipway_model::llb::VertexDigest;
 use slipway_model::{Digest, Hasher};
 
+use crate::load::FreshRun;
+
 macro_rules! digest_of {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -124,6 +126,19 @@ impl KeyId {
         }
         let key = Self::from_digest(&text.finish());
         Self { session_bound: inputs.iter().any(|seen| seen.key.session_bound), ..key }
+    }
+
+    /// The key of an execution on inputs of which some are known by nothing but the fresh runs they
+    /// came from: equal to no other, unless on the very same.
+    pub(crate) fn on_fresh(self, runs: &[FreshRun]) -> Self {
+        if runs.is_empty() {
+            return self;
+        }
+        let mut text = Hasher::new();
+        text.update(b"fresh ");
+        text.update(&self.hash);
+        runs.iter().for_each(|FreshRun(run)| text.update(format!(" {run}").as_bytes()));
+        Self { session_bound: self.session_bound, ..Self::from_digest(&text.finish()) }
     }
 
     fn hashed(bytes: &[u8]) -> Self {

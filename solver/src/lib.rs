@@ -22,13 +22,16 @@
 //! | "I have that result": stores, imported caches | [`records`] |
 //! | what a build tells while it runs | [`progress`] |
 //!
-//! Deliberately absent: timers, retries, limits on parallelism (an operation brings its own:
-//! [`Op::acquire`]), and any knowledge of what a value is.
+//! Limits on parallelism come from outside, too: a job may have one ([`JobOptions::parallelism`]), an
+//! operation may bring one ([`Op::acquire`]); both are held around the execution only.
+//!
+//! Deliberately absent: timers, retries, chance, and any knowledge of what a value is.
 
 mod board;
 mod call;
 pub mod context;
 pub mod error;
+mod executor;
 mod flight;
 pub mod graph;
 mod interest;
@@ -38,6 +41,7 @@ mod load;
 mod memo;
 mod node;
 pub mod op;
+mod permit;
 pub mod progress;
 pub mod records;
 mod resolve;
@@ -46,6 +50,7 @@ mod weak_map;
 
 pub use context::OpContext;
 pub use error::{Contract, Error, Failure, Panicked, Result, SharedFailure, with_causes};
+pub use executor::{Executor, Tokio};
 pub use graph::{Edge, Vertex};
 pub use job::{Built, Job, JobOptions};
 pub use keys::{ContentDigest, KeyId, Link, OpDigest, RecordId, Selector, VertexDigest};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::executor::Executor;
 use crate::interest::Interest;
 use crate::keys::KeyId;
 use crate::memo::Memo;
@@ -12,9 +13,14 @@ pub(crate) struct Outcome<V> {
     pub(crate) value: V,
     /// Keys to save consumers under, the most telling first.
     pub(crate) keys: Vec<KeyId>,
-    /// A forced run: consumers may not be looked up through its keys.
-    pub(crate) fresh: bool,
+    /// Made by a forced run, or of what one made: consumers may not be looked up through its keys.
+    pub(crate) fresh: Option<FreshRun>,
 }
+
+/// One execution that does what was done before. What it made goes by the same keys, but is not the
+/// same; so whoever knows it by nothing but its keys shares no execution with those who know another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FreshRun(pub(crate) u64);
 
 /// Shared by all vertices that want the record. A load that failed stays failed for as long as one
 /// of them lives.
@@ -24,22 +30,20 @@ pub(crate) struct Load<V> {
 }
 
 impl<V: crate::Value> Load<V> {
-    /// A record whose value is in memory already.
-    pub(crate) fn ready(outcome: Outcome<V>) -> Self {
-        Self { interest: Arc::default(), outcome: Memo::ready(outcome) }
+    pub(crate) fn new(executor: &Arc<dyn Executor>) -> Self {
+        Self { interest: Interest::new(executor), outcome: Memo::default() }
     }
-}
 
-impl<V> Default for Load<V> {
-    fn default() -> Self {
-        Self { interest: Arc::default(), outcome: Memo::default() }
+    /// A record whose value is in memory already.
+    pub(crate) fn ready(executor: &Arc<dyn Executor>, outcome: Outcome<V>) -> Self {
+        Self { interest: Interest::new(executor), outcome: Memo::ready(outcome) }
     }
 }
 
 impl<V> Outcome<V> {
     /// The keys that consumers may be looked up through.
     pub(crate) fn lookup_keys(&self) -> &[KeyId] {
-        if self.fresh { &[] } else { &self.keys }
+        if self.fresh.is_some() { &[] } else { &self.keys }
     }
 
     /// The same result, known under further keys.

@@ -10,7 +10,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
@@ -22,8 +22,8 @@ pub(crate) struct Memo<T> {
 
 enum Slot<T> {
     Idle,
-    /// Nothing is ever sent: the channel closes when the run is over.
-    Running(watch::Receiver<()>),
+    /// Told when the run is over.
+    Running(Arc<Notify>),
     Done(Result<T>),
 }
 
@@ -63,20 +63,19 @@ impl<T: Clone + Send + 'static> Memo<T> {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         loop {
-            let mut over = match &mut *self.slot.lock() {
+            let over = match &mut *self.slot.lock() {
                 Slot::Done(done) => return done.clone(),
-                Slot::Running(over) => over.clone(),
+                Slot::Running(over) => over.clone().notified_owned(),
                 idle => {
-                    let (running, over) = watch::channel(());
+                    let over = Arc::new(Notify::new());
                     *idle = Slot::Running(over.clone());
-                    stop.tasks.spawn(
-                        Run { slot: self.slot.clone(), running }.run(stop.clone(), work(stop.clone())),
-                    );
-                    over
+                    let run = Run { slot: self.slot.clone(), over: over.clone() };
+                    stop.spawn(run.run(stop.clone(), work(stop.clone())));
+                    over.notified_owned()
                 }
             };
-            // An error here says that the sender is gone: what we wait for.
-            let _ = over.changed().await;
+            // Made under the lock, so the end of the run is not missed.
+            over.await;
             if stop.token.is_cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -94,8 +93,7 @@ impl<T> Default for Memo<T> {
 /// not stay in [`Slot::Running`].
 struct Run<T> {
     slot: Arc<Mutex<Slot<T>>>,
-    #[expect(dead_code, reason = "its drop tells that the run is over")]
-    running: watch::Sender<()>,
+    over: Arc<Notify>,
 }
 
 impl<T> Run<T> {
@@ -111,9 +109,12 @@ impl<T> Run<T> {
 impl<T> Drop for Run<T> {
     fn drop(&mut self) {
         let mut slot = self.slot.lock();
-        if matches!(&*slot, Slot::Running(_)) {
+        // Not of the next run, which may have begun already.
+        if matches!(&*slot, Slot::Running(over) if Arc::ptr_eq(over, &self.over)) {
             *slot = Slot::Idle;
         }
+        drop(slot);
+        self.over.notify_waiters();
     }
 }
 
@@ -151,5 +152,23 @@ pub(crate) async fn abortable<T>(
         biased;
         () = stop.cancelled() => Err(Error::Cancelled),
         outcome = work => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The slot of a run that was cancelled may be taken before the run is gone.
+    #[test]
+    fn the_end_of_one_run_does_not_end_the_next() {
+        let memo = Memo::<()>::default();
+        let (before, now) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let run = |over: &Arc<Notify>| Run { slot: memo.slot.clone(), over: over.clone() };
+        *memo.slot.lock() = Slot::Running(now.clone());
+        drop(run(&before));
+        assert!(matches!(&*memo.slot.lock(), Slot::Running(_)));
+        drop(run(&now));
+        assert!(matches!(&*memo.slot.lock(), Slot::Idle));
     }
 }

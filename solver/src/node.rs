@@ -88,7 +88,7 @@ impl<V: Value> Node<V> {
             board: board.clone(),
             vertex: vertex.clone(),
             inputs,
-            interest: Arc::default(),
+            interest: Interest::new(&board.executor),
             journal: Arc::default(),
             answers: Answers::default(),
             jobs: Mutex::default(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::Value;
 use crate::board::Board;
+use crate::executor::{Executor, Tokio};
 use crate::job::{Job, JobOptions};
 use crate::records::RecordStore;
 
@@ -19,8 +20,14 @@ pub struct Solver<V> {
 }
 
 impl<V: Value> Solver<V> {
+    /// A solver that works in the runtime it is called in.
     pub fn new(options: SolverOptions<V>) -> Self {
-        Self { board: Arc::new(Board::new(options.store)) }
+        Self::on(Arc::new(Tokio), options)
+    }
+
+    /// A solver whose tasks `executor` runs.
+    pub fn on(executor: Arc<dyn Executor>, options: SolverOptions<V>) -> Self {
+        Self { board: Arc::new(Board::new(executor, options.store)) }
     }
 
     pub fn job(&self, options: JobOptions<V>) -> Job<V> {

@@ -33,6 +33,7 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         sessions: sessions.into_iter().collect(),
         progress: journal.clone(),
         imports: Vec::new(),
+        parallelism: None,
     });
     let (returned, result) = mpsc::channel(1);
     let build = Arc::new(Build {

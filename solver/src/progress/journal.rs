@@ -5,7 +5,7 @@
 //! are only ever taken in the direction of the chain.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -33,6 +33,9 @@ pub(crate) enum Happening {
 pub(crate) trait Listener: Send + Sync {
     /// Says whether it wants to hear more.
     fn hear(&self, happening: &Happening) -> bool;
+
+    /// Whether nobody will ever hear what this is told.
+    fn is_gone(&self) -> bool;
 }
 
 #[derive(Default)]
@@ -73,16 +76,32 @@ impl Journal {
     /// Tells `listener` what happened so far, then what happens from now on.
     pub(crate) fn join(&self, listener: Arc<dyn Listener>) {
         let mut inner = self.0.lock();
+        // Nothing may ever happen again here, while listeners come and go.
+        inner.listeners.retain(|listener| !listener.is_gone());
         if inner.past.replay(&*listener) {
             inner.listeners.push(listener);
         }
     }
+
+    /// The same, for a journal; it is not kept alive.
+    pub(crate) fn pass_on_to(&self, journal: &Arc<Journal>) {
+        self.join(Arc::new(Next(Arc::downgrade(journal))));
+    }
 }
 
-impl Listener for Journal {
+/// The next journal in the chain.
+struct Next(Weak<Journal>);
+
+impl Listener for Next {
     fn hear(&self, happening: &Happening) -> bool {
-        self.tell(happening.clone());
-        true
+        self.0.upgrade().is_some_and(|journal| {
+            journal.tell(happening.clone());
+            true
+        })
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }
 
@@ -157,6 +176,10 @@ mod tests {
             });
             true
         }
+
+        fn is_gone(&self) -> bool {
+            self.0.lock().contains(&"gone".to_owned())
+        }
     }
 
     fn log(data: impl Into<Bytes>) -> Happening {
@@ -197,12 +220,26 @@ mod tests {
     }
 
     #[test]
+    fn those_who_left_do_not_pile_up() {
+        let (journal, vertex) = (Journal::default(), Arc::new(Journal::default()));
+        journal.ended(false, None);
+        for _ in 0..100 {
+            let ear = Arc::new(Ear::default());
+            journal.join(ear.clone());
+            ear.0.lock().push("gone".into());
+            journal.pass_on_to(&Arc::new(Journal::default()));
+        }
+        journal.pass_on_to(&vertex);
+        assert_eq!(journal.0.lock().listeners.len(), 1);
+    }
+
+    #[test]
     fn chained_journals_pass_on_what_they_hear() {
         let (execution, vertex) = (Journal::default(), Arc::new(Journal::default()));
         let ear = Arc::new(Ear::default());
         vertex.join(ear.clone());
         execution.tell(log("early"));
-        execution.join(vertex.clone());
+        execution.pass_on_to(&vertex);
         execution.tell(log("late"));
         assert_eq!(*ear.0.lock(), ["early", "late"]);
     }

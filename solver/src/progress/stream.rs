@@ -87,6 +87,10 @@ impl Listener for Channel {
         events.into_iter().for_each(|event| self.stream.progress.tell(event));
         true
     }
+
+    fn is_gone(&self) -> bool {
+        self.stream.vertices.lock().is_none()
+    }
 }
 
 impl Vertices {
@@ -161,5 +165,34 @@ impl Vertices {
             .collect();
         closed.sort_by_key(|event| event.started);
         closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slipway_model::Digest;
+
+    /// Design point 21.
+    #[test]
+    fn what_is_open_at_the_end_was_cut_short_unless_it_was_cached() {
+        let mut vertices = Vertices::default();
+        for (name, cached) in [("cached", true), ("running", false)] {
+            let digest = VertexDigest(Digest::of(name));
+            vertices.announce(&VertexEvent {
+                digest,
+                name: name.into(),
+                inputs: Arc::new([]),
+                group: None,
+                started: None,
+                completed: None,
+                cached: false,
+                error: None,
+            });
+            vertices.began(digest, SystemTime::UNIX_EPOCH, cached);
+        }
+        let mut closed: Vec<_> = vertices.close().into_iter().map(|e| (e.name, e.error)).collect();
+        closed.sort();
+        assert_eq!(closed, [("cached".into(), None), ("running".into(), Some(CANCELLED.into()))]);
     }
 }

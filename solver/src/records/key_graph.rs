@@ -28,7 +28,7 @@ struct Entry {
 impl KeyGraph {
     /// Whether anything hangs on `key`.
     pub fn knows(&self, key: &KeyId) -> bool {
-        self.keys.get(key).is_some_and(Entry::is_alive)
+        self.keys.get(key).is_some_and(|entry| entry.is_alive(key))
     }
 
     pub fn follow(&self, key: &KeyId, link: &Link) -> Vec<KeyId> {
@@ -85,7 +85,8 @@ impl KeyGraph {
 
     /// Removes all keys that lead nowhere; for after a graph was read back in parts.
     pub fn prune_all(&mut self) -> Vec<KeyId> {
-        let dead = self.keys.iter().filter(|(_, entry)| !entry.is_alive()).map(|(key, _)| *key).collect();
+        let dead: Vec<KeyId> =
+            self.keys.iter().filter(|(key, entry)| !entry.is_alive(key)).map(|(key, _)| *key).collect();
         self.prune(dead)
     }
 
@@ -93,7 +94,7 @@ impl KeyGraph {
     fn prune(&mut self, mut keys: Vec<KeyId>) -> Vec<KeyId> {
         let mut gone = Vec::new();
         while let Some(key) = keys.pop() {
-            if self.keys.get(&key).is_none_or(Entry::is_alive) {
+            if self.keys.get(&key).is_none_or(|entry| entry.is_alive(&key)) {
                 continue;
             }
             gone.push(key);
@@ -126,8 +127,10 @@ impl KeyGraph {
 }
 
 impl Entry {
-    fn is_alive(&self) -> bool {
-        !self.records.is_empty() || !self.leads.is_empty()
+    /// An operation that gives the content it was given leads from a key to itself: that keeps
+    /// nothing alive.
+    fn is_alive(&self, key: &KeyId) -> bool {
+        !self.records.is_empty() || self.leads.values().flatten().any(|to| to != key)
     }
 
     fn unlink(&mut self, link: &Arc<Link>, to: &KeyId) {
@@ -193,6 +196,16 @@ mod tests {
         assert_eq!(graph.remove(&RecordId("1".into())).len(), 2);
         assert!(graph.keys.is_empty() && graph.links.is_empty() && graph.records.is_empty());
         assert!(graph.remove(&RecordId("1".into())).is_empty());
+    }
+
+    #[test]
+    fn what_leads_to_itself_alone_goes_too() {
+        let mut graph = KeyGraph::default();
+        graph.link(&key("a"), &link("b"), &key("b"));
+        graph.link(&key("b"), &link("b"), &key("b"));
+        graph.add(record("b", "1"));
+        assert_eq!(graph.remove(&RecordId("1".into())).len(), 2);
+        assert!(graph.keys.is_empty() && graph.links.is_empty());
     }
 
     #[test]

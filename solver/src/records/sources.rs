@@ -81,12 +81,13 @@ impl<V: Value> Sources<V> {
         found
     }
 
-    /// Copies all that leads to `key` from an imported cache into the store.
-    pub(crate) fn adopt_chain(&self, source: &dyn RecordSource<V>, key: &KeyId) {
+    /// Copies all that leads to `key` from the imported caches into the store: the way to a result
+    /// of one of them may begin in another.
+    pub(crate) fn adopt_chain(&self, key: &KeyId) {
         let (mut todo, mut seen) = (vec![*key], HashSet::new());
         while let Some(to) = todo.pop() {
             if seen.insert(to) {
-                for (from, link) in source.origins(&to) {
+                for (from, link) in self.imports.iter().flat_map(|source| source.origins(&to)) {
                     self.link(&from, &link, &to);
                     todo.push(from);
                 }

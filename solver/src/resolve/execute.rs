@@ -6,20 +6,26 @@ use futures::future::try_join_all;
 
 use super::Attempt;
 use crate::Value;
-use crate::call::{call, failed};
+use crate::call::{call, failed, unbroken};
 use crate::context::OpContext;
 use crate::error::{Contract, Error, Result};
 use crate::flight::Flight;
 use crate::interest::Stop;
 use crate::keys::{KeyId, Seen};
-use crate::load::Outcome;
+use crate::load::{FreshRun, Outcome};
 use crate::memo::abortable;
 
 impl<V: Value> Attempt<V> {
-    pub(super) async fn join_or_lead(&self, names: &[Vec<Seen>]) -> Result<Arc<Flight<V>>> {
+    pub(super) async fn join_or_lead(
+        &self,
+        inputs: &[Outcome<V>],
+        names: &[Vec<Seen>],
+    ) -> Result<Arc<Flight<V>>> {
         let map = self.cache_map(0).await?;
-        let key = KeyId::derived(map.digest, None, &primary(names));
-        Ok(self.node.board.join_or_lead(&key, &self.node))
+        let by_definition = inputs.iter().zip(&map.inputs).filter(|(_, rule)| rule.content.is_none());
+        let fresh: Vec<FreshRun> = by_definition.filter_map(|(input, _)| input.fresh).collect();
+        let key = KeyId::derived(map.digest, None, &primary(names)).on_fresh(&fresh);
+        Ok(self.node.board.join_or_lead(&key, &self.node, !fresh.is_empty()))
     }
 
     pub(super) async fn execute(
@@ -34,17 +40,20 @@ impl<V: Value> Attempt<V> {
             let inputs = inputs.iter().map(|input| input.value.clone()).collect();
             self.clone().fly(flight.clone(), stop, inputs)
         });
-        let values = values.await?;
+        let values = values.await.map_err(|error| flight.failure_of(&self.node.vertex, error))?;
         let value = values.get(output).ok_or_else(|| {
             let outputs = values.len();
             failed(&self.node.vertex, Contract::Output { output, outputs }.into())
         })?;
         let saved = flight.saved.of(output);
-        let saved = saved.get(&held.stop, |stop| {
-            let (this, value, names) = (self.clone(), value.clone(), names.clone());
-            let fresh = flight.fresh;
-            async move { this.until(stop).save(output, value, fresh, &names).await }
-        });
+        let saved =
+            saved.get(&held.stop, |stop| {
+                let (this, value, names) = (self.clone(), value.clone(), names.clone());
+                let fresh = flight.fresh;
+                async move {
+                    unbroken(&this.node.vertex, this.until(stop).save(output, value, fresh, &names)).await
+                }
+            });
         saved.await
     }
 
@@ -52,9 +61,16 @@ impl<V: Value> Attempt<V> {
     /// the operation sees the stop signal and cleans up.
     async fn fly(self: Arc<Self>, flight: Arc<Flight<V>>, stop: Stop, inputs: Vec<V>) -> Result<Vec<V>> {
         let (vertex, token) = (&self.node.vertex, stop.token.clone());
-        self.until(stop).make_inputs_real().await?;
+        flight.run_in_the_name_of(vertex);
         let ctx = OpContext { stop: token.clone(), node: self.node.clone(), flight: Some(flight.clone()) };
-        let permit = abortable(&token, call(vertex, &token, vertex.op.acquire(&ctx))).await;
+        let _released = flight.permit.release_when_dropped();
+        let permit = async {
+            unbroken(vertex, self.until(stop).make_inputs_real()).await?;
+            // The job's first: waiting for the operation's keeps nobody waiting but this job.
+            flight.permit.acquire(&flight).await;
+            call(vertex, &token, vertex.op.acquire(&ctx)).await
+        };
+        let permit = abortable(&token, permit).await;
         if let Err(Error::Cancelled) = permit {
             return Err(Error::Cancelled); // never begun
         }

@@ -1,8 +1,5 @@
 //! Inputs: their results, what is in them, and what they are called.
 
-use std::pin::pin;
-use std::task::Poll;
-
 use futures::future::try_join_all;
 
 use super::Attempt;
@@ -16,17 +13,14 @@ use crate::memo::abortable;
 use crate::op::CacheMap;
 
 impl<V: Value> Attempt<V> {
-    /// Asks for the results before it lets go of the smaller questions: otherwise what runs for
-    /// them would be cancelled, only to be started again.
+    /// Lets go of the smaller questions only with the results in hand: otherwise what runs for them
+    /// would be cancelled, only to be started again. To have asked is not enough: with hundreds of
+    /// inputs the first look at all the answers does not reach every one.
     pub(super) async fn finish_inputs(&self, probes: Probes) -> Result<Vec<Outcome<V>>> {
         let asked = self.node.inputs.iter().map(|input| input.node.result(input.output));
-        let mut results = pin!(try_join_all(asked));
-        let first = futures::poll!(results.as_mut());
+        let results = try_join_all(asked).await;
         drop(probes);
-        match first {
-            Poll::Ready(done) => done,
-            Poll::Pending => results.await,
-        }
+        results
     }
 
     /// Makes input `input` real, if the operation needs it to be.
@@ -73,9 +67,9 @@ impl<V: Value> Attempt<V> {
     /// it, then what later sessions can name, too.
     pub(super) async fn names_of(&self, inputs: &[Outcome<V>]) -> Result<Vec<Vec<Seen>>> {
         let map = self.cache_map(0).await?;
+        let contents = try_join_all((0..inputs.len()).map(|input| self.content_key(&map, input))).await?;
         let mut names = Vec::new();
-        for (input, done) in inputs.iter().enumerate() {
-            let content = self.content_key(&map, input).await?;
+        for (input, (done, content)) in inputs.iter().zip(contents).enumerate() {
             let mut seen: Vec<_> = content.map(|key| Seen { key, selector: None }).into_iter().collect();
             seen.extend(map.inputs[input].see(&done.keys));
             seen.sort_by_key(|seen| seen.key.is_session_bound());

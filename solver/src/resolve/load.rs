@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Attempt;
 use super::search::Lookup;
 use crate::Value;
-use crate::call::caught;
+use crate::call::{caught, unbroken};
 use crate::error::{Error, Result};
+use crate::keys::KeyId;
 use crate::load::Outcome;
 use crate::memo::abortable;
 use crate::records::Found;
@@ -41,19 +42,8 @@ impl<V: Value> Attempt<V> {
         let loaded = load
             .outcome
             .get(&held.stop, |stop| {
-                let (node, found) = (self.node.clone(), found.clone());
-                async move {
-                    let source = found.import.as_deref();
-                    let ctx = node.context(&stop.token);
-                    let value = abortable(&stop.token, async {
-                        let loaded = match source {
-                            Some(import) => caught(import.load(&found.record, &ctx)).await,
-                            None => caught(node.board.store.load(&found.record, &ctx)).await,
-                        };
-                        loaded.map_err(|failure| Error::Load(Arc::from(failure)))
-                    });
-                    Ok(Outcome { value: value.await?, keys: vec![found.record.key], fresh: false })
-                }
+                let (this, found) = (self.until(stop), found.clone());
+                async move { this.load_now(&found).await }
             })
             .await;
         match &loaded {
@@ -61,11 +51,36 @@ impl<V: Value> Attempt<V> {
             Err(Error::Cancelled) => {}
             Err(_) => self.node.journal.ended(false, None),
         }
-        let outcome = loaded?;
-        if let Some(import) = &found.import {
-            self.sources.adopt_chain(&**import, &found.record.key);
-            self.keep(&outcome, found.record.key).await;
+        loaded
+    }
+
+    async fn load_now(&self, found: &Found<V>) -> Result<Outcome<V>> {
+        let (board, ctx) = (&self.node.board, self.node.context(&self.stop.token));
+        let value = abortable(&self.stop.token, async {
+            let loaded = match &found.import {
+                Some(import) => caught(import.load(&found.record, &ctx)).await,
+                None => caught(board.store.load(&found.record, &ctx)).await,
+            };
+            loaded.map_err(|failure| Error::Load(Arc::from(failure)))
+        });
+        let outcome = Outcome { value: value.await?, keys: vec![found.record.key], fresh: None };
+        if found.import.is_some() {
+            let adopted = async {
+                self.adopt(&outcome, found.record.key).await;
+                Ok(())
+            };
+            unbroken(&self.node.vertex, adopted).await?;
         }
         Ok(outcome)
+    }
+
+    /// Keeps what was imported, and the way to it. Once for all who want it: the store would fill
+    /// with copies otherwise.
+    async fn adopt(&self, outcome: &Outcome<V>, key: KeyId) {
+        self.sources.adopt_chain(&key);
+        let board = &self.node.board;
+        if board.store.records(&key).iter().all(|record| board.is_broken(&record.id)) {
+            self.keep(outcome, key).await;
+        }
     }
 }

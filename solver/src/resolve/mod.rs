@@ -34,7 +34,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::Value;
-use crate::call::{call, failed};
+use crate::call::{call, failed, unbroken};
 use crate::context::OpContext;
 use crate::error::{Contract, Error, Result};
 use crate::interest::Stop;
@@ -95,8 +95,9 @@ impl<V: Value> Node<V> {
     {
         let imports = self.live_jobs().iter().flat_map(|job| job.imports.clone()).collect();
         let sources = Sources::new(self.board.store.clone(), imports);
-        let work = work(Arc::new(Attempt { node: self.clone(), stop: stop.clone(), sources }));
-        Box::pin(async move { abortable(&stop.token, work).await })
+        let (node, token) = (self.clone(), stop.token.clone());
+        let work = work(Arc::new(Attempt { node: self.clone(), stop, sources }));
+        Box::pin(async move { unbroken(&node.vertex, abortable(&token, work)).await })
     }
 
     fn context(self: &Arc<Self>, stop: &CancellationToken) -> OpContext<V> {
@@ -118,21 +119,23 @@ impl<V: Value> Attempt<V> {
         Self { stop, ..self.clone() }
     }
 
+    /// Each part is boxed: in a deep graph a hundred thousand of these wait for their inputs at a
+    /// time, and each would take the room of all its parts together.
     async fn solve(self: Arc<Self>, output: usize) -> Result<Outcome<V>> {
-        let (found, probes) = self.search(output).await?;
-        if let Some(outcome) = self.load_newest(&found).await? {
+        let (found, probes) = Box::pin(self.search(output)).await?;
+        if let Some(outcome) = Box::pin(self.load_newest(&found)).await? {
             return Ok(outcome);
         }
-        let inputs = self.finish_inputs(probes).await?;
-        let names = self.names_of(&inputs).await?;
-        let found = self.search_again(output, found, &inputs).await?;
-        let flight = self.join_or_lead(&names).await?;
+        let inputs = Box::pin(self.finish_inputs(probes)).await?;
+        let names = Box::pin(self.names_of(&inputs)).await?;
+        let found = Box::pin(self.search_again(output, found, &inputs)).await?;
+        let flight = self.join_or_lead(&inputs, &names).await?;
         if flight.values.peek().is_none()
-            && let Some(outcome) = self.load_newest(&found).await?
+            && let Some(outcome) = Box::pin(self.load_newest(&found)).await?
         {
             return Ok(outcome);
         }
-        let outcome = self.execute(flight, output, inputs, names).await?;
+        let outcome = Box::pin(self.execute(flight, output, inputs, names)).await?;
         Ok(outcome.also_known_as(&found.keys))
     }
 

@@ -5,14 +5,14 @@ use super::execute::primary;
 use crate::Value;
 use crate::error::Result;
 use crate::keys::{KeyId, Seen};
-use crate::load::Outcome;
+use crate::load::{FreshRun, Outcome};
 
 impl<V: Value> Attempt<V> {
     pub(super) async fn save(
         &self,
         output: usize,
         value: V,
-        fresh: bool,
+        fresh: Option<FreshRun>,
         names: &[Vec<Seen>],
     ) -> Result<Outcome<V>> {
         let keys = self.keys_to_save_under(output, names).await?;
@@ -27,7 +27,7 @@ impl<V: Value> Attempt<V> {
     pub(super) async fn keep(&self, outcome: &Outcome<V>, key: KeyId) {
         let record = self.sources.store().name(&key);
         // Who finds it as a record need not know that it came of a forced run.
-        let found = Outcome { fresh: false, ..outcome.clone() };
+        let found = Outcome { fresh: None, ..outcome.clone() };
         self.node.hold_load(self.node.board.serve_from_memory(&record.id, &found));
         self.sources.store().save(&record, &outcome.value).await;
     }

@@ -96,7 +96,7 @@ impl<V: Value> Attempt<V> {
         let (found, probes) = self.search(output).await?;
         if found.records.is_empty() {
             let ended = self.stop.token.clone();
-            self.stop.tasks.spawn(async move {
+            self.stop.spawn(async move {
                 ended.cancelled().await;
                 drop(probes);
             });

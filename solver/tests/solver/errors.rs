@@ -89,3 +89,45 @@ async fn a_root_with_endless_names_is_refused() {
     let endless = (0..100).fold(world.step("endless"), |step, n| step.also_named(&n.to_string())).done();
     assert!(matches!(world.build(&endless).await.unwrap_err().find(), Some(Contract::Names(_))));
 }
+
+/// Vertices that share an execution share its failure, but each says that it was itself: the user of
+/// one may never have heard of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_twins_that_fail_each_names_itself() {
+    let world = World::new();
+    let twin = |salt: &str| world.step("bad").salt(salt).runs(|_, _| async { Err(Exit(1).into()) }).done();
+    let job = world.job();
+    for twin in [twin("one"), twin("two")] {
+        assert_eq!(job.build(&twin).await.unwrap_err().vertex(), Some(twin.vertex.digest));
+    }
+    assert_eq!(world.runs(), 1);
+}
+
+/// Once such a source made every vertex that asked it ask again, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_source_that_panics_fails_the_vertex() {
+    struct Broken;
+    #[async_trait::async_trait]
+    impl RecordSource<String> for Broken {
+        fn knows(&self, _: &KeyId) -> bool {
+            panic!("oh no")
+        }
+        fn follow(&self, _: &KeyId, _: &Link) -> Vec<KeyId> {
+            Vec::new()
+        }
+        fn origins(&self, _: &KeyId) -> Vec<(KeyId, Link)> {
+            Vec::new()
+        }
+        fn records(&self, _: &KeyId) -> Vec<Record> {
+            Vec::new()
+        }
+        async fn load(&self, _: &Record, _: &OpContext<String>) -> Result<String, Failure> {
+            Err("nothing".into())
+        }
+    }
+    let world = World::new();
+    let broken: std::sync::Arc<dyn RecordSource<String>> = std::sync::Arc::new(Broken);
+    let job = world.job_with("job", &[], std::sync::Arc::new(Silent), vec![broken]);
+    let failed = job.build(&world.step("app").done()).await.unwrap_err();
+    assert_eq!(failed.find::<Panicked>().unwrap().0, "oh no");
+}

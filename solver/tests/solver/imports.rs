@@ -73,3 +73,16 @@ async fn loading_sees_the_options_of_vertices_far_below() {
     job.build(&graph(&world)).await.unwrap();
     assert_eq!(*remote.1.lock(), ["base's layers"]);
 }
+
+/// The clock of whoever exported may be ahead: its records are newer than what was kept of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_imported_again_and_again_is_kept_once() {
+    let remote = elsewhere().await;
+    let world = World::new();
+    for _ in 0..3 {
+        let job = world.job_with("job", &[], Arc::new(Silent), vec![remote.clone()]);
+        job.build(&graph(&world)).await.unwrap();
+        job.discard().await;
+    }
+    assert_eq!((world.runs(), world.store.all_records().len()), (0, 1));
+}

@@ -47,7 +47,18 @@ impl World {
         imports: Vec<Arc<dyn RecordSource<V>>>,
     ) -> Job<V> {
         let sessions = sessions.iter().map(|s| (*s).to_owned()).collect();
-        self.solver.job(JobOptions { id: id.into(), sessions, progress, imports })
+        self.solver.job(JobOptions { id: id.into(), sessions, progress, imports, parallelism: None })
+    }
+
+    /// A job that runs no more than `parallelism` operations at once.
+    pub(crate) fn job_of_at_most(&self, parallelism: usize) -> Job<V> {
+        self.solver.job(JobOptions {
+            id: "job".into(),
+            sessions: Vec::new(),
+            progress: Arc::new(Silent),
+            imports: Vec::new(),
+            parallelism: Some(parallelism),
+        })
     }
 
     /// Builds in a job of its own.

@@ -5,6 +5,7 @@
 //! | `demo` | builds a real project from nothing, pushes it, runs it, and builds it again |
 //! | `test` | the whole test suite, with what it needs from Debian |
 //! | `bench` | Slipway against a baseline on the same work |
+//! | `schedules` | a million random schedules of the solver against its model |
 //! | `golden` | the frontend against recorded answers |
 #![allow(unreachable_pub, reason = "nothing of a binary is reachable")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
@@ -12,6 +13,7 @@
 mod bench;
 mod demo;
 mod packages;
+mod schedules;
 mod test;
 
 use std::path::PathBuf;
@@ -31,6 +33,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run the whole test suite
     Test(test::Arguments),
+    /// Try random schedules of the solver against its model
+    Schedules(schedules::Arguments),
     /// Compare with a baseline binary
     Bench(bench::Arguments),
     /// Compare with the recorded answers in a folder
@@ -41,6 +45,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Golden { folder } => xtask::golden::run(folder),
     }
