@@ -17,6 +17,7 @@ use crate::node::{Node, NodeName};
 use crate::progress::Progress;
 use crate::progress::stream::Stream;
 use crate::records::RecordSource;
+use crate::trace::Trace;
 
 /// What a job is made with.
 pub struct JobOptions<V> {
@@ -92,6 +93,12 @@ impl<V: Value> Job<V> {
         let build = state.builds.spawn(async move { abortable(&alone, node.result(output)).await });
         let outcome = build.await.map_err(|_| Error::Cancelled)??;
         Ok(Built { value: outcome.value, keys: outcome.keys })
+    }
+
+    /// How each vertex of this job got its result, as far as it is known now. Empty once the job has ended.
+    pub fn traces(&self) -> Vec<Trace> {
+        let nodes: Vec<_> = self.state.nodes.lock().values().cloned().collect();
+        nodes.iter().map(|node| node.trace()).collect()
     }
 
     /// Stops all builds of this job, now and later. Work that other jobs want goes on.

@@ -14,11 +14,13 @@ use crate::interest::Stop;
 use crate::keys::{KeyId, Seen};
 use crate::load::Outcome;
 use crate::memo::abortable;
+use crate::trace::Answer;
 
 impl<V: Value> Attempt<V> {
     pub(super) async fn join_or_lead(&self, names: &[Vec<Seen>]) -> Result<Arc<Flight<V>>> {
         let map = self.cache_map(0).await?;
         let key = KeyId::derived(map.digest, None, &primary(names));
+        self.node.course.lock().answer = Answer::Joined;
         Ok(self.node.board.join_or_lead(&key, &self.node))
     }
 
@@ -58,6 +60,7 @@ impl<V: Value> Attempt<V> {
         if let Err(Error::Cancelled) = permit {
             return Err(Error::Cancelled); // never begun
         }
+        self.node.course.lock().answer = Answer::Ran;
         flight.journal.began(false);
         let values = match permit {
             Ok(_permit) => call(vertex, &token, vertex.op.exec(&ctx, inputs)).await,
