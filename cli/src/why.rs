@@ -38,7 +38,9 @@ pub async fn run(connection: &Connection, arguments: WhyArguments) -> Result<(),
 /// BuildKit's daemon has no such service.
 fn unknown(status: tonic::Status) -> Failure {
     match status.code() {
-        tonic::Code::Unimplemented => Failure::new("this daemon does not keep why steps ran: it is not Slipway's"),
+        tonic::Code::Unimplemented => {
+            Failure::new("this daemon does not keep why steps ran: it is not Slipway's")
+        }
         _ => status.into(),
     }
 }
@@ -58,7 +60,9 @@ fn chosen<'a>(steps: &'a [Step], wanted: &str) -> Result<Vec<&'a Step>, Failure>
     let ways: [&dyn Fn(&Step) -> bool; 4] = [
         &|step| step.name == wanted || inside(step).as_deref() == Some(wanted),
         &|step| inside(step).is_some_and(|inside| inside.ends_with(&format!(" {wanted}"))),
-        &|step| is_digest && step.vertex.strip_prefix("sha256:").is_some_and(|digest| digest.starts_with(hex)),
+        &|step| {
+            is_digest && step.vertex.strip_prefix("sha256:").is_some_and(|digest| digest.starts_with(hex))
+        },
         &|step| step.name.to_lowercase().contains(&wanted.to_lowercase()),
     ];
     for way in ways {
@@ -117,8 +121,10 @@ fn tell(step: &Step, answer: &WhyResponse) {
         println!("  key        {key}");
     }
     for input in &step.inputs {
-        let name = answer.steps.iter().find(|other| other.vertex == input.vertex).map(|other| other.name.as_str());
-        let part = if input.paths.is_empty() { String::new() } else { format!(" ({})", input.paths.join(" ")) };
+        let name =
+            answer.steps.iter().find(|other| other.vertex == input.vertex).map(|other| other.name.as_str());
+        let part =
+            if input.paths.is_empty() { String::new() } else { format!(" ({})", input.paths.join(" ")) };
         println!("  input      {}{part}", name.unwrap_or(&input.vertex));
         if !input.content.is_empty() {
             println!("             by content {}", input.content);
@@ -140,7 +146,9 @@ fn answered(step: &Step) -> String {
     match (step.outcome.as_str(), made) {
         ("cached", Some(made)) => format!("CACHED: {made}"),
         ("found", Some(made)) => format!("CACHED: {made}; not loaded, since what needs it was cached, too"),
-        ("not-needed" | "found" | "cached", _) => "CACHED: not asked for, since what needs it was cached".into(),
+        ("not-needed" | "found" | "cached", _) => {
+            "CACHED: not asked for, since what needs it was cached".into()
+        }
         ("shared", _) => "SHARED: an equal step ran for another build at the same time".into(),
         ("failed", _) => "FAILED".into(),
         _ => "RAN".into(),
@@ -208,6 +216,7 @@ fn cause_json(cause: &Cause) -> Value {
 
 /// Since a time in milliseconds since 1970.
 fn ago(milliseconds: i64) -> String {
-    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
+    let at =
+        std::time::UNIX_EPOCH + std::time::Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
     format::ago(at)
 }

@@ -4,6 +4,9 @@
 //! Nothing is kept alive by this, and nothing is computed until somebody asks.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -44,6 +47,7 @@ enum Tree {
 pub struct Listing {
     pub manifest: Manifest,
     root: Option<Mounted>,
+    selectors: Arc<Vec<Selector>>,
 }
 
 impl Contents {
@@ -76,7 +80,9 @@ impl Worker {
     pub fn list_content(&self, key: &KeyId, limit: usize) -> Result<Option<Listing>> {
         let Some(Looked { tree, selectors }) = self.contents.get(key) else { return Ok(None) };
         let value = match tree {
-            Tree::Scratch => return Ok(Some(Listing { manifest: Manifest::default(), root: None })),
+            Tree::Scratch => {
+                return Ok(Some(Listing { manifest: Manifest::default(), root: None, selectors }));
+            }
             Tree::Snapshot(id) => self.store.get(&id)?.map(Value::Snapshot),
             Tree::Context(context) => context.upgrade().map(Value::Context),
         };
@@ -87,16 +93,16 @@ impl Worker {
             Value::Snapshot(snapshot) => self.digests.manifest(snapshot, root.root(), &selectors, limit)?,
             Value::Context(context) => context.manifest(root.root(), &selectors, limit)?,
         };
-        Ok(Some(Listing { manifest, root: Some(root) }))
+        Ok(Some(Listing { manifest, root: Some(root), selectors }))
     }
 }
 
 impl Listing {
     /// What differs between `old` and `new`, which is an entry of this list.
     pub fn compare(&self, old: &ManifestEntry, new: &ManifestEntry) -> Vec<Part> {
-        match &self.root {
-            Some(root) => ContentCache::compare(root.root(), old, new),
-            None => Vec::new(),
-        }
+        let Some(root) = &self.root else { return Vec::new() };
+        let base = self.selectors.get(new.selector).map(Selector::base).unwrap_or_default();
+        let path = OsString::from_vec([base.as_slice(), &new.path].concat());
+        ContentCache::compare(root.root(), Path::new(&path), old, new)
     }
 }

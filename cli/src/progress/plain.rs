@@ -68,7 +68,8 @@ impl Plain {
 
     /// One line for each cause: the daemon sends this for steps that ran although something like them is known.
     pub fn explain(&mut self, explained: explain::Step) {
-        let Some(index) = self.state.index(&explained.vertex).filter(|index| self.shown.contains_key(index)) else {
+        let Some(index) = self.state.index(&explained.vertex).filter(|index| self.shown.contains_key(index))
+        else {
             self.early.insert(explained.vertex.clone(), explained);
             return;
         };

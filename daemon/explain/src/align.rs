@@ -35,8 +35,7 @@ const RULES: [Rule; 5] = [
 
 impl Alignment {
     pub fn of(new: &Build, old: &Build) -> Self {
-        let mut pairs =
-            Self { old_of: vec![None; new.steps.len()], new_of: vec![None; old.steps.len()] };
+        let mut pairs = Self { old_of: vec![None; new.steps.len()], new_of: vec![None; old.steps.len()] };
         for rule in RULES {
             pairs.apply(new, old, rule);
         }
@@ -142,12 +141,8 @@ mod tests {
 
     #[test]
     fn a_new_step_is_paired_with_nothing() {
-        let new = [
-            ("[1/4] FROM b", "b"),
-            ("[2/4] RUN new", "3"),
-            ("[3/4] RUN one", "1"),
-            ("[4/4] RUN two", "2"),
-        ];
+        let new =
+            [("[1/4] FROM b", "b"), ("[2/4] RUN new", "3"), ("[3/4] RUN one", "1"), ("[4/4] RUN two", "2")];
         assert_eq!(pairs(&new, &OLD), [Some(0), None, Some(1), Some(2)]);
     }
 

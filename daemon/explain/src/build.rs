@@ -65,6 +65,9 @@ pub struct Input {
     /// Which paths of it count; empty is all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
+    /// Where what is looked at by content begins, for naming files; only of a build under way.
+    #[serde(skip)]
+    pub bases: Vec<String>,
     /// The key of what these paths contain, in hex, where that counts and was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,

@@ -25,6 +25,9 @@ pub struct Cause {
     pub new: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileChange>,
+    /// Where the files of each selector are; until they are named.
+    #[serde(skip)]
+    pub bases: Vec<String>,
     /// How many files changed beyond those listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_files: usize,
@@ -217,8 +220,7 @@ mod tests {
         let cause = Cause::changed(Kind::Environment, "A", Some("1"), Some("")).of("v", "[2/3] RUN a");
         assert_eq!(cause.text("v"), "variable A: 1 → \"\"");
         assert_eq!(cause.text("w"), "because [2/3] RUN a: variable A: 1 → \"\"");
-        let file =
-            |path: &str, what: &str| FileChange { path: path.into(), what: vec![what.into()] };
+        let file = |path: &str, what: &str| FileChange { path: path.into(), what: vec![what.into()] };
         let one = Cause { files: vec![file("/a", "added")], ..Cause::new(Kind::Files, "") };
         assert_eq!(one.text(""), "file /a (added)");
         let many = Cause {

@@ -122,10 +122,14 @@ impl<'a> Comparison<'a> {
 
     /// What the operations differ in, in the name of `step`.
     fn operations(&self, step: &Step, before: &Step) -> Vec<Cause> {
-        if !step.operation.is_empty() && step.operation == before.operation && step.material == before.material {
+        if !step.operation.is_empty()
+            && step.operation == before.operation
+            && step.material == before.material
+        {
             return Vec::new();
         }
-        let found = match (self.materials.material(&step.material), self.materials.material(&before.material)) {
+        let found = match (self.materials.material(&step.material), self.materials.material(&before.material))
+        {
             (Some(now), Some(earlier)) => {
                 let with_digest = |material: &Material, step: &Step| match &step.resolved {
                     Some(digest) if material.kind == "image" => {
@@ -156,11 +160,16 @@ impl<'a> Comparison<'a> {
             (Some(now), Some(before)) => {
                 if input.paths != earlier.paths && causes.is_empty() {
                     let (before, now) = (earlier.paths.join(" "), input.paths.join(" "));
-                    let cause = Cause::changed(Kind::Field, "source", Some(&before), Some(&now));
+                    let (kind, what) = match input.label.as_str() {
+                        "" => (Kind::Field, "source".to_owned()),
+                        mount => (Kind::Mount, format!("{mount} source")),
+                    };
+                    let cause = Cause::changed(kind, what, Some(&before), Some(&now));
                     causes.push(cause.of(&step.vertex, &step.name));
                 }
                 let what = if input.label.is_empty() { input.paths.join(" ") } else { input.label.clone() };
-                let files = Cause { old: Some(before.clone()), new: Some(now.clone()), ..Cause::new(Kind::Files, what) };
+                let (old, new, bases) = (Some(before.clone()), Some(now.clone()), input.bases.clone());
+                let files = Cause { old, new, bases, ..Cause::new(Kind::Files, what) };
                 causes.push(files.of(&step.vertex, &step.name));
                 true
             }
@@ -180,9 +189,15 @@ impl<'a> Comparison<'a> {
     }
 
     /// What stands where `input` was taken from.
-    fn follow(&mut self, step: &Step, input: &Input, earlier: &Input, by_content: bool, causes: &mut Vec<Cause>) {
-        let (Some(source), Some(before)) =
-            (self.new.steps.get(input.step), self.old.steps.get(earlier.step))
+    fn follow(
+        &mut self,
+        step: &Step,
+        input: &Input,
+        earlier: &Input,
+        by_content: bool,
+        causes: &mut Vec<Cause>,
+    ) {
+        let (Some(source), Some(before)) = (self.new.steps.get(input.step), self.old.steps.get(earlier.step))
         else {
             return;
         };
@@ -215,7 +230,9 @@ impl<'a> Comparison<'a> {
         if let (Some(now), Some(before)) = (&input.content, &earlier.content) {
             return now == before;
         }
-        input.output == earlier.output && input.paths == earlier.paths && self.is_same(input.step, earlier.step)
+        input.output == earlier.output
+            && input.paths == earlier.paths
+            && self.is_same(input.step, earlier.step)
     }
 
     /// Whether both have the same key, or would have.

@@ -81,7 +81,8 @@ fn listed(old: &[String], new: &[String]) -> (String, String) {
 }
 
 fn variables(old: &Material, new: &Material, causes: &mut Vec<Cause>) {
-    let map = |material: &Material| -> BTreeMap<String, String> { material.environment.iter().cloned().collect() };
+    let map =
+        |material: &Material| -> BTreeMap<String, String> { material.environment.iter().cloned().collect() };
     let (before, now) = (map(old), map(new));
     let before_count = causes.len();
     for (name, before, now) in changed(&before, &now) {
@@ -111,7 +112,12 @@ fn mounts(old: &Material, new: &Material, causes: &mut Vec<Cause>) {
             _ if place == "/" && others > 0 && (old.mounts.is_empty() || new.mounts.is_empty()) => {}
             (before, now) => {
                 let kind = |mount: Option<&BTreeMap<String, String>>| mount.map(described);
-                causes.push(Cause::changed(Kind::Mount, place, kind(before).as_deref(), kind(now).as_deref()));
+                causes.push(Cause::changed(
+                    Kind::Mount,
+                    place,
+                    kind(before).as_deref(),
+                    kind(now).as_deref(),
+                ));
             }
         }
     }
@@ -133,9 +139,9 @@ fn changed<'a>(
     new: &'a BTreeMap<String, String>,
 ) -> Vec<(&'a str, Option<&'a str>, Option<&'a str>)> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let pairs = names.into_iter().map(|name| {
-        (name.as_str(), old.get(name).map(String::as_str), new.get(name).map(String::as_str))
-    });
+    let pairs = names
+        .into_iter()
+        .map(|name| (name.as_str(), old.get(name).map(String::as_str), new.get(name).map(String::as_str)));
     pairs.filter(|(_, old, new)| old != new).collect()
 }
 

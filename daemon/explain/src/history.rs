@@ -120,7 +120,8 @@ impl History {
 
     /// Keeps the list behind the content key `key`. Blocks.
     pub fn keep_listing(&self, key: &str, manifest: &Manifest) -> Result<()> {
-        let files = manifest.to_bytes().map_err(|source| Error::Encode { what: "a list of files", source })?;
+        let files =
+            manifest.to_bytes().map_err(|source| Error::Encode { what: "a list of files", source })?;
         let _held = self.writing.lock();
         self.metadata.with(|db| {
             db.prepare_cached("INSERT OR IGNORE INTO explain_listing (key, files) VALUES (?1, ?2)")?
@@ -162,6 +163,18 @@ impl History {
         })?;
         // One that is damaged explains nothing.
         Ok(rows.iter().filter_map(|steps| read("", steps).ok()).collect())
+    }
+
+    /// The latest build of `lineage`.
+    pub fn latest(&self, lineage: &str) -> Result<Option<Build>> {
+        let row: Option<(String, Vec<u8>)> = self.metadata.with(|db| {
+            db.prepare_cached(
+                "SELECT id, steps FROM explain_build WHERE lineage = ?1 ORDER BY seq DESC LIMIT 1",
+            )?
+            .query_row([lineage], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+        })?;
+        row.map(|(id, steps)| read(&id, &steps)).transpose()
     }
 
     /// The latest build whose id begins with `id`; the latest of all if that is empty.
@@ -246,7 +259,12 @@ impl Materials for History {
     }
 }
 
-fn delete_unless(db: &Connection, table: &str, column: &str, named: &HashSet<String>) -> rusqlite::Result<()> {
+fn delete_unless(
+    db: &Connection,
+    table: &str,
+    column: &str,
+    named: &HashSet<String>,
+) -> rusqlite::Result<()> {
     let known: Vec<String> = db
         .prepare(&format!("SELECT {column} FROM {table}"))?
         .query_map([], |row| row.get(0))?

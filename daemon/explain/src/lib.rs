@@ -37,6 +37,7 @@ pub mod difference;
 pub mod error;
 pub mod files;
 pub mod history;
+pub mod inherit;
 pub mod material;
 pub mod nearest;
 pub mod redact;

@@ -100,7 +100,9 @@ fn exec(text: &Value, salt: &str) -> Material {
     let exec = &text["Exec"];
     for (name, value) in exec["meta"].as_object().into_iter().flatten() {
         match name.as_str() {
-            "args" => material.arguments = strings(value).map(|arg| redact::without_credentials(&arg)).collect(),
+            "args" => {
+                material.arguments = strings(value).map(|arg| redact::without_credentials(&arg)).collect()
+            }
             "env" => {
                 material.environment = strings(value)
                     .map(|entry| {
@@ -223,7 +225,10 @@ fn action_field(name: &str, value: &Value) -> (String, String) {
         "dest" => ("destination", plain(value)),
         "owner" => ("owner", owner(value)),
         // Permissions are written in octal; nothing given is -1.
-        "mode" => ("mode", value.as_i64().filter(|mode| *mode >= 0).map(|mode| format!("{mode:04o}")).unwrap_or_default()),
+        "mode" => (
+            "mode",
+            value.as_i64().filter(|mode| *mode >= 0).map(|mode| format!("{mode:04o}")).unwrap_or_default(),
+        ),
         "modeStr" => ("mode expression", plain(value)),
         "include_patterns" => ("include", plain(value)),
         "exclude_patterns" => ("exclude", plain(value)),
@@ -281,8 +286,15 @@ fn source(source: &pb::SourceOp, on: Option<&pb::Platform>) -> Material {
     };
     // Who sends it, how, and what a build happens to need of it are none of what it is.
     let passing = [
-        "local.session", "local.unique", "local.sharedkeyhint", "local.differ", "local.followpaths",
-        "oci.session", "image.resolvemode", "image.recordtype", "git.fullurl",
+        "local.session",
+        "local.unique",
+        "local.sharedkeyhint",
+        "local.differ",
+        "local.followpaths",
+        "oci.session",
+        "image.resolvemode",
+        "image.recordtype",
+        "git.fullurl",
     ];
     for (name, value) in source.attrs.iter().filter(|(name, _)| !passing.contains(&name.as_str())) {
         let name = name.strip_prefix("local.").unwrap_or(name);

@@ -83,7 +83,9 @@ impl<'a> Nearest<'a> {
     fn forced_below(&self, step: &Step) -> Option<&'a Step> {
         let (mut todo, mut seen) = (step.inputs.clone(), std::collections::HashSet::new());
         while let Some(input) = todo.pop() {
-            let Some(below) = self.new.steps.get(input.step).filter(|_| seen.insert(input.step)) else { continue };
+            let Some(below) = self.new.steps.get(input.step).filter(|_| seen.insert(input.step)) else {
+                continue;
+            };
             if below.forced && below.outcome.is_work() {
                 return Some(below);
             }

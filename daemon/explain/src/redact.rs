@@ -6,8 +6,18 @@
 
 use slipway_model::Digest;
 
-const TELLING: [&str; 10] =
-    ["secret", "token", "passw", "passphrase", "credential", "apikey", "api_key", "private_key", "access_key", "auth"];
+const TELLING: [&str; 10] = [
+    "secret",
+    "token",
+    "passw",
+    "passphrase",
+    "credential",
+    "apikey",
+    "api_key",
+    "private_key",
+    "access_key",
+    "auth",
+];
 
 /// Whether a variable of this name probably holds a secret.
 pub fn is_secret(name: &str) -> bool {

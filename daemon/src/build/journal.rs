@@ -120,7 +120,10 @@ pub(crate) struct WarningEntry {
 
 impl Progress for Journal {
     fn tell(&self, event: Event) {
-        if let Event::Vertex(VertexEvent { digest, started: Some(_), completed: None, cached: false, .. }) = &event {
+        if let Event::Vertex(VertexEvent {
+            digest, started: Some(_), completed: None, cached: false, ..
+        }) = &event
+        {
             self.course.began(*digest);
         }
         self.push(match event {

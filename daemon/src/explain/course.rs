@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
+use slipway_explain::inherit::inherit;
 use slipway_explain::{Build as Known, Step};
 use slipway_model::{Digest, llb};
 use slipway_solver::{Answer, Trace, VertexDigest, with_causes};
@@ -202,8 +203,13 @@ impl Work {
         if self.graph.steps.is_empty() || self.graph.is_cut() {
             return;
         }
-        let known = self.graph.build(&build.id, &self.lineage, build.course.began_at);
-        if let Err(error) = engine.explanations.history.keep(&known, &self.graph.materials) {
+        let history = &engine.explanations.history;
+        let mut known = self.graph.build(&build.id, &self.lineage, build.course.began_at);
+        // What cannot be read adds nothing.
+        if let Ok(Some(before)) = history.latest(&self.lineage) {
+            inherit(&mut known, &before);
+        }
+        if let Err(error) = history.keep(&known, &self.graph.materials) {
             tracing::warn!(build = build.id, error = %with_causes(&error), "a build's steps are not kept");
         }
     }

@@ -46,12 +46,17 @@ impl Graph {
         self.materials.entry(id.clone()).or_insert_with(|| Arc::new(material));
         let inputs = vertex.inputs.iter().enumerate().filter_map(|(index, (input, output))| {
             let (label, paths) = reading(&vertex.op, index);
-            Some(Input { step: *self.by_vertex.get(&input.digest)?, output: *output, label, paths, content: None })
+            let looked_at = key.as_ref().and_then(|key| key.inputs.get(index)?.content.as_ref());
+            let bases = looked_at.into_iter().flatten();
+            let bases =
+                bases.map(|selector| String::from_utf8_lossy(&selector.base()).into_owned()).collect();
+            let step = *self.by_vertex.get(&input.digest)?;
+            Some(Input { step, output: *output, label, paths, bases, content: None })
         });
         Step {
             vertex: vertex.digest.to_string(),
             name: slipway_explain::redact::without_credentials(&ops::name_of(vertex)),
-            operation: key.map(|key| key.digest.to_string()).unwrap_or_default(),
+            operation: key.as_ref().map(|key| key.digest.to_string()).unwrap_or_default(),
             material: id,
             inputs: inputs.collect(),
             forced: vertex.metadata.ignore_cache,

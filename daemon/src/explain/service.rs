@@ -57,7 +57,8 @@ fn why(explanations: &Explanations, id: &str) -> Result<wire::WhyResponse, Statu
         id => Status::not_found(format!("build {id:?} is not known, or not any more")),
     })?;
     let steps = build.steps.iter().map(|step| {
-        let record = step.record.map(|created| wire::Record { created, build: maker(explanations, step, created) });
+        let record =
+            step.record.map(|created| wire::Record { created, build: maker(explanations, step, created) });
         wire_step(step, &build.steps, record)
     });
     let steps = steps.collect();
@@ -92,8 +93,10 @@ fn wire_step(step: &Step, all: &[Step], record: Option<wire::Record>) -> wire::S
 }
 
 fn wire_cause(cause: &Cause, explained: &str) -> wire::Cause {
-    let file =
-        |file: &slipway_explain::FileChange| wire::FileChange { path: file.path.clone(), what: file.what.clone() };
+    let file = |file: &slipway_explain::FileChange| wire::FileChange {
+        path: file.path.clone(),
+        what: file.what.clone(),
+    };
     wire::Cause {
         kind: cause.kind.name().into(),
         vertex: cause.vertex.clone(),

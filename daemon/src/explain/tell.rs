@@ -56,7 +56,8 @@ pub(super) fn explain(
     let mut told = Vec::new();
     for index in wanted {
         let explanation = nearest.explain(*index);
-        let compared = explanation.compared.and_then(|index| earlier.get(index)).map(|build| build.id.clone());
+        let compared =
+            explanation.compared.and_then(|index| earlier.get(index)).map(|build| build.id.clone());
         let causes = explanation.causes.into_iter().filter_map(|cause| listings.with_files(cause)).collect();
         told.push((*index, compared, causes));
         if let Some(step) = build.steps.get(*index) {
@@ -117,12 +118,12 @@ impl Listings<'_> {
         let (before, here) = (self.earlier(before), self.here(now));
         let now = here.as_ref().map(|listing| listing.manifest.clone()).or_else(|| self.earlier(now));
         let found = before.zip(now).and_then(|(before, now)| {
-            files::changes(&before, &now, |before, now| match &here {
+            files::changes(&before, &now, &cause.bases, |before, now| match &here {
                 Some(listing) => listing.compare(before, now),
                 None => Vec::new(),
             })
         });
-        let told = Cause { old: None, new: None, ..cause };
+        let told = Cause { old: None, new: None, bases: Vec::new(), ..cause };
         Some(match found {
             Some((files, more_files)) => Cause { files, more_files, ..told },
             None => Cause { kind: Kind::Content, ..told },

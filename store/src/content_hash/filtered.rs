@@ -46,10 +46,7 @@ impl Survey<'_> {
 
     /// What `selector` selects, in order, each with its digest; before them the part of the paths that does
     /// not count.
-    pub(super) fn selection(
-        &mut self,
-        selector: &Selector,
-    ) -> Result<(Vec<u8>, Vec<Selected>, Vec<Sha256>)> {
+    pub(super) fn selection(&mut self, selector: &Selector) -> Result<(Vec<u8>, Vec<Selected>, Vec<Sha256>)> {
         let mut walk = Walk::new(selector)?;
         let prefix = self.select(&mut walk)?;
         check_required(selector, &walk.selected)?;

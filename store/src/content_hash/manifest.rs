@@ -1,12 +1,14 @@
 //! A part of a tree as a list: what its digest stands for, entry by entry.
 //!
-//! Two equal digests have equal lists; where digests differ, the lists say which entries do, long after
-//! one of the trees is gone. Digests come from the mirror that the content digest was computed from;
+//! Two equal digests have equal lists: where in its tree a selected path was found does not enter a digest,
+//! so it does not enter a list; an entry is named by which selector took it and what follows the
+//! selector's [base](Selector::base). Where digests differ, the lists say which entries do, long after one
+//! of the trees is gone. Digests come from the mirror that the content digest was computed from;
 //! mode, owner and size are looked up, for they are what a difference is told in.
 //!
 //! ```text
 //! manifest = zstd of: "slipway manifest 1\n" [count left out] entry*
-//! entry    = [length path] [mode with file type] [uid] [gid] [size] digest: 16
+//! entry    = [selector] [length path] [mode with file type] [uid] [gid] [size] digest: 16
 //! ```
 //!
 //! Numbers are LEB128. Half of a digest is kept: it tells changes, it proves nothing.
@@ -16,6 +18,7 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 use slipway_model::lexical;
+use slipway_model::pattern::glob;
 
 use super::header::EntryKind;
 use super::recursive::child_path;
@@ -30,7 +33,7 @@ const LARGEST: usize = 64 << 20;
 /// Files larger than this are not read a second time to tell a new mode from new bytes.
 const LARGEST_COMPARED: u64 = 64 << 20;
 
-/// The entries below some selectors, sorted by path.
+/// The entries below some selectors, sorted by selector and path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
     pub entries: Vec<ManifestEntry>,
@@ -40,7 +43,9 @@ pub struct Manifest {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestEntry {
-    /// As the selector asks for it, absolute.
+    /// The place of the selector in their list.
+    pub selector: usize,
+    /// What follows the selector's base: empty for itself, else it begins with a slash.
     pub path: Vec<u8>,
     /// Permissions and file type, as `st_mode` has them.
     pub mode: u32,
@@ -70,20 +75,20 @@ impl ContentCache {
         let mut listed = Vec::new();
         let mut tree = self.tree.lock();
         let mut survey = Survey { root, tree: &mut tree };
-        for selector in selectors {
-            survey.listed(selector, &mut listed)?;
+        for (index, selector) in selectors.iter().enumerate() {
+            survey.listed(index, selector, &mut listed)?;
         }
         drop(tree);
-        listed.sort_by(|one, other| one.path.cmp(&other.path));
-        listed.dedup_by(|one, other| one.path == other.path);
+        listed.sort_by(|one, other| one.name().cmp(&other.name()));
+        listed.dedup_by(|one, other| one.name() == other.name());
         let left_out = listed.len().saturating_sub(limit);
         let entries = listed.into_iter().take(limit).filter_map(|entry| entry.looked_up(root)).collect();
         Ok(Manifest { entries, left_out })
     }
 
-    /// What differs between `old`, an entry of an earlier tree, and `new`, that of the same path here.
+    /// What differs between `old`, an entry of an earlier tree, and `new`, the same one here, at `path`.
     /// Whether bytes are the same under another mode or owner is found out by hashing them as they were.
-    pub fn compare(root: BorrowedFd<'_>, old: &ManifestEntry, new: &ManifestEntry) -> Vec<Part> {
+    pub fn compare(root: BorrowedFd<'_>, path: &Path, old: &ManifestEntry, new: &ManifestEntry) -> Vec<Part> {
         if old.digest == new.digest {
             return Vec::new();
         }
@@ -103,7 +108,7 @@ impl ContentCache {
         match (parts.first(), is_file) {
             (None, true) => parts.push(Part::Content),
             (None, false) => parts.push(Part::Attributes),
-            (Some(Part::Mode | Part::Owner), true) if !same_bytes(root, old, new) => {
+            (Some(Part::Mode | Part::Owner), true) if !same_bytes(root, path, old, new) => {
                 parts.insert(0, Part::Content);
             }
             _ => {}
@@ -112,13 +117,12 @@ impl ContentCache {
     }
 }
 
-/// Whether the file at `new` would have had the digest of `old`, had it `old`'s header.
-fn same_bytes(root: BorrowedFd<'_>, old: &ManifestEntry, new: &ManifestEntry) -> bool {
+/// Whether the file at `path` would have had the digest of `old`, had it `old`'s header.
+fn same_bytes(root: BorrowedFd<'_>, path: &Path, old: &ManifestEntry, new: &ManifestEntry) -> bool {
     if new.size > LARGEST_COMPARED {
         return false;
     }
-    let path = String::from_utf8_lossy(&new.path).into_owned();
-    let Ok(bytes) = inroot::read_to_limit(root, Path::new(&path), LARGEST_COMPARED) else { return false };
+    let Ok(bytes) = inroot::read_to_limit(root, path, LARGEST_COMPARED) else { return false };
     let header = EntryHeader {
         kind: EntryKind::File { size: old.size },
         mode: old.permissions(),
@@ -133,6 +137,7 @@ fn same_bytes(root: BorrowedFd<'_>, old: &ManifestEntry, new: &ManifestEntry) ->
 
 /// An entry before its metadata is looked up.
 struct Listed {
+    selector: usize,
     path: Vec<u8>,
     real: Vec<u8>,
     follow: bool,
@@ -140,6 +145,10 @@ struct Listed {
 }
 
 impl Listed {
+    fn name(&self) -> (usize, &[u8]) {
+        (self.selector, &self.path)
+    }
+
     /// `None` if it cannot be looked at any more.
     fn looked_up(self, root: BorrowedFd<'_>) -> Option<ManifestEntry> {
         let relative = self.real.strip_prefix(b"/").unwrap_or(&self.real);
@@ -149,6 +158,7 @@ impl Listed {
         let mut digest = [0; 16];
         digest.iter_mut().zip(self.digest.0).for_each(|(to, from)| *to = from);
         Some(ManifestEntry {
+            selector: self.selector,
             path: self.path,
             mode: stat.st_mode,
             uid: stat.st_uid,
@@ -160,11 +170,12 @@ impl Listed {
 }
 
 impl Survey<'_> {
-    fn listed(&mut self, selector: &Selector, out: &mut Vec<Listed>) -> Result<()> {
+    fn listed(&mut self, index: usize, selector: &Selector, out: &mut Vec<Listed>) -> Result<()> {
         if selector.is_filtered() {
-            let (_, selected, digests) = self.selection(selector)?;
+            let (prefix, selected, digests) = self.selection(selector)?;
             out.extend(selected.into_iter().zip(digests).map(|(entry, digest)| Listed {
-                path: lexical::absolute(&entry.path),
+                selector: index,
+                path: entry.path.strip_prefix(prefix.as_slice()).unwrap_or(&entry.path).to_vec(),
                 real: entry.real,
                 follow: entry.follow,
                 digest,
@@ -175,10 +186,10 @@ impl Survey<'_> {
         self.path(&asked, selector.follow_links)?;
         let (real, found) = self.resolve(&asked, selector.follow_links)?;
         match found {
-            Some(Found::Directory) => self.below(asked, real, out),
+            Some(Found::Directory) => self.below(index, real, out),
             Some(_) => {
                 if let Some(digest) = self.known_leaf(&real) {
-                    out.push(Listed { path: asked, real, follow: false, digest });
+                    out.push(Listed { selector: index, path: Vec::new(), real, follow: false, digest });
                 }
             }
             None => {}
@@ -187,19 +198,19 @@ impl Survey<'_> {
     }
 
     /// A directory and all below it, whose digests are known.
-    fn below(&self, path: Vec<u8>, real: Vec<u8>, out: &mut Vec<Listed>) {
-        let mut open = vec![(path, real)];
+    fn below(&self, selector: usize, real: Vec<u8>, out: &mut Vec<Listed>) {
+        let mut open = vec![(Vec::new(), real)];
         while let Some((path, real)) = open.pop() {
             let Some(directory) = tree::directory(self.tree, &real) else { continue };
             if let Some(digest) = directory.header {
-                out.push(Listed { path: path.clone(), real: real.clone(), follow: false, digest });
+                out.push(Listed { selector, path: path.clone(), real: real.clone(), follow: false, digest });
             }
             for (name, node) in directory.entries.iter().flatten() {
-                let (path, real) = (child_path(&path, name), child_path(&real, name));
+                let (path, real) = ([&path, b"/".as_slice(), name].concat(), child_path(&real, name));
                 match node {
                     Node::Directory(_) => open.push((path, real)),
                     Node::File { digest: Some(digest) } | Node::Symlink { digest: Some(digest), .. } => {
-                        out.push(Listed { path, real, follow: false, digest: *digest });
+                        out.push(Listed { selector, path, real, follow: false, digest: *digest });
                     }
                     _ => {}
                 }
@@ -208,7 +219,21 @@ impl Survey<'_> {
     }
 }
 
+impl Selector {
+    /// Where what it selects begins: the path itself, or of a wildcard the part before it. No slash at its end.
+    pub fn base(&self) -> Vec<u8> {
+        let path = lexical::absolute(self.path.as_bytes());
+        let base = if self.wildcard { glob::split(&path).0 } else { path };
+        if base == b"/" { Vec::new() } else { base }
+    }
+}
+
 impl ManifestEntry {
+    /// What names it in its list.
+    pub fn name(&self) -> (usize, &[u8]) {
+        (self.selector, &self.path)
+    }
+
     pub fn permissions(&self) -> u32 {
         self.mode & 0o7777
     }
@@ -223,6 +248,7 @@ impl Manifest {
         let mut bytes = MAGIC.to_vec();
         write_number(&mut bytes, self.left_out as u64);
         for entry in &self.entries {
+            write_number(&mut bytes, entry.selector as u64);
             write_number(&mut bytes, entry.path.len() as u64);
             bytes.extend_from_slice(&entry.path);
             for number in [entry.mode.into(), entry.uid.into(), entry.gid.into(), entry.size] {
@@ -240,11 +266,13 @@ impl Manifest {
         let left_out = usize::try_from(read_number(&mut rest)?).ok()?;
         let mut entries = Vec::new();
         while !rest.is_empty() {
+            let selector = usize::try_from(read_number(&mut rest)?).ok()?;
             let length = usize::try_from(read_number(&mut rest)?).ok()?;
             let path = take(&mut rest, length)?.to_vec();
             let [mode, uid, gid] = [(); 3].map(|()| read_number(&mut rest));
             let size = read_number(&mut rest)?;
             entries.push(ManifestEntry {
+                selector,
                 path,
                 mode: u32::try_from(mode?).ok()?,
                 uid: u32::try_from(uid?).ok()?,
@@ -315,11 +343,23 @@ mod tests {
         let tree = tree();
         let source = Selector { path: "/src".into(), ..Selector::default() };
         let manifest = list(&tree, std::slice::from_ref(&source));
-        assert_eq!(paths(&manifest), ["/src", "/src/a", "/src/deep", "/src/deep/b", "/src/link"]);
+        assert_eq!(paths(&manifest), ["", "/a", "/deep", "/deep/b", "/link"]);
         assert_eq!(Manifest::from_bytes(&manifest.to_bytes().unwrap()), Some(manifest.clone()));
         let filtered = Selector { exclude: vec!["deep".into()], ..source };
-        assert_eq!(paths(&list(&tree, &[filtered])), ["/src", "/src/a", "/src/link"]);
+        assert_eq!(paths(&list(&tree, &[filtered])), ["", "/a", "/link"]);
         assert_eq!(list(&tree, &[]).entries.len(), 7, "the root and everything in it");
+    }
+
+    #[test]
+    fn where_a_selected_path_lies_is_not_in_its_list() {
+        let tree = tree();
+        fs::create_dir(tree.path().join("moved")).unwrap();
+        fs::rename(tree.path().join("src"), tree.path().join("moved/there")).unwrap();
+        let at = |path: &str| [Selector { path: path.into(), ..Selector::default() }];
+        assert_eq!(list(&tree, &at("/moved/there")), list(&self::tree(), &at("/src")));
+        let wildcard = Selector { path: "/src/d*".into(), wildcard: true, ..Selector::default() };
+        assert_eq!(wildcard.base(), b"/src");
+        assert_eq!(paths(&list(&self::tree(), &[wildcard])), ["/deep", "/deep/b"]);
     }
 
     #[test]
@@ -349,7 +389,7 @@ mod tests {
         let file = tree.path().join("src/a");
         let parts = || {
             let root = fs::File::open(tree.path()).unwrap();
-            ContentCache::compare(root.as_fd(), &old, &entry(&list(&tree, &[])))
+            ContentCache::compare(root.as_fd(), Path::new("src/a"), &old, &entry(&list(&tree, &[])))
         };
         assert_eq!(parts(), []);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
