@@ -5,7 +5,7 @@
 //! `WHY_ROUNDS` choose others than the usual.
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -28,15 +28,22 @@ fn what_is_named_is_what_was_changed() {
     let fake = Fake::with_busybox();
     let (mut random, world) = (Random(seed), World::new(&fake));
     let usual = Recipe::new(&world);
-    let (mut checked, mut nothing) = (0, 0);
+    let (mut checked, mut nothing, mut next, mut seen) = (0, 0, 0, HashSet::new());
     for round in 0..rounds {
         if round % REFRESH == 0 {
             world.build(&usual);
         }
-        let change = CHANGES[usize::try_from(round).unwrap() % CHANGES.len()];
         let token = format!("tok{round}n");
-        let mut changed = usual.clone();
-        let expected = change(&mut changed, &mut random, &token);
+        let (changed, expected) = loop {
+            let change = CHANGES[next % CHANGES.len()];
+            next += 1;
+            let mut changed = usual.clone();
+            let expected = change(&mut changed, &mut random, &token);
+            // What was built before is cached, and rightly so.
+            if seen.insert(format!("{changed:?}")) {
+                break (changed, expected);
+            }
+        };
         if let Some(variant) = &changed.variant {
             world.publish(variant);
         }
@@ -50,7 +57,8 @@ fn what_is_named_is_what_was_changed() {
         nothing += usize::from(ran == 0);
     }
     assert!(checked > usize::try_from(rounds).unwrap(), "{checked} steps ran in {rounds} rounds");
-    assert!(nothing * 10 < usize::try_from(rounds).unwrap() * 2, "{nothing} rounds ran nothing");
+    println!("{checked} steps ran in {rounds} rounds, nothing in {nothing}");
+    assert!(nothing * 20 < usize::try_from(rounds).unwrap(), "{nothing} rounds ran nothing");
     world.assert_nothing_hidden_is_kept();
 }
 
@@ -166,7 +174,7 @@ impl<'a> World<'a> {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Recipe {
     base: String,
     environment: BTreeMap<String, String>,
@@ -223,12 +231,12 @@ impl Recipe {
             ignore: "ignored".into(),
             swapped: false,
             files: [
-                ("a.txt", file("a")),
-                ("b.txt", file("b")),
-                ("c.txt", file("c")),
-                ("dir/x", file("x")),
-                ("dir/deep/y", file("y")),
-                ("dir/skip.log", file("log")),
+                ("a.txt", file("usual a.")),
+                ("b.txt", file("usual b.")),
+                ("c.txt", file("usual c.")),
+                ("dir/x", file("usual x.")),
+                ("dir/deep/y", file("usual y.")),
+                ("dir/skip.log", file("usual l.")),
             ]
             .into(),
             options: ["--build-arg", "LEVEL=usual"].map(str::to_owned).to_vec(),
@@ -305,15 +313,14 @@ const CHANGES: [Change; 33] = [
         recipe.files.insert(path, (token.into(), 0o644));
         expect(&["files"], format!("/{path}\",\"what\":[\"content\"]"))
     },
-    |recipe, random, _| {
+    |recipe, random, token| {
         let path = random.file();
         // The same length: nothing but the bytes tells.
-        let same = recipe.files[path].0.to_uppercase();
-        recipe.files.insert(path, (same, 0o644));
+        recipe.files.insert(path, (format!("{token:>8}"), 0o644));
         expect(&["files"], format!("/{path}\",\"what\":[\"content\"]"))
     },
     |recipe, random, _| {
-        let (path, mode) = (random.file(), [0o600, 0o755, 0o640][random.below(3)]);
+        let (path, mode) = (random.file(), [0o600, 0o755, 0o640, 0o4755][random.below(4)]);
         recipe.files.insert(path, (recipe.files[path].0.clone(), mode));
         expect(&["files"], format!("/{path}\",\"what\":[\"mode 0644 → {mode:04o}\"]"))
     },
@@ -331,8 +338,8 @@ const CHANGES: [Change; 33] = [
         expect(&["files"], "/dir/skip.log\",\"what\":[\"removed\"]")
     },
     |recipe, _, _| {
-        recipe.ignore.push_str("\n**/skip.log");
-        expect(&["files", "field"], "skip.log")
+        recipe.ignore.push_str("\n**/y");
+        expect(&["files", "field"], "/y")
     },
     |recipe, random, _| {
         let owner = format!("{}:{}", 1 + random.below(900), 1 + random.below(900));

@@ -156,36 +156,25 @@ impl<'a> Comparison<'a> {
         if self.same_input(input, earlier) {
             return;
         }
+        if input.paths != earlier.paths {
+            // Lists of different parts would only show that they are different.
+            causes.extend(source_cause(step, input, earlier, causes));
+            if !self.new.steps.get(input.step).is_some_and(|source| source.session_bound) {
+                self.follow(step, input, earlier, false, causes);
+            }
+            return;
+        }
         let by_content = match (&input.content, &earlier.content) {
             (Some(now), Some(before)) => {
-                if input.paths != earlier.paths && causes.is_empty() {
-                    let (before, now) = (earlier.paths.join(" "), input.paths.join(" "));
-                    let (kind, what) = match input.label.as_str() {
-                        "" => (Kind::Field, "source".to_owned()),
-                        mount => (Kind::Mount, format!("{mount} source")),
-                    };
-                    let cause = Cause::changed(kind, what, Some(&before), Some(&now));
-                    causes.push(cause.of(&step.vertex, &step.name));
-                }
                 let what = if input.label.is_empty() { input.paths.join(" ") } else { input.label.clone() };
                 let (old, new, bases) = (Some(before.clone()), Some(now.clone()), input.bases.clone());
                 let files = Cause { old, new, bases, ..Cause::new(Kind::Files, what) };
                 causes.push(files.of(&step.vertex, &step.name));
                 true
             }
-            _ => {
-                if input.paths != earlier.paths && causes.is_empty() {
-                    let (before, now) = (earlier.paths.join(" "), input.paths.join(" "));
-                    let what = format!("part of {}", or_root(&input.label));
-                    let cause = Cause::changed(Kind::Field, what, Some(&before), Some(&now));
-                    causes.push(cause.of(&step.vertex, &step.name));
-                }
-                false
-            }
+            _ => false,
         };
-        if input.paths == earlier.paths || !by_content {
-            self.follow(step, input, earlier, by_content, causes);
-        }
+        self.follow(step, input, earlier, by_content, causes);
     }
 
     /// What stands where `input` was taken from.
@@ -206,10 +195,16 @@ impl<'a> Comparison<'a> {
             (None, None) => {}
             (None, Some(_)) => {
                 causes.push(Cause::new(Kind::Inserted, "").of(&source.vertex, &source.name));
+                if let Some(below) = source.inputs.first() {
+                    self.beyond(step, below, earlier, causes);
+                }
                 return;
             }
             (Some(_), None) => {
                 causes.push(Cause::new(Kind::Removed, before.name.as_str()).of(&step.vertex, &step.name));
+                if let Some(below) = before.inputs.first() {
+                    self.beyond(step, input, below, causes);
+                }
                 return;
             }
             (Some(_), Some(_)) => {
@@ -224,6 +219,15 @@ impl<'a> Comparison<'a> {
             causes.push(Cause::new(Kind::Remade, "").of(&source.vertex, &source.name));
         }
         causes.extend(below.iter().cloned());
+    }
+
+    /// What else stands between two steps, one of which came or went: several may have.
+    fn beyond(&mut self, step: &Step, input: &Input, earlier: &Input, causes: &mut Vec<Cause>) {
+        if self.depth <= DEEPEST && !self.is_same(input.step, earlier.step) {
+            self.depth += 1;
+            self.follow(step, input, earlier, false, causes);
+            self.depth -= 1;
+        }
     }
 
     fn same_input(&mut self, input: &Input, earlier: &Input) -> bool {
@@ -286,8 +290,19 @@ fn pair_inputs<'a>(new: &'a [Input], old: &'a [Input]) -> Vec<(Option<&'a Input>
     pairs
 }
 
-fn or_root(label: &str) -> &str {
-    if label.is_empty() { "its input" } else { label }
+/// That another part of an input is read, unless the operation says so itself.
+fn source_cause(step: &Step, input: &Input, earlier: &Input, told: &[Cause]) -> Option<Cause> {
+    let is_it = |cause: &Cause| cause.vertex == step.vertex && cause.what.ends_with("source");
+    if input.label.is_empty() && told.iter().any(is_it) {
+        return None;
+    }
+    let (kind, what) = match input.label.as_str() {
+        "" => (Kind::Field, "source".to_owned()),
+        mount => (Kind::Mount, format!("{mount} source")),
+    };
+    let paths = |input: &Input| if input.paths.is_empty() { "/".to_owned() } else { input.paths.join(" ") };
+    let cause = Cause::changed(kind, what, Some(&paths(earlier)), Some(&paths(input)));
+    Some(cause.of(&step.vertex, &step.name))
 }
 
 /// What comes by several ways is told once.

@@ -28,7 +28,8 @@ impl<'a> Nearest<'a> {
         Self { new, candidates, earlier }
     }
 
-    pub fn explain(&mut self, index: usize) -> Explanation {
+    /// `files` says in how many things the files differ that a cause speaks of.
+    pub fn explain(&mut self, index: usize, files: &mut dyn FnMut(&Cause) -> usize) -> Explanation {
         let Some(step) = self.new.steps.get(index) else {
             return Explanation { compared: None, causes: Vec::new() };
         };
@@ -42,7 +43,7 @@ impl<'a> Nearest<'a> {
         if step.session_bound && step.inputs.is_empty() {
             return alone(Kind::Session);
         }
-        let Some((candidate, old, causes)) = self.nearest(index) else { return alone(Kind::First) };
+        let Some((candidate, old, causes)) = self.nearest(index, files) else { return alone(Kind::First) };
         let before = self.earlier.get(candidate).and_then(|build| build.steps.get(old));
         let causes = match before {
             Some(before) if causes.is_empty() => vec![self.reason(step, before)],
@@ -53,14 +54,18 @@ impl<'a> Nearest<'a> {
 
     /// The candidate that differs in the fewest things, the most recent of equals; one that came to an end
     /// before one that did not.
-    fn nearest(&mut self, index: usize) -> Option<(usize, usize, Arc<Vec<Cause>>)> {
+    fn nearest(
+        &mut self,
+        index: usize,
+        files: &mut dyn FnMut(&Cause) -> usize,
+    ) -> Option<(usize, usize, Arc<Vec<Cause>>)> {
         let mut best: Option<((usize, bool), usize, usize, Arc<Vec<Cause>>)> = None;
         for (candidate, comparison) in self.candidates.iter_mut().enumerate() {
             let Some(old) = comparison.counterpart(index) else { continue };
             let causes = comparison.causes(index, old);
             let before = self.earlier.get(candidate).and_then(|build| build.steps.get(old));
             let failed = before.is_some_and(|step| step.outcome == Outcome::Failed);
-            let distance = (causes.iter().map(weight).sum::<usize>(), failed);
+            let distance = (causes.iter().map(|cause| weight(cause, files)).sum::<usize>(), failed);
             if best.as_ref().is_none_or(|(least, ..)| distance < *least) {
                 best = Some((distance, candidate, old, causes));
             }
@@ -95,11 +100,14 @@ impl<'a> Nearest<'a> {
     }
 }
 
-/// A text that shares little with what it was is further away than one of which a word changed.
-fn weight(cause: &Cause) -> usize {
+/// A text that shares little with what it was is further away than one of which a word changed, and another
+/// shape of the graph further than any text.
+fn weight(cause: &Cause, files: &mut dyn FnMut(&Cause) -> usize) -> usize {
     let words = |text: &Option<String>| text.iter().flat_map(|text| text.split_whitespace()).count();
     match cause.kind {
-        Kind::Argument => 2 + (words(&cause.old) + words(&cause.new)).min(16),
+        Kind::Argument => 2 + (words(&cause.old) + words(&cause.new)).min(8),
+        Kind::Files => 2 + files(cause).min(8),
+        Kind::Inserted | Kind::Removed | Kind::Order => 12,
         _ => 3,
     }
 }

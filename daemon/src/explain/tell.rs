@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use slipway_explain::compare::Materials;
 use slipway_explain::nearest::Nearest;
-use slipway_explain::{Build, Cause, History, Kind, Material, files};
+use slipway_explain::{Build, Cause, FileChange, History, Kind, Material, files};
 use slipway_solver::KeyId;
 use slipway_store::content_hash::Manifest;
 use slipway_worker::{Listing, Worker};
@@ -52,13 +52,14 @@ pub(super) fn explain(
 ) {
     let known = Known::new(history.clone(), &graph.materials);
     let mut nearest = Nearest::new(build, earlier, &known);
-    let mut listings = Listings { worker, history, contents: &graph.contents, made: HashMap::new() };
+    let (made, changed) = (HashMap::new(), HashMap::new());
+    let mut listings = Listings { worker, history, contents: &graph.contents, made, changed };
     let mut told = Vec::new();
     for index in wanted {
-        let explanation = nearest.explain(*index);
-        let compared =
-            explanation.compared.and_then(|index| earlier.get(index)).map(|build| build.id.clone());
-        let causes = explanation.causes.into_iter().filter_map(|cause| listings.with_files(cause)).collect();
+        let explanation = nearest.explain(*index, &mut |cause| listings.count(cause));
+        let compared = explanation.compared.and_then(|index| earlier.get(index)).map(|build| build.id.clone());
+        let causes: Vec<Cause> =
+            explanation.causes.into_iter().map(|cause| listings.with_files(cause)).collect();
         told.push((*index, compared, causes));
         if let Some(step) = build.steps.get(*index) {
             step.inputs.iter().filter_map(|input| input.content.as_ref()).for_each(|key| listings.keep(key));
@@ -76,7 +77,12 @@ struct Listings<'a> {
     history: &'a History,
     contents: &'a HashMap<String, KeyId>,
     made: HashMap<String, Option<Arc<Listing>>>,
+    /// By both keys and where it is read: asked for to find the nearest step, then to tell.
+    changed: HashMap<(String, String, Vec<String>), Changed>,
 }
+
+/// Changes, and how many more there are; nothing if there are no lists to compare.
+type Changed = Option<(Vec<FileChange>, usize)>;
 
 impl Listings<'_> {
     /// What has the content key `key` in this build.
@@ -109,24 +115,41 @@ impl Listings<'_> {
         }
     }
 
-    /// The files, in place of the keys of what holds them. `None` if there is nothing to say.
-    fn with_files(&mut self, cause: Cause) -> Option<Cause> {
-        if cause.kind != Kind::Files {
-            return Some(cause);
+    /// In how many things files differ.
+    fn count(&mut self, cause: &Cause) -> usize {
+        match self.changed(cause) {
+            Some((files, more)) => files.iter().map(|file| file.what.len()).sum::<usize>() + more,
+            None => usize::MAX,
         }
-        let Cause { old: Some(before), new: Some(now), .. } = &cause else { return Some(cause) };
-        let (before, here) = (self.earlier(before), self.here(now));
-        let now = here.as_ref().map(|listing| listing.manifest.clone()).or_else(|| self.earlier(now));
-        let found = before.zip(now).and_then(|(before, now)| {
+    }
+
+    /// The files, in place of the keys of what holds them.
+    fn with_files(&mut self, cause: Cause) -> Cause {
+        if cause.kind != Kind::Files {
+            return cause;
+        }
+        let found = self.changed(&cause);
+        let told = Cause { old: None, new: None, bases: Vec::new(), ..cause };
+        match found {
+            Some((files, more_files)) => Cause { files, more_files, ..told },
+            None => Cause { kind: Kind::Content, ..told },
+        }
+    }
+
+    fn changed(&mut self, cause: &Cause) -> Changed {
+        let keys = (cause.old.clone()?, cause.new.clone()?, cause.bases.clone());
+        if let Some(known) = self.changed.get(&keys) {
+            return known.clone();
+        }
+        let here = self.here(&keys.1);
+        let now = here.as_ref().map(|listing| listing.manifest.clone()).or_else(|| self.earlier(&keys.1));
+        let found = self.earlier(&keys.0).zip(now).and_then(|(before, now)| {
             files::changes(&before, &now, &cause.bases, |before, now| match &here {
                 Some(listing) => listing.compare(before, now),
                 None => Vec::new(),
             })
         });
-        let told = Cause { old: None, new: None, bases: Vec::new(), ..cause };
-        Some(match found {
-            Some((files, more_files)) => Cause { files, more_files, ..told },
-            None => Cause { kind: Kind::Content, ..told },
-        })
+        self.changed.insert(keys, found.clone());
+        found
     }
 }
