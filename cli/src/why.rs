@@ -45,9 +45,12 @@ fn unknown(status: tonic::Status) -> Failure {
     }
 }
 
-/// Steps that no instruction asked for, but for the one that brings the files.
+/// Steps that no instruction asked for, but for the one that brings the files, and those that changed.
 fn is_internal(step: &Step) -> bool {
-    step.name.starts_with("[internal]") && step.name != "[internal] load build context"
+    let is_ordinary = |cause: &Cause| ["first", "session"].contains(&cause.kind.as_str());
+    step.name.starts_with("[internal]")
+        && step.name != "[internal] load build context"
+        && step.causes.iter().all(is_ordinary)
 }
 
 /// By number, stage and number, digest, or a part of the name; the surest way that finds one.

@@ -95,10 +95,17 @@ impl<V: Value> Job<V> {
         Ok(Built { value: outcome.value, keys: outcome.keys })
     }
 
-    /// How each vertex of this job got its result, as far as it is known now. Empty once the job has ended.
-    pub fn traces(&self) -> Vec<Trace> {
-        let nodes: Vec<_> = self.state.nodes.lock().values().cloned().collect();
-        nodes.iter().map(|node| node.trace()).collect()
+    /// How each vertex of this job got its result, as far as it is known now. Empty once the job has ended;
+    /// `None` if there are more than `most`.
+    pub fn traces(&self, most: usize) -> Option<Vec<Trace>> {
+        let nodes: Vec<_> = {
+            let nodes = self.state.nodes.lock();
+            if nodes.len() > most {
+                return None;
+            }
+            nodes.values().cloned().collect()
+        };
+        Some(nodes.iter().map(|node| node.trace()).collect())
     }
 
     /// Stops all builds of this job, now and later. Work that other jobs want goes on.

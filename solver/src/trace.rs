@@ -33,6 +33,8 @@ pub struct Trace {
     pub answer: Answer,
     /// Why records that were found could not be loaded.
     pub refused: Vec<String>,
+    /// It has a result.
+    pub done: bool,
     pub failed: bool,
 }
 
@@ -75,6 +77,7 @@ impl<V: Value> Node<V> {
             let course = self.course.lock();
             (course.answer.clone(), course.refused.clone())
         };
+        let done = !results.is_empty();
         let mut keys: Vec<KeyId> = results.into_iter().flat_map(|outcome| outcome.keys).collect();
         if keys.is_empty() {
             keys = lookups.iter().flat_map(|lookup| lookup.keys.clone()).collect();
@@ -97,6 +100,7 @@ impl<V: Value> Node<V> {
                 (answer, _) => answer,
             },
             refused,
+            done,
             failed: self.answers.result.any_failed(),
         }
     }

@@ -43,6 +43,7 @@ struct State {
 struct Work {
     graph: Graph,
     traces: Vec<Trace>,
+    is_too_large: bool,
     /// The digest of the client's name for its directory.
     lineage: String,
     explained: HashSet<usize>,
@@ -151,11 +152,15 @@ impl Work {
         if let Some(session) = engine.sessions.peek(&build.session) {
             self.lineage = Digest::of(session.shared_key()).hex();
         }
-        self.traces = build.job.traces();
+        let Some(traces) = build.job.traces(most) else {
+            self.is_too_large = most == MOST_STEPS;
+            return self;
+        };
+        self.traces = traces;
         let worked = |trace: &&Trace| matches!(trace.answer, Answer::Ran | Answer::Joined);
         let wanted: Vec<VertexDigest> = self.traces.iter().filter(worked).map(|trace| trace.vertex).collect();
         let wanted: Vec<VertexDigest> = wanted.into_iter().filter(of_interest).collect();
-        if wanted.is_empty() || self.traces.len() > most {
+        if wanted.is_empty() {
             return self;
         }
         let (engine, build) = (engine.clone(), build.clone());
@@ -199,6 +204,9 @@ impl Work {
     }
 
     fn keep(&mut self, engine: &Engine, build: &Build) {
+        if self.is_too_large {
+            return;
+        }
         self.catch_up(engine, build);
         if self.graph.steps.is_empty() || self.graph.is_cut() {
             return;

@@ -121,6 +121,8 @@ impl Graph {
 fn outcome(trace: &Trace) -> Outcome {
     match &trace.answer {
         _ if trace.failed => Outcome::Failed,
+        // Under way, or cancelled: as long as it is not done, it has left nothing.
+        Answer::Joined | Answer::Ran if !trace.done => Outcome::Failed,
         Answer::Unasked => Outcome::NotNeeded,
         Answer::Found(_) => Outcome::Found,
         Answer::Loaded(_) => Outcome::Cached,

@@ -57,7 +57,8 @@ pub(super) fn explain(
     let mut told = Vec::new();
     for index in wanted {
         let explanation = nearest.explain(*index, &mut |cause| listings.count(cause));
-        let compared = explanation.compared.and_then(|index| earlier.get(index)).map(|build| build.id.clone());
+        let compared =
+            explanation.compared.and_then(|index| earlier.get(index)).map(|build| build.id.clone());
         let causes: Vec<Cause> =
             explanation.causes.into_iter().map(|cause| listings.with_files(cause)).collect();
         told.push((*index, compared, causes));
