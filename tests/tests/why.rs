@@ -140,10 +140,10 @@ fn a_step_that_was_cancelled_left_nothing_either() {
     let (daemon, fake, _) = setting();
     let project = Project::new(
         &fake.busybox(),
-        "FROM BUSYBOX\nRUN --mount=type=cache,target=/c echo begun; test -e /c/there || { touch /c/there; sleep 60; }\n",
+        "FROM BUSYBOX\nRUN --mount=type=cache,target=/c echo $((40 + 2))nd; test -e /c/there || { touch /c/there; sleep 60; }\n",
     );
     let mut running = daemon.build(&project).start();
-    running.wait_for("begun");
+    running.wait_for("42nd");
     running.signal(rustix::process::Signal::INT);
     running.wait();
     let progress = daemon.build(&project).succeed().progress();
