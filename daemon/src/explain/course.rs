@@ -128,7 +128,8 @@ pub(crate) struct Following(tokio::task::JoinHandle<Work>);
 /// Explains what is left, while the job still holds what steps have read; writes it down afterwards.
 pub(crate) async fn finish(engine: &Arc<Engine>, build: &Arc<Build>, following: Following) {
     build.course.end();
-    let Ok(work) = following.0.await else { return };
+    // It panicked, which its thread has said: then all is looked at now.
+    let work = following.0.await.unwrap_or_default();
     let mut work = work.look(engine, build, |_| true, MOST_STEPS).await;
     build.course.told.send_modify(|(_, open)| *open = false);
     let pending = engine.explanations.begin();
