@@ -33,6 +33,8 @@ pub enum Command {
     Du(DuArguments),
     /// Remove what the build cache does not need
     Prune(PruneArguments),
+    /// Tell why the steps of a build ran, or which cached results they had
+    Why(WhyArguments),
     /// Connect standard input and output to the daemon
     DialStdio,
     /// Look into the daemon
@@ -188,6 +190,23 @@ pub struct DuArguments {
     #[arg(short, long)]
     pub verbose: bool,
     /// One JSON object for each record
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct WhyArguments {
+    /// The beginning of a build's id; without it, or with - or last, the latest build
+    #[arg(value_name = "BUILD")]
+    pub build: Option<String>,
+    /// A step: its number such as 3/7, its stage and number such as "build 2/3", the beginning of its digest, or a part
+    /// of its name. Without it, all are listed
+    #[arg(value_name = "STEP")]
+    pub step: Option<String>,
+    /// List the builds that are known
+    #[arg(long, conflicts_with_all = ["build", "step"])]
+    pub list: bool,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

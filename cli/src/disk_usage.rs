@@ -68,13 +68,7 @@ fn bytes(size: i64) -> String {
 
 fn ago(time: prost_types::Timestamp) -> String {
     let Ok(time) = std::time::SystemTime::try_from(time) else { return String::new() };
-    let seconds = time.elapsed().unwrap_or_default().as_secs();
-    match seconds {
-        0..60 => format!("{seconds} seconds ago"),
-        60..3600 => format!("{} minutes ago", seconds / 60),
-        3600..86400 => format!("{} hours ago", seconds / 3600),
-        _ => format!("{} days ago", seconds / 86400),
-    }
+    format::ago(time)
 }
 
 fn json(record: &UsageRecord) -> serde_json::Value {

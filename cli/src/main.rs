@@ -16,6 +16,7 @@ mod error;
 mod format;
 mod progress;
 mod prune;
+mod why;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Build(options) => build::run(&connection, *options).await,
             Command::Du(options) => disk_usage::run(&connection, options).await,
             Command::Prune(options) => prune::run(&connection, options).await,
+            Command::Why(options) => why::run(&connection, options).await,
             Command::DialStdio => dial_stdio::run(&connection).await,
             Command::Debug { command } => debug::run(&connection, command).await,
             Command::Daemon(_) => Ok(()),

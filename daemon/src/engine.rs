@@ -10,13 +10,14 @@ use slipway_model::{Digest, Platform};
 use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig};
 use slipway_run::{BuiltinExecutor, Executor, Network, OciExecutor, Options};
 use slipway_session::caller::Sessions;
-use slipway_solver::{Solver, SolverOptions};
+use slipway_solver::{Solver, SolverOptions, with_causes};
 use slipway_store::{SnapshotterChoice, Store, StoreOptions};
 use slipway_worker::source::image::ImageSource;
 use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
 use crate::build::Builds;
 use crate::config::Registry;
+use crate::explain::Explanations;
 use crate::{Config, Error, Result};
 
 pub(crate) struct Engine {
@@ -26,6 +27,7 @@ pub(crate) struct Engine {
     pub worker: Arc<Worker>,
     pub sessions: Arc<Sessions>,
     pub builds: Builds,
+    pub explanations: Arc<Explanations>,
     /// Images by name.
     pub images: slipway_exporter::images::Images,
     /// Stays the same as long as the state directory does.
@@ -53,6 +55,8 @@ impl Engine {
         });
         let images = slipway_exporter::images::Images::open(&store)
             .map_err(|error| Error::Records(error.to_string()))?;
+        let history = slipway_explain::History::open(store.metadata().clone())
+            .map_err(|error| Error::Records(with_causes(&error)))?;
         let sessions = Arc::new(Sessions::default());
         let worker = Arc::new(worker(config, store.clone(), sessions.clone())?);
         Ok(Self {
@@ -61,6 +65,7 @@ impl Engine {
             worker,
             sessions,
             builds: Builds::default(),
+            explanations: Arc::new(Explanations::new(history)),
             images,
             worker_id: worker_id(root),
             entitlements: config.entitlements.clone(),
@@ -75,6 +80,7 @@ impl Engine {
         while self.builds.are_running() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.explanations.settled().await;
         let (store, records) = (self.store.clone(), self.records.clone());
         let flushed = tokio::task::spawn_blocking(move || {
             records.flush().map_err(|error| Error::Records(error.to_string()))?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slipway_proto::control::control_server::ControlServer;
+use slipway_proto::explain::explain_server::ExplainServer;
 use slipway_proto::gateway::llb_bridge_server::LlbBridgeServer;
 use slipway_proto::health::health_server::HealthServer;
 use slipway_session::LARGEST_MESSAGE;
@@ -15,6 +16,7 @@ use tonic::transport::Server;
 use crate::bridge::Bridge;
 use crate::control::{Control, Health};
 use crate::engine::Engine;
+use crate::explain::Explain;
 use crate::listen::{Clients, Connection, Listener};
 use crate::{Config, Error, Result, memory};
 
@@ -56,6 +58,7 @@ async fn serve(config: Config) -> Result<()> {
         .add_service(
             bridge.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE),
         )
+        .add_service(ExplainServer::new(Explain(engine.clone())).max_encoding_message_size(LARGEST_MESSAGE))
         .add_service(HealthServer::new(Health))
         .serve_with_incoming(ReceiverStream::new(connections));
     tracing::info!(addresses = ?config.listen, "ready");

@@ -18,6 +18,7 @@ use crate::node::{Node, NodeName};
 use crate::progress::Progress;
 use crate::progress::stream::Stream;
 use crate::records::RecordSource;
+use crate::trace::Trace;
 
 /// What a job is made with.
 pub struct JobOptions<V> {
@@ -109,6 +110,19 @@ impl<V: Value> Job<V> {
         state.board.executor.spawn(Box::pin(state.builds.track_future(build)));
         let outcome = answered.await.map_err(|_| Error::Cancelled)??;
         Ok(Built { value: outcome.value, keys: outcome.keys })
+    }
+
+    /// How each vertex of this job got its result, as far as it is known now. Empty once the job has ended;
+    /// `None` if there are more than `most`.
+    pub fn traces(&self, most: usize) -> Option<Vec<Trace>> {
+        let nodes: Vec<_> = {
+            let wanted = self.state.wanted.lock();
+            if wanted.nodes.len() > most {
+                return None;
+            }
+            wanted.nodes.clone()
+        };
+        Some(nodes.iter().map(|node| node.trace()).collect())
     }
 
     /// Stops all builds of this job, now and later. Work that other jobs want goes on.

@@ -21,6 +21,7 @@
 //! | names of vertices, operations, cache keys | [`keys`] |
 //! | "I have that result": stores, imported caches | [`records`] |
 //! | what a build tells while it runs | [`progress`] |
+//! | how each vertex got its result, for those who want to know why it ran | [`trace`] |
 //!
 //! Limits on parallelism come from outside, too: a job may have one ([`JobOptions::parallelism`]), an
 //! operation may bring one ([`Op::acquire`]); both are held around the execution only.
@@ -46,6 +47,7 @@ pub mod progress;
 pub mod records;
 mod resolve;
 mod solver;
+pub mod trace;
 mod weak_map;
 
 pub use context::OpContext;
@@ -59,6 +61,7 @@ pub use progress::{Event, Progress, ProgressGroup, Silent, Status, VertexEvent, 
 pub use records::{KeyGraph, MemoryRecords, Record, RecordSource, RecordStore};
 pub use slipway_model::Digest;
 pub use solver::{Solver, SolverOptions};
+pub use trace::{Answer, Trace};
 
 /// What operations pass to each other: cheap to clone, a handle rather than the thing.
 pub trait Value: Clone + Send + Sync + 'static {}

@@ -135,6 +135,16 @@ impl<K: Eq + Hash + Ord + Clone, T: Clone + Send + 'static> Memos<K, T> {
         known.sort_by_key(|(key, _)| *key);
         known.into_iter().map(|(_, value)| value).collect()
     }
+
+    /// The value of `key`, if it is there.
+    pub(crate) fn peek(&self, key: &K) -> Option<T> {
+        self.0.lock().get(key).and_then(|memo| memo.peek())
+    }
+
+    /// Whether any of them ended in an error.
+    pub(crate) fn any_failed(&self) -> bool {
+        self.0.lock().values().any(|memo| memo.failure().is_some())
+    }
 }
 
 impl<K, T> Default for Memos<K, T> {

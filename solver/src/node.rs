@@ -23,6 +23,7 @@ use crate::op::CacheMap;
 use crate::progress::journal::Journal;
 use crate::progress::stream::Channel;
 use crate::resolve::Lookup;
+use crate::trace::Course;
 
 pub(crate) struct Node<V> {
     pub(crate) name: NodeName,
@@ -32,6 +33,8 @@ pub(crate) struct Node<V> {
     pub(crate) interest: Arc<Interest>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) answers: Answers<V>,
+    /// How its result came to be; only told, never asked by the engine.
+    pub(crate) course: Mutex<Course>,
     jobs: Mutex<Vec<Weak<JobState<V>>>>,
     /// Graphs that the operation asked for outside of an execution.
     children: Mutex<Vec<Arc<Node<V>>>>,
@@ -91,6 +94,7 @@ impl<V: Value> Node<V> {
             interest: Interest::new(&board.executor),
             journal: Arc::default(),
             answers: Answers::default(),
+            course: Mutex::default(),
             jobs: Mutex::default(),
             children: Mutex::default(),
             loads: Mutex::default(),

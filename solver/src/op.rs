@@ -48,6 +48,8 @@ pub struct CacheMap<V> {
     /// Handed to whoever loads a record for this vertex or one that depends on it
     /// ([`OpContext::option`]): sessions, descriptors of layers. Enters no key.
     pub options: Vec<Arc<dyn Any + Send + Sync>>,
+    /// What a root turned out to be, for people: the digest a tag led to. Enters no key.
+    pub resolved: Option<Arc<str>>,
 }
 
 /// How an operation looks at one of its inputs.
@@ -92,6 +94,7 @@ impl<V> CacheMap<V> {
             inputs: (0..inputs).map(|_| InputRule::default()).collect(),
             more: false,
             options: Vec::new(),
+            resolved: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! #5 [build 2/3] RUN make
 //! #5 0.310 cc -o app app.c
+//! #5 WHY variable CFLAGS: -O1 → -O2
 //! #5 DONE 1.2s
 //! ```
 
@@ -28,6 +29,7 @@ struct Step {
     name: String,
     end: End,
     output: String,
+    why: Vec<String>,
 }
 
 impl Progress {
@@ -47,7 +49,7 @@ impl Progress {
     fn line(&mut self, number: &str, rest: &str) {
         let Some(step) = self.steps.iter_mut().find(|step| step.number == number) else {
             let (number, name) = (number.to_owned(), rest.to_owned());
-            self.steps.push(Step { number, name, end: End::Open, output: String::new() });
+            self.steps.push(Step { number, name, end: End::Open, output: String::new(), why: Vec::new() });
             return;
         };
         match rest.split_once(' ').unwrap_or((rest, "")) {
@@ -55,6 +57,7 @@ impl Progress {
             ("CACHED", _) => step.end = End::Cached,
             ("CANCELED", _) => step.end = End::Cancelled,
             ("ERROR:", reason) => step.end = End::Error(reason.to_owned()),
+            ("WHY", cause) => step.why.push(cause.to_owned()),
             ("...", _) => {}
             (_, output) => {
                 step.output.push_str(output);
@@ -73,6 +76,12 @@ impl Progress {
     #[track_caller]
     pub fn output(&self, part: &str) -> &str {
         &self.step(part).output
+    }
+
+    /// Why the one step whose name holds `part` ran although something like it was known.
+    #[track_caller]
+    pub fn why(&self, part: &str) -> &[String] {
+        &self.step(part).why
     }
 
     #[track_caller]

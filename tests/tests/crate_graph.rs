@@ -12,7 +12,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Each room and the rooms that it may use. The table under "The rooms" in `docs/architecture.md` repeats
 /// this one; [`the_document_says_the_same`] sees to that.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("model/proto", &[]),
     ("model", &["model/proto"]),
     ("frontend", &["model"]),
@@ -35,10 +35,12 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         ],
     ),
     ("exporter", &["model", "store", "store/registry"]),
+    ("daemon/explain", &["model", "store"]),
     ("daemon/session", &["model", "model/proto"]),
     (
         "daemon",
         &[
+            "daemon/explain",
             "daemon/session",
             "exporter",
             "frontend",

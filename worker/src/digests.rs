@@ -3,13 +3,13 @@
 //! A snapshot's cache starts from its parent's, so a step that changed one file costs that file.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, OFlags};
 use slipway_model::Digest;
-use slipway_store::content_hash::{ContentCache, Selector};
+use slipway_store::content_hash::{ContentCache, Manifest, Selector};
 use slipway_store::{Changes, Ref, SnapshotId};
 
 use crate::{Error, Result};
@@ -26,6 +26,17 @@ impl Digests {
         let cache = self.cache(snapshot)?;
         let root = snapshot.mount()?;
         Ok(cache.checksum(root.root(), selectors)?)
+    }
+
+    /// What `selectors` select in `snapshot`, whose root is `root`.
+    pub(crate) fn manifest(
+        &self,
+        snapshot: &Ref,
+        root: BorrowedFd<'_>,
+        selectors: &[Selector],
+        limit: usize,
+    ) -> Result<Manifest> {
+        Ok(self.cache(snapshot)?.manifest(root, selectors, limit)?)
     }
 
     pub(crate) fn forget(&self, removed: &[SnapshotId]) {

@@ -11,6 +11,7 @@
 //! A worker owns no build: everything about one build comes through the solver's `OpContext`.
 
 mod blocking;
+mod contents;
 mod digests;
 mod error;
 pub mod images;
@@ -20,6 +21,7 @@ pub mod source;
 pub mod value;
 mod worker;
 
+pub use contents::Listing;
 pub use error::{Error, Result};
 pub use images::{Images, Place};
 pub use results::SnapshotResults;

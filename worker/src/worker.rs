@@ -12,6 +12,7 @@ use slipway_store::{PrepareOptions, Ref, Store};
 use tokio::sync::Semaphore;
 
 use crate::blocking::blocking;
+use crate::contents::Contents;
 use crate::digests::Digests;
 use crate::{Error, Images, Result, Value};
 
@@ -34,7 +35,8 @@ pub struct Worker {
     pub images: Images,
     pub default_network: Network,
     pub platforms: Vec<Platform>,
-    digests: Arc<Digests>,
+    pub(crate) digests: Arc<Digests>,
+    pub(crate) contents: Contents,
     permits: Option<Arc<Semaphore>>,
 }
 
@@ -45,6 +47,7 @@ impl Worker {
         options.store.on_removed(move |removed| forgetful.forget(removed));
         Self {
             digests,
+            contents: Contents::default(),
             store: options.store,
             executor: options.executor,
             sessions: options.sessions,
@@ -91,13 +94,15 @@ impl Worker {
 
     /// The digest of what `selectors` select in `value`.
     pub(crate) async fn content_digest(&self, value: Value, selectors: Arc<Vec<Selector>>) -> Result<Digest> {
-        let digests = self.digests.clone();
-        blocking(move || match &value {
+        let (digests, looked_at, wanted) = (self.digests.clone(), value.clone(), selectors.clone());
+        let digest = blocking(move || match &value {
             Value::Scratch => Ok(content_hash::checksum_of_scratch(&selectors)?),
             Value::Snapshot(snapshot) => digests.of(snapshot, &selectors),
             Value::Context(context) => context.content_digest(&selectors),
         })
-        .await
+        .await?;
+        self.contents.note(digest, &looked_at, &wanted);
+        Ok(digest)
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use slipway_proto::control::control_client::ControlClient;
 use slipway_proto::control::{SolveRequest, SolveResponse, StatusRequest};
+use slipway_proto::explain::explain_client::ExplainClient;
+use slipway_proto::explain::{Step, WatchRequest};
 use slipway_session::LARGEST_MESSAGE;
 use slipway_session::provider::Provider;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,11 +29,12 @@ pub async fn run(
 ) -> Result<SolveResponse, Failure> {
     let mut interrupts = Interrupts::new()?;
     let session = tokio::spawn(provider.attach(channel.clone()).await?);
+    let explained = Explained::of(channel.clone(), &request.r#ref, mode);
     let mut control = ControlClient::new(channel)
         .max_decoding_message_size(LARGEST_MESSAGE)
         .max_encoding_message_size(LARGEST_MESSAGE);
     let display = progress::start(mode);
-    let watching = tokio::spawn(watch(control.clone(), request.r#ref.clone(), display));
+    let watching = tokio::spawn(watch(control.clone(), request.r#ref.clone(), display, explained));
 
     let outcome = tokio::select! {
         outcome = control.solve(request) => Some(outcome),
@@ -66,7 +69,12 @@ pub async fn run(
     }
 }
 
-async fn watch(mut control: ControlClient<Channel>, id: String, mut display: Display) -> Display {
+async fn watch(
+    mut control: ControlClient<Channel>,
+    id: String,
+    mut display: Display,
+    mut explained: Explained,
+) -> Display {
     let Ok(stream) = control.status(StatusRequest { r#ref: id }).await else { return display };
     let mut stream = stream.into_inner();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
@@ -75,10 +83,44 @@ async fn watch(mut control: ControlClient<Channel>, id: String, mut display: Dis
         tokio::select! {
             message = stream.message() => match message {
                 Ok(Some(message)) => display.update(message),
-                _ => return display,
+                _ => break,
             },
+            Some(step) = explained.next() => display.explain(step),
             _ = tick.tick() => display.tick(),
         }
+    }
+    // Both end with the build; this one holds nothing up if the daemon does not know it.
+    while let Ok(Some(step)) = tokio::time::timeout(LAST_WORDS, explained.next()).await {
+        display.explain(step);
+    }
+    display
+}
+
+/// Why steps run, as the daemon finds out; nothing from a daemon that is not ours.
+struct Explained(Option<tokio::sync::mpsc::Receiver<Step>>);
+
+impl Explained {
+    fn of(channel: Channel, id: &str, mode: ProgressMode) -> Self {
+        if !progress::explains(mode) {
+            return Self(None);
+        }
+        let (sender, receiver) = tokio::sync::mpsc::channel(64);
+        let request = WatchRequest { build: id.to_owned() };
+        tokio::spawn(async move {
+            let mut client = ExplainClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
+            let Ok(stream) = client.watch(request).await else { return };
+            let mut stream = stream.into_inner();
+            while let Ok(Some(step)) = stream.message().await {
+                if sender.send(step).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self(Some(receiver))
+    }
+
+    async fn next(&mut self) -> Option<Step> {
+        self.0.as_mut()?.recv().await
     }
 }
 

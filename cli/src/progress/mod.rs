@@ -11,6 +11,7 @@ mod tty;
 use std::io::IsTerminal;
 
 use slipway_proto::control::StatusResponse;
+use slipway_proto::explain;
 
 use crate::arguments::ProgressMode;
 use state::State;
@@ -35,7 +36,23 @@ pub fn start(mode: ProgressMode) -> Display {
     }
 }
 
+/// Whether this way of showing a build tells why steps ran.
+pub fn explains(mode: ProgressMode) -> bool {
+    match mode {
+        ProgressMode::Plain => true,
+        ProgressMode::Auto => !std::io::stderr().is_terminal(),
+        ProgressMode::Tty | ProgressMode::Rawjson | ProgressMode::Quiet | ProgressMode::None => false,
+    }
+}
+
 impl Display {
+    /// Why a step ran.
+    pub fn explain(&mut self, step: explain::Step) {
+        if let Self::Plain(plain) = self {
+            plain.explain(step);
+        }
+    }
+
     pub fn update(&mut self, message: StatusResponse) {
         match self {
             Self::Plain(plain) => plain.update(message),

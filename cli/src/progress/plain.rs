@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! #5 [build 2/3] RUN make
+//! #5 WHY variable CFLAGS: -O1 → -O2
 //! #5 0.310 cc -o app app.c
 //! #5 DONE 1.2s
 //! ```
@@ -10,12 +11,15 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use slipway_proto::control::{StatusResponse, VertexStatus, VertexWarning};
+use slipway_proto::explain;
 
 use super::state::{Change, State, Step};
 use crate::format;
 
 /// A transfer says at most so often how far it is.
 const STATUS_PAUSE: Duration = Duration::from_secs(2);
+/// Causes of one step that are shown; `slipway why` tells the rest.
+const CAUSES: usize = 4;
 
 #[derive(Default)]
 pub struct Plain {
@@ -23,6 +27,8 @@ pub struct Plain {
     /// Steps that were named, by their place in the state.
     shown: HashMap<usize, Shown>,
     transfers: HashMap<(usize, String), Transfer>,
+    /// Explained before they were named, by their digest.
+    early: HashMap<String, explain::Step>,
     /// Whose lines are being added to.
     current: Option<usize>,
 }
@@ -60,6 +66,24 @@ impl Plain {
         }
     }
 
+    /// One line for each cause: the daemon sends this for steps that ran although something like them is known.
+    pub fn explain(&mut self, explained: explain::Step) {
+        let Some(index) = self.state.index(&explained.vertex).filter(|index| self.shown.contains_key(index))
+        else {
+            self.early.insert(explained.vertex.clone(), explained);
+            return;
+        };
+        for cause in explained.causes.iter().take(CAUSES) {
+            let open = self.shown.get(&index).is_some_and(|shown| shown.open);
+            let number = self.continue_with(index);
+            eprintln!("#{number} WHY {}", cause.text);
+            // What is said of a step that has ended leaves it ended.
+            if let Some(shown) = self.shown.get_mut(&index) {
+                shown.open = open;
+            }
+        }
+    }
+
     pub fn finish(self) -> State {
         self.state
     }
@@ -73,6 +97,9 @@ impl Plain {
         }
         if !self.shown.contains_key(&index) {
             self.continue_with(index);
+            if let Some(explained) = self.state.digest(index).and_then(|digest| self.early.remove(digest)) {
+                self.explain(explained);
+            }
         }
         let step = &self.state.steps[index];
         let Some(shown) = self.shown.get_mut(&index) else { return };

@@ -92,6 +92,15 @@ impl State {
         index
     }
 
+    /// The place of a step that was heard of.
+    pub fn index(&self, digest: &str) -> Option<usize> {
+        self.by_digest.get(digest).copied()
+    }
+
+    pub fn digest(&self, index: usize) -> Option<&str> {
+        self.by_digest.iter().find(|(_, known)| **known == index).map(|(digest, _)| digest.as_str())
+    }
+
     fn step(&mut self, digest: &str) -> usize {
         if let Some(index) = self.by_digest.get(digest) {
             return *index;

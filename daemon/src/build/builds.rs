@@ -18,6 +18,7 @@ use tonic::Status;
 use super::journal::Journal;
 use crate::bridge::{Refs, Returned};
 use crate::engine::Engine;
+use crate::explain::Course;
 use crate::memory;
 
 /// How long a build that was named is waited for.
@@ -30,6 +31,7 @@ pub(crate) struct Build {
     pub id: String,
     pub session: String,
     pub journal: Arc<Journal>,
+    pub course: Arc<Course>,
     pub job: Job<Value>,
     pub scope: Scope,
     /// Pulled when the client gives up or the daemon ends.

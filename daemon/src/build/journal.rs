@@ -14,6 +14,8 @@ use slipway_proto::pb;
 use slipway_solver::progress::{Event, Progress, Status, VertexEvent, Warning};
 use tokio::sync::watch;
 
+use crate::explain::Course;
+
 /// Entries handed to a watcher in one message.
 const BATCH: usize = 512;
 
@@ -21,6 +23,8 @@ pub(crate) struct Journal {
     entries: Mutex<Vec<Entry>>,
     /// How many entries there are, and whether more will come.
     written: watch::Sender<(usize, bool)>,
+    /// Hears which vertices begin.
+    course: Arc<Course>,
 }
 
 #[derive(Clone)]
@@ -31,13 +35,11 @@ enum Entry {
     Warning(VertexWarning),
 }
 
-impl Default for Journal {
-    fn default() -> Self {
-        Self { entries: Mutex::default(), written: watch::channel((0, true)).0 }
-    }
-}
-
 impl Journal {
+    pub(crate) fn of(course: Arc<Course>) -> Self {
+        Self { entries: Mutex::default(), written: watch::channel((0, true)).0, course }
+    }
+
     fn push(&self, entry: Entry) {
         let count = {
             let mut entries = self.entries.lock();
@@ -118,6 +120,12 @@ pub(crate) struct WarningEntry {
 
 impl Progress for Journal {
     fn tell(&self, event: Event) {
+        if let Event::Vertex(VertexEvent {
+            digest, started: Some(_), completed: None, cached: false, ..
+        }) = &event
+        {
+            self.course.began(*digest);
+        }
         self.push(match event {
             Event::Vertex(vertex) => Entry::Vertex(wire_vertex(vertex)),
             Event::Status { vertex, at, status } => {
@@ -249,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_late_watcher_gets_everything_and_then_the_end() {
-        let journal = Arc::new(Journal::default());
+        let journal = Arc::new(Journal::of(Arc::default()));
         journal.step("resolve").done();
         let mut position = 0;
         let first = journal.read(&mut position).await.unwrap();

@@ -21,12 +21,14 @@ use super::result::{BuildResult, PlatformOutput};
 use super::{Build, Builds, images};
 use crate::bridge::{Refs, Returned};
 use crate::engine::Engine;
+use crate::explain::{Course, course};
 
 /// Runs a build to its end. Dropping the future (the client went away) stops it.
 pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result<SolveResponse, Status> {
     let request = BuildRequest::check(request)?;
     let scope = request.scope(&engine.entitlements)?;
-    let journal = Arc::new(Journal::default());
+    let course = Arc::new(Course::default());
+    let journal = Arc::new(Journal::of(course.clone()));
     let sessions = Some(request.session.clone()).filter(|session| !session.is_empty());
     let job = engine.solver.job(JobOptions {
         id: request.id.clone(),
@@ -40,6 +42,7 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         id: request.id.clone(),
         session: request.session.clone(),
         journal,
+        course,
         job,
         scope,
         stop: CancellationToken::new(),
@@ -63,11 +66,13 @@ async fn run(
     request: BuildRequest,
     result: mpsc::Receiver<Returned>,
 ) -> Result<SolveResponse, Failure> {
+    let following = course::follow(&engine, &build);
     let outcome = tokio::select! {
         () = build.stop.cancelled() => Err(Failure::cancelled()),
         () = session_lost(&engine, &build) => Err(Failure::session_lost()),
         outcome = work(&engine, &build, &request, result) => outcome,
     };
+    course::finish(&engine, &build, following).await;
     build.job.end().await;
     build.journal.close();
     Builds::retire(engine, build);
@@ -150,8 +155,10 @@ pub(crate) async fn solve_definition(
     definition: &pb::Definition,
 ) -> Result<Value, Failure> {
     let decoded = llb::Definition::decode(definition).map_err(|error| Failure::invalid(error.to_string()))?;
+    let decoded = Arc::new(decoded);
     let edge = ops::load(&engine.worker, &decoded, &build.scope).map_err(Failure::from_error)?;
     let Some(edge) = edge else { return Ok(Value::Scratch) };
+    build.course.solves(&decoded);
     match build.job.build(&edge).await {
         Ok(built) => Ok(built.value),
         Err(error) => Err(Failure::solving(error, &decoded)),

@@ -21,6 +21,7 @@ pub use generated::moby::filesync::v1 as filesync;
 pub use generated::moby::sshforward::v1 as ssh;
 pub use generated::moby::upload::v1 as upload;
 pub use generated::pb;
+pub use generated::slipway::v1 as explain;
 pub use generated::stack;
 
 /// What a frontend may ask of the builder (`LLBBridge`).

@@ -14,6 +14,7 @@ use crate::interest::Stop;
 use crate::keys::{KeyId, Seen};
 use crate::load::{FreshRun, Outcome};
 use crate::memo::abortable;
+use crate::trace::Answer;
 
 impl<V: Value> Attempt<V> {
     pub(super) async fn join_or_lead(
@@ -25,6 +26,7 @@ impl<V: Value> Attempt<V> {
         let by_definition = inputs.iter().zip(&map.inputs).filter(|(_, rule)| rule.content.is_none());
         let fresh: Vec<FreshRun> = by_definition.filter_map(|(input, _)| input.fresh).collect();
         let key = KeyId::derived(map.digest, None, &primary(names)).on_fresh(&fresh);
+        self.node.course.lock().answer = Answer::Joined;
         Ok(self.node.board.join_or_lead(&key, &self.node, !fresh.is_empty()))
     }
 
@@ -74,6 +76,7 @@ impl<V: Value> Attempt<V> {
         if let Err(Error::Cancelled) = permit {
             return Err(Error::Cancelled); // never begun
         }
+        self.node.course.lock().answer = Answer::Ran;
         flight.journal.began(false);
         let values = match permit {
             Ok(_permit) => call(vertex, &token, vertex.op.exec(&ctx, inputs)).await,

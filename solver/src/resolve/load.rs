@@ -7,11 +7,12 @@ use super::Attempt;
 use super::search::Lookup;
 use crate::Value;
 use crate::call::{caught, unbroken};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 use crate::keys::KeyId;
 use crate::load::Outcome;
 use crate::memo::abortable;
 use crate::records::Found;
+use crate::trace::Answer;
 
 impl<V: Value> Attempt<V> {
     /// The newest record that can still be loaded. One that cannot is remembered as such.
@@ -20,8 +21,12 @@ impl<V: Value> Attempt<V> {
         records.sort_by_key(|found| (Reverse(found.record.created), found.import.is_some()));
         for record in records {
             match self.load(&record).await {
-                Ok(outcome) => return Ok(Some(outcome.also_known_as(&found.keys))),
+                Ok(outcome) => {
+                    self.node.course.lock().answer = Answer::Loaded(record.record);
+                    return Ok(Some(outcome.also_known_as(&found.keys)));
+                }
                 Err(Error::Load(cause)) => {
+                    self.node.course.lock().refused(with_causes(&*cause));
                     tracing::debug!(record = %record.record.id, vertex = %self.node.vertex.digest, %cause,
                         "a cached result does not load");
                 }

@@ -39,4 +39,5 @@ mod progress;
 mod random;
 mod sharing;
 mod sub_builds;
+mod traces;
 mod world;

@@ -15,14 +15,14 @@ use super::tree::{self, Node, Sha256};
 use super::{ContentHashError, Result, Selector, Survey};
 
 /// An entry that counts.
-struct Selected {
+pub(super) struct Selected {
     /// As asked for.
-    path: Vec<u8>,
+    pub(super) path: Vec<u8>,
     /// Where it is.
-    real: Vec<u8>,
+    pub(super) real: Vec<u8>,
     kind: Kind,
     /// Replace a symlink by what it leads to.
-    follow: bool,
+    pub(super) follow: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,13 +34,7 @@ enum Kind {
 
 impl Survey<'_> {
     pub(super) fn filtered(&mut self, selector: &Selector) -> Result<Sha256> {
-        let mut walk = Walk::new(selector)?;
-        let prefix = self.select(&mut walk)?;
-        check_required(selector, &walk.selected)?;
-        let selected = walk.selected;
-        self.hash_selected(&selected)?;
-        let digests: Vec<Sha256> =
-            selected.iter().map(|entry| self.digest_of_selected(entry)).collect::<Result<_>>()?;
+        let (prefix, selected, digests) = self.selection(selector)?;
         Ok(match (selected.as_slice(), digests.as_slice()) {
             ([], _) => Sha256::of(b""),
             ([only], [digest]) if lexical::base(selector.path.as_bytes()) == lexical::base(&only.path) => {
@@ -48,6 +42,18 @@ impl Survey<'_> {
             }
             _ => list_digest(&prefix, &selected, &digests),
         })
+    }
+
+    /// What `selector` selects, in order, each with its digest; before them the part of the paths that does
+    /// not count.
+    pub(super) fn selection(&mut self, selector: &Selector) -> Result<(Vec<u8>, Vec<Selected>, Vec<Sha256>)> {
+        let mut walk = Walk::new(selector)?;
+        let prefix = self.select(&mut walk)?;
+        check_required(selector, &walk.selected)?;
+        let selected = walk.selected;
+        self.hash_selected(&selected)?;
+        let digests = selected.iter().map(|entry| self.digest_of_selected(entry)).collect::<Result<_>>()?;
+        Ok((prefix, selected, digests))
     }
 
     /// Fills `walk.selected`; returns the part of the paths that does not count.

@@ -42,6 +42,7 @@ mod filtered;
 mod hashing;
 mod header;
 mod listing;
+mod manifest;
 mod overlay;
 mod persist;
 mod recursive;
@@ -54,6 +55,7 @@ mod overlay_law;
 mod tests;
 
 pub use header::{EntryHeader, EntryKind};
+pub use manifest::{Manifest, ManifestEntry, Part};
 pub use persist::PersistError;
 
 use std::os::fd::BorrowedFd;

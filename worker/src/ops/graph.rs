@@ -14,6 +14,7 @@ use slipway_model::llb::{self, VertexDigest, pb};
 use slipway_solver::progress::ProgressGroup;
 use slipway_solver::{Edge, Op, Vertex};
 
+use super::cache_key::{self, CacheKey};
 use super::exec::ExecOp;
 use super::file_op::FileOp;
 use super::merge::MergeOp;
@@ -42,8 +43,28 @@ pub fn load(
     Ok(Some(Edge::new(&known[&head.digest], *output)))
 }
 
+/// The key of an operation that is known by its definition; `None` for a source, which has to be resolved
+/// first, and for what has no key.
+pub fn cache_key_of(vertex: &llb::Vertex) -> Option<CacheKey> {
+    let inputs = vertex.inputs.len();
+    match vertex.op.op.as_ref()? {
+        Kind::Exec(exec) => cache_key::exec(exec, &platform_of(vertex), inputs).ok(),
+        Kind::File(file) => cache_key::file(file, inputs).ok(),
+        Kind::Merge(merge) => Some(cache_key::merge(merge)),
+        Kind::Diff(diff) => cache_key::diff(diff).ok(),
+        Kind::Build(build) => Some(cache_key::build(build, inputs)),
+        Kind::Passthrough(passthrough) => cache_key::passthrough(passthrough, inputs).ok(),
+        Kind::Source(_) => None,
+    }
+}
+
+fn platform_of(vertex: &llb::Vertex) -> Platform {
+    let platform = vertex.op.platform.as_ref();
+    platform.map_or_else(Platform::host, |wire| Platform::from(wire).normalized())
+}
+
 /// Every vertex after its inputs; a loop, since graphs may be deep.
-fn post_order(head: &Arc<llb::Vertex>) -> Vec<Arc<llb::Vertex>> {
+pub fn post_order(head: &Arc<llb::Vertex>) -> Vec<Arc<llb::Vertex>> {
     let (mut order, mut seen) = (Vec::new(), std::collections::HashSet::from([head.digest]));
     let mut stack = vec![(head.clone(), 0)];
     while let Some((vertex, next)) = stack.pop() {
@@ -68,10 +89,9 @@ fn build(
 ) -> Result<Arc<Vertex<Value>>> {
     let op = operation(worker, vertex, scope)?;
     let metadata = &vertex.metadata;
-    let custom = metadata.description.get("llb.customname").filter(|name| !name.is_empty());
     Ok(Arc::new(Vertex {
         digest: slipway_solver::VertexDigest(vertex.digest.0),
-        name: custom.cloned().unwrap_or_else(|| default_name(&vertex.op)),
+        name: name_of(vertex),
         inputs: vertex
             .inputs
             .iter()
@@ -100,11 +120,7 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
             Arc::new(ExecOp {
                 worker,
                 exec: exec.clone(),
-                platform: vertex
-                    .op
-                    .platform
-                    .as_ref()
-                    .map_or_else(Platform::host, |wire| Platform::from(wire).normalized()),
+                platform: platform_of(vertex),
                 resources: vertex.metadata.linux_resources.clone(),
                 inputs,
             })
@@ -158,6 +174,12 @@ fn check_exec(exec: &pb::ExecOp, inputs: usize, scope: &Scope) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What progress calls it.
+pub fn name_of(vertex: &llb::Vertex) -> String {
+    let custom = vertex.metadata.description.get("llb.customname").filter(|name| !name.is_empty());
+    custom.cloned().unwrap_or_else(|| default_name(&vertex.op))
 }
 
 fn default_name(op: &pb::Op) -> String {

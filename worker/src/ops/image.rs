@@ -90,6 +90,7 @@ impl Op<Value> for ImageOp {
             keys.get(index).or(keys.last()).ok_or_else(|| Error::Failed("an image without a key".into()))?;
         let mut map = CacheMap::new(OpDigest(*key), 0);
         map.more = index + 1 < keys.len();
+        map.resolved = Some(pinned.root.digest.to_string().into());
         Ok(map)
     }
 

@@ -13,4 +13,4 @@ mod image;
 mod merge;
 mod source;
 
-pub use graph::{Scope, load};
+pub use graph::{Scope, cache_key_of, load, name_of, post_order};

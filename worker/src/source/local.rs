@@ -13,7 +13,7 @@
 //! transfer and is emptied first.
 
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use slipway_session::caller::{Session, SyncRequest};
 use slipway_session::fsutil::{ReceiveOptions, Received, mode};
 use slipway_solver::progress::Status;
 use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
-use slipway_store::content_hash::{ContentCache, EntryHeader, EntryKind, Selector};
+use slipway_store::content_hash::{ContentCache, EntryHeader, EntryKind, Manifest, Selector};
 use slipway_store::{CacheMount, Mounted};
 
 use super::links::Links;
@@ -198,6 +198,16 @@ impl Context {
     pub fn content_digest(&self, selectors: &[Selector]) -> Result<Digest> {
         let root = self.mount()?;
         Ok(self.digests.checksum(root.root(), selectors)?)
+    }
+
+    /// What `selectors` select, in `root`.
+    pub(crate) fn manifest(
+        &self,
+        root: BorrowedFd<'_>,
+        selectors: &[Selector],
+        limit: usize,
+    ) -> Result<Manifest> {
+        Ok(self.digests.manifest(root, selectors, limit)?)
     }
 }
 
