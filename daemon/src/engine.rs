@@ -17,6 +17,7 @@ use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
 use crate::build::Builds;
 use crate::config::Registry;
+use crate::gc::Collector;
 use crate::{Config, Error, Result};
 
 pub(crate) struct Engine {
@@ -26,6 +27,7 @@ pub(crate) struct Engine {
     pub worker: Arc<Worker>,
     pub sessions: Arc<Sessions>,
     pub builds: Builds,
+    pub collector: Arc<Collector>,
     /// Images by name.
     pub images: slipway_exporter::images::Images,
     /// Stays the same as long as the state directory does.
@@ -53,6 +55,8 @@ impl Engine {
         });
         let images = slipway_exporter::images::Images::open(&store)
             .map_err(|error| Error::Records(error.to_string()))?;
+        let named = images.downgrade();
+        store.on_layers_removed(move |digests| named.layers_removed(digests));
         let sessions = Arc::new(Sessions::default());
         let worker = Arc::new(worker(config, store.clone(), sessions.clone())?);
         Ok(Self {
@@ -61,6 +65,7 @@ impl Engine {
             worker,
             sessions,
             builds: Builds::default(),
+            collector: Arc::new(Collector::new(config.gc.rules(root).map_err(Error::Gc)?)),
             images,
             worker_id: worker_id(root),
             entitlements: config.entitlements.clone(),
@@ -70,6 +75,7 @@ impl Engine {
 
     /// Stops all builds, waits for them to come down, and writes down what is not yet.
     pub(crate) async fn come_down(&self, patience: Duration) -> Result<()> {
+        self.collector.stop();
         self.builds.stop_all();
         let deadline = Instant::now() + patience;
         while self.builds.are_running() && Instant::now() < deadline {

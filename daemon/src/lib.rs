@@ -7,6 +7,7 @@
 //! | [`control`] | `moby.buildkit.v1.Control`, a file per method |
 //! | [`bridge`] | `moby.buildkit.v1.frontend.LLBBridge`, for clients that are frontends |
 //! | [`build`] | one build: its journal, its gateway for frontends, its results and exports |
+//! | [`gc`] | what may stay in the store, and when the rest goes |
 //! | [`listen`] | sockets, and the end of the daemon |
 
 mod bridge;
@@ -15,6 +16,7 @@ pub mod config;
 mod control;
 mod engine;
 mod error;
+pub mod gc;
 mod listen;
 mod memory;
 mod serve;

@@ -44,6 +44,7 @@ async fn serve(config: Config) -> Result<()> {
     // The store's lock comes first: only its holder may take over the socket's name.
     let engine = Arc::new(Engine::open(&config)?);
     let connections = accept(&config, &clients).await?;
+    let collecting = tokio::spawn(engine.collector.clone().run(engine.store.clone()));
     let control = ControlServer::new(Control(engine.clone()));
     let bridge = LlbBridgeServer::new(Bridge(engine.clone()));
     let serving = Server::builder()
@@ -64,7 +65,10 @@ async fn serve(config: Config) -> Result<()> {
         stopped = stop_signal() => stopped?,
         () = clients.idle(IDLE), if config.exit_when_idle => tracing::info!("no clients: ending"),
     }
-    engine.come_down(COME_DOWN).await
+    let came_down = engine.come_down(COME_DOWN).await;
+    // What it removes, it removes whole.
+    let _ = tokio::time::timeout(COME_DOWN, collecting).await;
+    came_down
 }
 
 /// Listens everywhere; all connections come out of one channel.

@@ -69,6 +69,7 @@ async fn run(
     };
     build.job.end().await;
     build.journal.close();
+    engine.collector.ask();
     Builds::retire(engine, build);
     outcome
 }
