@@ -20,6 +20,8 @@ use crate::{Config, Error, Result, memory};
 
 /// How long a daemon of commands waits for the next one.
 const IDLE: Duration = Duration::from_secs(2);
+/// A listing of some hundred thousand records. Clients take 16 MiB unless they know better.
+const LARGEST_LISTING: usize = 128 << 20;
 /// How long builds may take to come down.
 const COME_DOWN: Duration = Duration::from_secs(10);
 
@@ -52,7 +54,7 @@ async fn serve(config: Config) -> Result<()> {
         .initial_connection_window_size(32 << 20)
         .max_frame_size(1 << 20)
         .add_service(
-            control.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE),
+            control.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_LISTING),
         )
         .add_service(
             bridge.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE),

@@ -81,7 +81,10 @@ impl Images {
             )?;
             db.execute("DELETE FROM image_blob WHERE name = ?1", [name])?;
             for digest in &digests {
-                db.execute("INSERT INTO image_blob (name, digest) VALUES (?1, ?2)", (name, digest.to_string()))?;
+                db.execute(
+                    "INSERT INTO image_blob (name, digest) VALUES (?1, ?2)",
+                    (name, digest.to_string()),
+                )?;
             }
             Ok(())
         })?;
@@ -125,7 +128,8 @@ impl WeakImages {
         let layers: HashSet<_> = layers.iter().collect();
         let mut held = held.lock();
         let lose = |held: &Held| held.digests.iter().any(|digest| layers.contains(digest));
-        let names: Vec<_> = held.iter().filter(|(_, held)| lose(held)).map(|(name, _)| name.clone()).collect();
+        let names: Vec<_> =
+            held.iter().filter(|(_, held)| lose(held)).map(|(name, _)| name.clone()).collect();
         for name in names {
             match remove_rows(&self.metadata, &name) {
                 Ok(()) => drop(held.remove(&name)),

@@ -30,8 +30,8 @@ use crate::blob::Blobs;
 use crate::error::{At as _, Error, Result};
 use crate::metadata::{Durability, Metadata, MetadataOptions};
 use crate::refs::{Live, table};
-use crate::usage::Shares;
 use crate::snapshot::{Bin, Native, Overlay, SnapshotId, Snapshotter, SnapshotterChoice};
+use crate::usage::Shares;
 pub use clock::Clock;
 pub(crate) use clock::time;
 use housekeeper::Housekeeper;
@@ -129,6 +129,18 @@ impl Store {
     /// Returns when everything reported as done survives a kill -9. Call it before a result is reported.
     pub fn flush(&self) -> Result<()> {
         self.inner.metadata.flush()
+    }
+
+    /// Writes down what is noted in memory, such as uses, and gives back the memory. For pauses.
+    pub fn rest(&self) -> Result<()> {
+        self.save_uses()?;
+        self.inner.metadata.give_back()
+    }
+
+    /// Writes down who used what; that is kept in memory first, so that using costs no transaction.
+    pub(crate) fn save_uses(&self) -> Result<()> {
+        self.inner.live.lock().save_uses(&self.inner.metadata)?;
+        self.blobs().save_uses()
     }
 
     /// Calls `hook` with snapshots that pruning has removed, so that those who remember them forget. Their rows

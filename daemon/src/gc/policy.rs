@@ -198,9 +198,11 @@ mod tests {
         };
         assert_eq!(config.rules_on(TERABYTE).unwrap(), [expected]);
         assert_eq!(read("keepDuration = 3600").unwrap().keep_duration.0, Duration::from_secs(3600));
-        for (bad, told) in
-            [("keepduration = 1", "keepduration"), ("maxUsedSpace = \"lots\"", "lots"), ("keepBytes = -1", "-1")]
-        {
+        for (bad, told) in [
+            ("keepduration = 1", "keepduration"),
+            ("maxUsedSpace = \"lots\"", "lots"),
+            ("keepBytes = -1", "-1"),
+        ] {
             let error = read(bad).unwrap_err();
             assert!(error.contains(told), "{error}");
         }

@@ -55,7 +55,10 @@ impl Store {
         let snapshots = known.into_iter().zip(sizes).map(|(known, size)| {
             let id = known.row.id;
             let size = size + blobs.remove(&id).unwrap_or(0);
-            Surveyed { subject: Subject::Snapshot(id), record: snapshot_record(known, size, shared.contains(&id)) }
+            Surveyed {
+                subject: Subject::Snapshot(id),
+                record: snapshot_record(known, size, shared.contains(&id)),
+            }
         });
         let mut found: Vec<_> = snapshots.collect();
         found.extend(self.blobs().unnamed()?.iter().map(|blob| Surveyed {
@@ -78,14 +81,15 @@ impl Store {
         };
         let sizes = self.sizes(&new)?;
         // The others have their size in their row by now.
-        let changing: u64 = new.iter().zip(sizes).filter(|(known, _)| known.changing).map(|(_, size)| size).sum();
+        let changing: u64 =
+            new.iter().zip(sizes).filter(|(known, _)| known.changing).map(|(_, size)| size).sum();
         Ok(changing + self.inner.metadata.with(measured)?)
     }
 
     fn snapshots(&self) -> Result<Vec<Known>> {
         let mut known: HashMap<SnapshotId, Known> = {
-            let mut live = self.inner.live.lock();
-            live.save_uses(&self.inner.metadata)?;
+            self.save_uses()?;
+            let live = self.inner.live.lock();
             live.actives().map(|row| (row.id, Known::active(row))).collect()
         };
         let mut last = None;
