@@ -171,6 +171,7 @@ fn filters_choose_and_ages_count() {
             .count()
     );
     assert_eq!(count("type==exec.cachemount") + count("type!=exec.cachemount"), all);
+    assert_eq!(count("description~=^cached mount /c from exec /bin/sh -c echo a"), 1);
     assert_eq!(count("until=24h"), 0);
     daemon.client(&["du", "--filter", "until=ages"]).failed(125, &["ages", "24h"]);
     daemon.client(&["prune", "--force", "--all", "--filter", "until=24h"]).succeeded();

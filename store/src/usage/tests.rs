@@ -471,11 +471,14 @@ fn counted<T>(fixture: &Fixture, work: impl FnOnce() -> T) -> (u64, T) {
     STEPS.store(0, Ordering::Relaxed);
     let watch = |every: i32| {
         let counter: Option<unsafe extern "C" fn(*mut std::ffi::c_void) -> i32> = Some(count);
-        // SAFETY: the handle is open while `with` runs, and the counter needs no data.
-        let set = |db: &rusqlite::Connection| unsafe {
-            rusqlite::ffi::sqlite3_progress_handler(db.handle(), every, counter, std::ptr::null_mut());
+        let set = |db: &rusqlite::Connection| {
+            // SAFETY: the handle is open while `with` runs, and the counter needs no data.
+            unsafe {
+                rusqlite::ffi::sqlite3_progress_handler(db.handle(), every, counter, std::ptr::null_mut());
+            }
+            Ok(())
         };
-        fixture.store.metadata().with(|db| Ok(set(db))).unwrap();
+        fixture.store.metadata().with(set).unwrap();
     };
     watch(EACH);
     let result = work();
