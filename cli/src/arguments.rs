@@ -173,6 +173,12 @@ pub struct DaemonArguments {
     /// Allow builds to ask for network.host or security.insecure
     #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
     pub allow_insecure_entitlement: Vec<String>,
+    /// Whether the build cache is kept within its limits without being asked
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub oci_worker_gc: Option<bool>,
+    /// Limits of the build cache in MB: RESERVED[,FREE[,MAXIMUM]]
+    #[arg(long, value_name = "LIMITS")]
+    pub oci_worker_gc_keepstorage: Option<String>,
     /// Say more in the log
     #[arg(long)]
     pub debug: bool,
@@ -183,7 +189,7 @@ pub struct DaemonArguments {
 
 #[derive(Args)]
 pub struct DuArguments {
-    /// Only what matches, such as type=regular or inuse; may be repeated
+    /// Only what matches, such as type==regular, inuse or until=24h; may be repeated
     #[arg(long, value_name = "FILTER")]
     pub filter: Vec<String>,
     /// Show all about each record
@@ -213,7 +219,7 @@ pub struct WhyArguments {
 
 #[derive(Args)]
 pub struct PruneArguments {
-    /// Only what matches; may be repeated
+    /// Only what matches, such as type==regular, shared or until=24h; may be repeated
     #[arg(long, value_name = "FILTER")]
     pub filter: Vec<String>,
     /// Also what other records build on and frontends' own files

@@ -35,6 +35,11 @@ pub fn run(connection: &Connection, arguments: DaemonArguments) -> Result<(), Fa
     if let Some(snapshotter) = arguments.oci_worker_snapshotter {
         config.snapshotter = snapshotter;
     }
+    config.gc.gc = arguments.oci_worker_gc.or(config.gc.gc);
+    if let Some(limits) = arguments.oci_worker_gc_keepstorage {
+        let set = config.gc.set_keep_storage(&limits);
+        set.map_err(|reason| Failure::usage(format!("--oci-worker-gc-keepstorage: {reason}")))?;
+    }
     config.entitlements.extend(arguments.allow_insecure_entitlement);
     config.exit_when_idle = arguments.exit_when_idle;
     Daemon::run(config).map_err(|error| Failure {

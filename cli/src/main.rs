@@ -13,6 +13,7 @@ mod debug;
 mod dial_stdio;
 mod disk_usage;
 mod error;
+mod filters;
 mod format;
 mod progress;
 mod prune;

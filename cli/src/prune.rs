@@ -7,15 +7,21 @@ use slipway_proto::control::control_client::ControlClient;
 
 use crate::arguments::{Connection, PruneArguments};
 use crate::connect::connect;
-use crate::disk_usage::print_table;
+use crate::disk_usage::{print_header, print_row, print_verbose};
 use crate::error::Failure;
+use crate::filters::{Filters, duration};
 use crate::format;
 
 pub async fn run(connection: &Connection, arguments: PruneArguments) -> Result<(), Failure> {
+    let filters = Filters::parse(&arguments.filter)?;
+    let keep_duration = match arguments.keep_duration.as_deref() {
+        Some(text) => duration("--keep-duration", text)?,
+        None => filters.unused_for()?,
+    };
     let request = PruneRequest {
-        filter: arguments.filter,
+        filter: filters.server,
         all: arguments.all,
-        keep_duration: duration("--keep-duration", arguments.keep_duration.as_deref())?,
+        keep_duration,
         reserved_space: size("--reserved-space", arguments.reserved_space.as_deref())?,
         max_used_space: size("--max-used-space", arguments.max_used_space.as_deref())?,
         min_free_space: size("--min-free-space", arguments.min_free_space.as_deref())?,
@@ -25,12 +31,15 @@ pub async fn run(connection: &Connection, arguments: PruneArguments) -> Result<(
     }
     let mut control = ControlClient::new(connect(connection).await?);
     let mut stream = control.prune(request).await?.into_inner();
-    let mut removed = Vec::new();
-    while let Some(record) = stream.message().await? {
-        removed.push(record);
+    let mut total = 0;
+    if !arguments.verbose {
+        print_header();
     }
-    print_table(&removed);
-    let total = removed.iter().map(|record| u64::try_from(record.size).unwrap_or(0)).sum();
+    // As it goes: much may take long.
+    while let Some(record) = stream.message().await? {
+        total += u64::try_from(record.size).unwrap_or(0);
+        if arguments.verbose { print_verbose(&record) } else { print_row(&record) }
+    }
     println!("Total:\t{}", format::size(total));
     Ok(())
 }
@@ -49,13 +58,4 @@ fn size(option: &str, text: Option<&str>) -> Result<i64, Failure> {
     let size = format::parse_size(text)
         .ok_or_else(|| Failure::usage(format!("{option} {text:?} is not a size: write for example 10GB")))?;
     Ok(i64::try_from(size).unwrap_or(i64::MAX))
-}
-
-/// Nanoseconds, as the wire has them.
-fn duration(option: &str, text: Option<&str>) -> Result<i64, Failure> {
-    let Some(text) = text else { return Ok(0) };
-    let duration = format::parse_duration(text).ok_or_else(|| {
-        Failure::usage(format!("{option} {text:?} is not a duration: write for example 24h"))
-    })?;
-    Ok(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::gc::{DiskSpace, GcConfig, GcPolicy};
 use crate::{Error, Result};
 
 /// What a daemon is started with.
@@ -27,6 +28,8 @@ pub struct Config {
     /// Operations that run at once; `None` is no limit.
     pub max_parallelism: Option<usize>,
     pub registries: BTreeMap<String, Registry>,
+    /// What may stay in the store.
+    pub gc: GcConfig,
     /// End when no client has been there for a moment.
     pub exit_when_idle: bool,
 }
@@ -59,6 +62,7 @@ impl Default for Config {
             entitlements: Vec::new(),
             max_parallelism: None,
             registries: BTreeMap::new(),
+            gc: GcConfig::default(),
             exit_when_idle: false,
         }
     }
@@ -101,6 +105,17 @@ struct OciWorker {
     network_mode: Option<String>,
     #[serde(rename = "max-parallelism")]
     max_parallelism: Option<usize>,
+    gc: Option<bool>,
+    #[serde(default)]
+    gckeepstorage: DiskSpace,
+    #[serde(default, rename = "reservedSpace")]
+    reserved_space: DiskSpace,
+    #[serde(default, rename = "maxUsedSpace")]
+    max_used_space: DiskSpace,
+    #[serde(default, rename = "minFreeSpace")]
+    min_free_space: DiskSpace,
+    #[serde(default)]
+    gcpolicy: Vec<GcPolicy>,
 }
 
 impl Config {
@@ -123,6 +138,14 @@ impl Config {
             entitlements: file.insecure_entitlements,
             max_parallelism: oci.max_parallelism.filter(|limit| *limit > 0),
             registries: file.registry,
+            gc: GcConfig {
+                gc: oci.gc,
+                keep_storage: oci.gckeepstorage,
+                reserved_space: oci.reserved_space,
+                max_used_space: oci.max_used_space,
+                min_free_space: oci.min_free_space,
+                policies: oci.gcpolicy,
+            },
             exit_when_idle: false,
         })
     }

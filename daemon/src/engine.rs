@@ -18,6 +18,7 @@ use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 use crate::build::Builds;
 use crate::config::Registry;
 use crate::explain::Explanations;
+use crate::gc::Collector;
 use crate::{Config, Error, Result};
 
 pub(crate) struct Engine {
@@ -28,6 +29,7 @@ pub(crate) struct Engine {
     pub sessions: Arc<Sessions>,
     pub builds: Builds,
     pub explanations: Arc<Explanations>,
+    pub collector: Arc<Collector>,
     /// Images by name.
     pub images: slipway_exporter::images::Images,
     /// Stays the same as long as the state directory does.
@@ -57,6 +59,8 @@ impl Engine {
             .map_err(|error| Error::Records(error.to_string()))?;
         let history = slipway_explain::History::open(store.metadata().clone())
             .map_err(|error| Error::Records(with_causes(&error)))?;
+        let named = images.downgrade();
+        store.on_layers_removed(move |digests| named.layers_removed(digests));
         let sessions = Arc::new(Sessions::default());
         let worker = Arc::new(worker(config, store.clone(), sessions.clone())?);
         Ok(Self {
@@ -66,6 +70,7 @@ impl Engine {
             sessions,
             builds: Builds::default(),
             explanations: Arc::new(Explanations::new(history)),
+            collector: Arc::new(Collector::new(config.gc.rules(root).map_err(Error::Gc)?)),
             images,
             worker_id: worker_id(root),
             entitlements: config.entitlements.clone(),
@@ -75,6 +80,7 @@ impl Engine {
 
     /// Stops all builds, waits for them to come down, and writes down what is not yet.
     pub(crate) async fn come_down(&self, patience: Duration) -> Result<()> {
+        self.collector.stop();
         self.builds.stop_all();
         let deadline = Instant::now() + patience;
         while self.builds.are_running() && Instant::now() < deadline {

@@ -18,6 +18,8 @@ pub enum Error {
     Records(String),
     #[error("cannot set up the worker: {0}")]
     Worker(String),
+    #[error("cannot set up garbage collection: {0}")]
+    Gc(String),
     #[error("cannot serve: {0}")]
     Serve(String),
 }

@@ -8,6 +8,7 @@
 //! | [`bridge`] | `moby.buildkit.v1.frontend.LLBBridge`, for clients that are frontends |
 //! | [`build`] | one build: its journal, its gateway for frontends, its results and exports |
 //! | [`explain`] | why steps ran: followed while a build goes on, kept, served |
+//! | [`gc`] | what may stay in the store, and when the rest goes |
 //! | [`listen`] | sockets, and the end of the daemon |
 
 mod bridge;
@@ -17,6 +18,7 @@ mod control;
 mod engine;
 mod error;
 mod explain;
+pub mod gc;
 mod listen;
 mod memory;
 mod serve;

@@ -22,6 +22,8 @@ use crate::{Config, Error, Result, memory};
 
 /// How long a daemon of commands waits for the next one.
 const IDLE: Duration = Duration::from_secs(2);
+/// A listing of some hundred thousand records. Clients take 16 MiB unless they know better.
+const LARGEST_LISTING: usize = 128 << 20;
 /// How long builds may take to come down.
 const COME_DOWN: Duration = Duration::from_secs(10);
 
@@ -46,6 +48,7 @@ async fn serve(config: Config) -> Result<()> {
     // The store's lock comes first: only its holder may take over the socket's name.
     let engine = Arc::new(Engine::open(&config)?);
     let connections = accept(&config, &clients).await?;
+    let collecting = tokio::spawn(engine.collector.clone().run(engine.store.clone()));
     let control = ControlServer::new(Control(engine.clone()));
     let bridge = LlbBridgeServer::new(Bridge(engine.clone()));
     let serving = Server::builder()
@@ -53,7 +56,7 @@ async fn serve(config: Config) -> Result<()> {
         .initial_connection_window_size(32 << 20)
         .max_frame_size(1 << 20)
         .add_service(
-            control.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE),
+            control.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_LISTING),
         )
         .add_service(
             bridge.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE),
@@ -67,7 +70,10 @@ async fn serve(config: Config) -> Result<()> {
         stopped = stop_signal() => stopped?,
         () = clients.idle(IDLE), if config.exit_when_idle => tracing::info!("no clients: ending"),
     }
-    engine.come_down(COME_DOWN).await
+    let came_down = engine.come_down(COME_DOWN).await;
+    // What it removes, it removes whole.
+    let _ = tokio::time::timeout(COME_DOWN, collecting).await;
+    came_down
 }
 
 /// Listens everywhere; all connections come out of one channel.

@@ -1,14 +1,16 @@
 //! Images by name, in the store: what `image` leaves for later builds and for other programs.
 //!
-//! A named image's blobs are held for as long as the process lives, and again at its next start.
+//! A named image's blobs are held for as long as the process lives, and again at its next start. Its layers are
+//! told as shared. When pruning takes the snapshot of one, the name goes with it: the image is cache like all the
+//! rest, and would else keep the bytes that were to be freed.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use rusqlite::OptionalExtension as _;
 use slipway_model::{BlobDigest, Descriptor};
-use slipway_store::{BlobLease, Store};
+use slipway_store::{BlobLease, SharedBlobs, Store};
 
 use crate::error::{Error, Result};
 use crate::image::Committed;
@@ -26,7 +28,27 @@ const STEPS: &[&str] = &["
 #[derive(Clone)]
 pub struct Images {
     store: Store,
-    held: Arc<Mutex<HashMap<String, Vec<BlobLease>>>>,
+    held: Arc<Mutex<HashMap<String, Held>>>,
+}
+
+/// What a name keeps.
+struct Held {
+    digests: Vec<BlobDigest>,
+    _leases: Vec<BlobLease>,
+    _shared: SharedBlobs,
+}
+
+impl Held {
+    fn new(store: &Store, digests: Vec<BlobDigest>) -> Self {
+        let leases = digests.iter().map(|digest| store.blobs().hold(digest)).collect();
+        Self { _leases: leases, _shared: store.share_blobs(digests.clone()), digests }
+    }
+}
+
+/// The images, for those whom the store calls: they must not keep it open.
+pub struct WeakImages {
+    metadata: slipway_store::metadata::Metadata,
+    held: Weak<Mutex<HashMap<String, Held>>>,
 }
 
 impl Images {
@@ -38,18 +60,19 @@ impl Images {
                 .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?
                 .collect::<Result<Vec<_>, _>>()
         })?;
+        let mut digests: HashMap<String, Vec<BlobDigest>> = HashMap::new();
         for (name, digest) in named {
-            if let Ok(digest) = digest.parse::<BlobDigest>() {
-                images.held.lock().entry(name).or_default().push(store.blobs().hold(&digest));
-            }
+            digests.entry(name).or_default().extend(digest.parse::<BlobDigest>().ok());
         }
+        let held = digests.into_iter().map(|(name, digests)| (name, Held::new(store, digests)));
+        *images.held.lock() = held.collect();
         Ok(images)
     }
 
     /// Gives `image` a name; the image that had it is nameless then.
     pub fn set(&self, name: &str, image: &Committed) -> Result<()> {
         let descriptor = serde_json::to_string(&image.root).map_err(Error::json("a descriptor"))?;
-        let digests: Vec<String> = image.blobs().iter().map(|blob| blob.digest.to_string()).collect();
+        let digests: Vec<BlobDigest> = image.blobs().iter().map(|blob| blob.digest).collect();
         let mut held = self.held.lock();
         self.store.metadata().with(|db| {
             db.execute(
@@ -58,11 +81,14 @@ impl Images {
             )?;
             db.execute("DELETE FROM image_blob WHERE name = ?1", [name])?;
             for digest in &digests {
-                db.execute("INSERT INTO image_blob (name, digest) VALUES (?1, ?2)", (name, digest))?;
+                db.execute(
+                    "INSERT INTO image_blob (name, digest) VALUES (?1, ?2)",
+                    (name, digest.to_string()),
+                )?;
             }
             Ok(())
         })?;
-        held.insert(name.to_owned(), image.leases());
+        held.insert(name.to_owned(), Held::new(&self.store, digests));
         Ok(())
     }
 
@@ -84,11 +110,38 @@ impl Images {
     /// Takes the name away; fine if nothing has it.
     pub fn remove(&self, name: &str) -> Result<()> {
         let mut held = self.held.lock();
-        self.store.metadata().with(|db| {
-            db.execute("DELETE FROM image_blob WHERE name = ?1", [name])?;
-            db.execute("DELETE FROM image WHERE name = ?1", [name]).map(drop)
-        })?;
+        remove_rows(self.store.metadata(), name)?;
         held.remove(name);
         Ok(())
     }
+
+    /// Does not keep the store open.
+    pub fn downgrade(&self) -> WeakImages {
+        WeakImages { metadata: self.store.metadata().clone(), held: Arc::downgrade(&self.held) }
+    }
+}
+
+impl WeakImages {
+    /// These layers are no snapshots any more: takes the names of the images that have them away.
+    pub fn layers_removed(&self, layers: &[BlobDigest]) {
+        let Some(held) = self.held.upgrade() else { return };
+        let layers: HashSet<_> = layers.iter().collect();
+        let mut held = held.lock();
+        let lose = |held: &Held| held.digests.iter().any(|digest| layers.contains(digest));
+        let names: Vec<_> =
+            held.iter().filter(|(_, held)| lose(held)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            match remove_rows(&self.metadata, &name) {
+                Ok(()) => drop(held.remove(&name)),
+                Err(error) => tracing::warn!(%error, name, "the image keeps its name though it was pruned"),
+            }
+        }
+    }
+}
+
+fn remove_rows(metadata: &slipway_store::metadata::Metadata, name: &str) -> slipway_store::Result<()> {
+    metadata.with(|db| {
+        db.execute("DELETE FROM image_blob WHERE name = ?1", [name])?;
+        db.execute("DELETE FROM image WHERE name = ?1", [name]).map(drop)
+    })
 }

@@ -33,4 +33,4 @@ pub use mounted::Mounted;
 pub use refs::{Active, CacheMount, LayerBlob, LayerFacts, PrepareOptions, RecordType, Ref, Sharing};
 pub use snapshot::{Changes, DiskUsage, SnapshotId, SnapshotterChoice};
 pub use store::{Clock, Store, StoreOptions};
-pub use usage::{Filter, PruneOptions, UsageRecord};
+pub use usage::{Filter, PruneOptions, SharedBlobs, UsageRecord};

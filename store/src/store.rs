@@ -23,13 +23,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use slipway_model::BlobDigest;
 use tokio::sync::Notify;
 
 use crate::blob::Blobs;
 use crate::error::{At as _, Error, Result};
 use crate::metadata::{Durability, Metadata, MetadataOptions};
-use crate::refs::Live;
+use crate::refs::{Live, table};
 use crate::snapshot::{Bin, Native, Overlay, SnapshotId, Snapshotter, SnapshotterChoice};
+use crate::usage::Shares;
 pub use clock::Clock;
 pub(crate) use clock::time;
 use housekeeper::Housekeeper;
@@ -52,6 +54,7 @@ pub struct Store {
 }
 
 type RemovedHook = Box<dyn Fn(&[SnapshotId]) + Send + Sync>;
+type LayersRemovedHook = Box<dyn Fn(&[BlobDigest]) + Send + Sync>;
 
 pub(crate) struct Inner {
     pub(crate) root: PathBuf,
@@ -64,7 +67,9 @@ pub(crate) struct Inner {
     pub(crate) cache_mount_freed: Notify,
     pub(crate) pruning: Mutex<()>,
     pub(crate) reserve: reserve::Reserve,
+    pub(crate) shares: Shares,
     hooks: Mutex<Vec<RemovedHook>>,
+    layer_hooks: Mutex<Vec<LayersRemovedHook>>,
     pub(crate) housekeeper: Housekeeper,
 }
 
@@ -94,7 +99,9 @@ impl Store {
             live: Mutex::default(),
             cache_mount_freed: Notify::new(),
             pruning: Mutex::default(),
+            shares: Shares::default(),
             hooks: Mutex::default(),
+            layer_hooks: Mutex::default(),
             housekeeper,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -124,6 +131,18 @@ impl Store {
         self.inner.metadata.flush()
     }
 
+    /// Writes down what is noted in memory, such as uses, and gives back the memory. For pauses.
+    pub fn rest(&self) -> Result<()> {
+        self.save_uses()?;
+        self.inner.metadata.give_back()
+    }
+
+    /// Writes down who used what; that is kept in memory first, so that using costs no transaction.
+    pub(crate) fn save_uses(&self) -> Result<()> {
+        self.inner.live.lock().save_uses(&self.inner.metadata)?;
+        self.blobs().save_uses()
+    }
+
     /// Calls `hook` with snapshots that pruning has removed, so that those who remember them forget. Their rows
     /// are gone already, their files not yet. It must not call [`prune`](Self::prune).
     pub fn on_removed(&self, hook: impl Fn(&[SnapshotId]) + Send + Sync + 'static) {
@@ -134,6 +153,29 @@ impl Store {
         if !removed.is_empty() {
             self.inner.hooks.lock().iter().for_each(|hook| hook(removed));
         }
+    }
+
+    /// Calls `hook` with blobs that were forms of snapshots that pruning has removed, and are of no other: an
+    /// image that has them for layers is unpacked no more. They go too, unless somebody still holds them when
+    /// it returns. It must not call [`prune`](Self::prune).
+    pub fn on_layers_removed(&self, hook: impl Fn(&[BlobDigest]) + Send + Sync + 'static) {
+        self.inner.layer_hooks.lock().push(Box::new(hook));
+    }
+
+    pub(crate) fn tell_layers_removed(&self, removed: &[BlobDigest]) -> Result<()> {
+        let gone = self.inner.metadata.with(|db| {
+            let mut gone = Vec::new();
+            for digest in removed {
+                if table::of_blob(db, digest)?.is_empty() {
+                    gone.push(*digest);
+                }
+            }
+            Ok(gone)
+        })?;
+        if !gone.is_empty() {
+            self.inner.layer_hooks.lock().iter().for_each(|hook| hook(&gone));
+        }
+        Ok(())
     }
 }
 

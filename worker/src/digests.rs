@@ -14,11 +14,37 @@ use slipway_store::{Changes, Ref, SnapshotId};
 
 use crate::{Error, Result};
 
-/// Snapshots that are remembered; past it, all are forgotten, and what is asked for is learned anew.
-const MOST: usize = 4096;
+/// Snapshots that are remembered. One costs as much as the files of it that were asked for; beyond, the one that
+/// was not used for longest is forgotten, and learned anew when it is asked for.
+const MOST: usize = 128;
 
 #[derive(Default)]
-pub(crate) struct Digests(Mutex<HashMap<SnapshotId, Arc<ContentCache>>>);
+pub(crate) struct Digests(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    caches: HashMap<SnapshotId, (Arc<ContentCache>, u64)>,
+    /// Counts uses.
+    now: u64,
+}
+
+impl Known {
+    fn get(&mut self, id: &SnapshotId) -> Option<Arc<ContentCache>> {
+        self.now += 1;
+        let (cache, used) = self.caches.get_mut(id)?;
+        *used = self.now;
+        Some(cache.clone())
+    }
+
+    fn insert(&mut self, id: SnapshotId, cache: Arc<ContentCache>) {
+        self.now += 1;
+        self.caches.insert(id, (cache, self.now));
+        if self.caches.len() > MOST {
+            let oldest = self.caches.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id);
+            oldest.and_then(|id| self.caches.remove(&id));
+        }
+    }
+}
 
 impl Digests {
     /// The digest of what `selectors` select in `snapshot`.
@@ -42,20 +68,25 @@ impl Digests {
     pub(crate) fn forget(&self, removed: &[SnapshotId]) {
         let mut known = self.0.lock();
         for id in removed {
-            known.remove(id);
+            known.caches.remove(id);
         }
     }
 
-    /// Bottom up, so that a long chain needs no deep stack.
+    /// From the highest that is known upwards, so that a long chain needs no deep stack, nor to be remembered
+    /// whole.
     fn cache(&self, snapshot: &Ref) -> Result<Arc<ContentCache>> {
-        let mut below: Option<Arc<ContentCache>> = None;
-        for layer in snapshot.chain() {
-            let known = self.0.lock().get(&layer.id()).cloned();
-            let cache = match known {
-                Some(cache) => cache,
-                None => self.learn(&layer, below.as_deref())?,
-            };
-            below = Some(cache);
+        let chain = snapshot.chain();
+        let found = chain
+            .iter()
+            .enumerate()
+            .rev()
+            .find_map(|(at, layer)| Some((at, self.0.lock().get(&layer.id())?)));
+        let (mut below, unknown) = match found {
+            Some((at, cache)) => (Some(cache), &chain[at + 1..]),
+            None => (None, &chain[..]),
+        };
+        for layer in unknown {
+            below = Some(self.learn(layer, below.as_deref())?);
         }
         Ok(below.unwrap_or_default())
     }
@@ -71,11 +102,7 @@ impl Digests {
             _ => ContentCache::default(),
         };
         let cache = Arc::new(cache);
-        let mut known = self.0.lock();
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert(layer.id(), cache.clone());
+        self.0.lock().insert(layer.id(), cache.clone());
         Ok(cache)
     }
 }

@@ -84,7 +84,7 @@ impl Builds {
             tokio::time::sleep(AFTERLIFE).await;
             drop(build);
             if !engine.builds.are_running() {
-                tokio::task::spawn_blocking(memory::give_back);
+                tokio::task::spawn_blocking(move || rest(&engine));
             }
         });
     }
@@ -99,4 +99,15 @@ impl Builds {
     pub(crate) fn are_running(&self) -> bool {
         self.known.lock().values().filter_map(Weak::upgrade).any(|build| !build.journal.is_closed())
     }
+}
+
+/// Nothing is built: makes the daemon small.
+fn rest(engine: &Engine) {
+    if let Err(error) = engine.store.rest() {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "what is in memory could not be written down"
+        );
+    }
+    memory::give_back();
 }

@@ -75,6 +75,7 @@ async fn run(
     course::finish(&engine, &build, following).await;
     build.job.end().await;
     build.journal.close();
+    engine.collector.ask();
     Builds::retire(engine, build);
     outcome
 }

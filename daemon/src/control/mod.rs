@@ -33,11 +33,11 @@ impl wire::control_server::Control for Control {
     type ListenBuildHistoryStream = Answers<wire::BuildHistoryEvent>;
 
     async fn disk_usage(&self, request: Request<wire::DiskUsageRequest>) -> Answer<wire::DiskUsageResponse> {
-        disk_usage::disk_usage(&self.0, request.into_inner()).await.map(Response::new)
+        disk_usage::disk_usage(&self.0, request.into_inner()).await
     }
 
     async fn prune(&self, request: Request<wire::PruneRequest>) -> Answer<Self::PruneStream> {
-        prune::prune(&self.0, request.into_inner()).await.map(Response::new)
+        prune::prune(&self.0, request.into_inner()).map(Response::new)
     }
 
     async fn solve(&self, request: Request<wire::SolveRequest>) -> Answer<wire::SolveResponse> {

@@ -1,7 +1,8 @@
 //! What the worker says about itself.
 
-use slipway_proto::control::types::WorkerRecord;
+use slipway_proto::control::types::{GcPolicy, WorkerRecord};
 use slipway_proto::control::{ListWorkersRequest, ListWorkersResponse};
+use slipway_store::PruneOptions;
 
 use crate::engine::Engine;
 
@@ -25,7 +26,20 @@ fn record(engine: &Engine) -> WorkerRecord {
         ]
         .into(),
         platforms: engine.worker.platforms.iter().map(Into::into).collect(),
+        gc_policy: engine.collector.rules().iter().map(policy).collect(),
         buildkit_version: Some(super::info::version()),
         ..WorkerRecord::default()
+    }
+}
+
+fn policy(rule: &PruneOptions) -> GcPolicy {
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    GcPolicy {
+        all: rule.all,
+        filters: rule.filters.clone(),
+        keep_duration: i64::try_from(rule.keep_duration.as_nanos()).unwrap_or(i64::MAX),
+        reserved_space: count(rule.reserved_space),
+        max_used_space: count(rule.max_used_space),
+        min_free_space: count(rule.min_free_space),
     }
 }

@@ -62,12 +62,6 @@ impl Committed {
         let all = all.chain(self.index.iter().map(|index| index.descriptor.clone()));
         all.filter(|descriptor| seen.insert(descriptor.digest)).collect()
     }
-
-    pub(crate) fn leases(&self) -> Vec<BlobLease> {
-        let json = self.images.iter().flat_map(|image| [&image.config.lease, &image.manifest.lease]);
-        let json = json.chain(self.index.iter().map(|index| &index.lease));
-        json.chain(self.images.iter().flat_map(|image| &image.leases)).cloned().collect()
-    }
 }
 
 /// Writes configs, manifests and (for several platforms) an index to the store, and the layers that are

@@ -64,14 +64,14 @@ impl KeyGraph {
         if leads.contains(to) {
             return false;
         }
-        leads.push(*to);
-        self.keys.entry(*to).or_default().origins.push((*key, link));
+        push_exact(leads, *to);
+        push_exact(&mut self.keys.entry(*to).or_default().origins, (*key, link));
         true
     }
 
     pub fn add(&mut self, record: Record) {
         self.records.insert(record.id.clone(), record.key);
-        self.keys.entry(record.key).or_default().records.push(record);
+        push_exact(&mut self.keys.entry(record.key).or_default().records, record);
     }
 
     /// Removes a record, and answers with the keys that are gone with it.
@@ -124,6 +124,14 @@ impl KeyGraph {
             self.links.remove(&*link);
         }
     }
+}
+
+/// Most lists stay at one: room for four would be most of what a graph costs.
+fn push_exact<T>(list: &mut Vec<T>, item: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.push(item);
 }
 
 impl Entry {

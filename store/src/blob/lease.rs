@@ -46,6 +46,12 @@ impl Leases {
     }
 }
 
+impl BlobLease {
+    pub fn digest(&self) -> BlobDigest {
+        self.digest
+    }
+}
+
 impl Drop for BlobLease {
     fn drop(&mut self) {
         let mut state = self.leases.state.lock();

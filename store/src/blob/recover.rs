@@ -82,20 +82,11 @@ impl Blobs {
     /// All blobs that belong to no snapshot.
     pub(crate) fn unnamed(&self) -> Result<Vec<Unnamed>> {
         self.save_uses()?;
-        let mut unnamed = self.inner.metadata.with(|db| table::unnamed(db, i64::MAX))?;
+        let mut unnamed = self.inner.metadata.with(table::unnamed)?;
         self.inner.leases.while_still(|held| {
             unnamed.iter_mut().for_each(|blob| blob.held = held(&blob.digest));
         });
         Ok(unnamed)
-    }
-
-    /// Removes blobs that belong to no snapshot, nobody holds, and nobody used since `before` (nanoseconds).
-    pub(crate) fn prune_unnamed(&self, before: i64) -> Result<Vec<Unnamed>> {
-        self.save_uses()?;
-        let unnamed = self.inner.metadata.with(|db| table::unnamed(db, before))?;
-        let digests: Vec<_> = unnamed.iter().map(|blob| blob.digest).collect();
-        let removed: HashSet<_> = self.remove_if_unnamed(&digests)?.into_iter().collect();
-        Ok(unnamed.into_iter().filter(|blob| removed.contains(&blob.digest)).collect())
     }
 
     /// Removes those of `digests` that belong to no snapshot and nobody holds; answers with what went.

@@ -43,13 +43,14 @@ pub(super) fn all(db: &Connection) -> Result<Vec<(String, u64)>> {
         .collect()
 }
 
-/// Blobs that belong to no snapshot and were last used before `before`.
-pub(super) fn unnamed(db: &Connection, before: i64) -> Result<Vec<Unnamed>> {
+/// Blobs that belong to no snapshot.
+pub(super) fn unnamed(db: &Connection) -> Result<Vec<Unnamed>> {
     db.prepare_cached(
-        "SELECT digest, size, created, last_used FROM blob WHERE last_used < ?1
-         AND NOT EXISTS (SELECT 1 FROM layer WHERE layer.digest = blob.digest)",
+        "SELECT digest, size, created, last_used FROM blob
+         WHERE NOT EXISTS (SELECT 1 FROM layer WHERE layer.digest = blob.digest)
+         AND NOT EXISTS (SELECT 1 FROM attached WHERE attached.digest = blob.digest)",
     )?
-    .query_map([before], |row| {
+    .query_map([], |row| {
         let digest: String = row.get(0)?;
         let digest = digest.parse().map_err(|error| {
             rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
@@ -60,6 +61,9 @@ pub(super) fn unnamed(db: &Connection, before: i64) -> Result<Vec<Unnamed>> {
 }
 
 pub(super) fn is_unnamed(db: &Connection, digest: &BlobDigest) -> Result<bool> {
-    db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM layer WHERE digest = ?1)")?
-        .query_row([digest.to_string()], |row| row.get(0))
+    db.prepare_cached(
+        "SELECT NOT EXISTS (SELECT 1 FROM layer WHERE digest = ?1)
+            AND NOT EXISTS (SELECT 1 FROM attached WHERE digest = ?1)",
+    )?
+    .query_row([digest.to_string()], |row| row.get(0))
 }

@@ -195,6 +195,13 @@ impl Metadata {
         result
     }
 
+    /// Gives back the memory that is kept for the next questions. For pauses: they cost a little more then.
+    pub(crate) fn give_back(&self) -> Result<()> {
+        let core = &self.shared.core;
+        let state = core.state.lock();
+        state.connection.execute_batch("PRAGMA shrink_memory").map_err(|error| core.error(error))
+    }
+
     /// Some files could not be removed when their rows were: the next prune or open has to look for them.
     pub fn expect_leftovers(&self) {
         self.shared.core.state.lock().leftovers = true;

@@ -40,6 +40,7 @@ pub(crate) struct Holders {
 pub struct CacheMount {
     store: Store,
     id: SnapshotId,
+    new: bool,
 }
 
 /// What a directory is made for.
@@ -118,7 +119,9 @@ impl Store {
         live.being_made.remove(pool);
         let result = made.and_then(|new| {
             self.inner.metadata.with(|db| insert(db, &self.row(new, purpose), pool))?;
-            Ok(Some(self.take(&mut live, new, sharing)))
+            let mut mount = self.take(&mut live, new, sharing);
+            mount.new = true;
+            Ok(Some(mount))
         });
         drop(live);
         self.inner.cache_mount_freed.notify_waiters();
@@ -129,7 +132,7 @@ impl Store {
         let holders = live.cache_mounts.entry(id).or_default();
         holders.count += 1;
         holders.shared = sharing == Sharing::Shared;
-        CacheMount { store: self.clone(), id }
+        CacheMount { store: self.clone(), id, new: false }
     }
 
     fn make_cache_directory(&self, base: Option<&Ref>) -> Result<SnapshotId> {
@@ -192,6 +195,11 @@ fn insert(db: &Connection, row: &Row, pool: &str) -> rusqlite::Result<()> {
 impl CacheMount {
     pub fn id(&self) -> SnapshotId {
         self.id
+    }
+
+    /// Whether it was made for this use.
+    pub fn is_new(&self) -> bool {
+        self.new
     }
 
     /// A writable directory.

@@ -94,6 +94,31 @@ impl Ref {
     }
 }
 
+impl Ref {
+    /// Keeps blobs that are no form of the layer for as long as the snapshot is here: an image's manifest and
+    /// config, which are cheap to keep and slow to ask for. Costs a look if it is known.
+    pub fn attach_blobs(&self, digests: &[BlobDigest]) -> Result<()> {
+        let id = self.id();
+        let metadata = &self.store().inner.metadata;
+        let known = metadata.with(|db| attached(db, &id))?;
+        let new: Vec<_> = digests.iter().filter(|digest| !known.contains(digest)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        metadata.with(|db| {
+            let mut statement =
+                db.prepare_cached("INSERT OR IGNORE INTO attached (snapshot, digest) VALUES (?1, ?2)")?;
+            new.iter().try_for_each(|digest| statement.execute(params![id, digest.to_string()]).map(drop))
+        })
+    }
+}
+
+fn attached(db: &Connection, id: &SnapshotId) -> rusqlite::Result<Vec<BlobDigest>> {
+    db.prepare_cached("SELECT digest FROM attached WHERE snapshot = ?1")?
+        .query_map([id], |row| row.get::<_, String>(0)?.parse().map_err(invalid))?
+        .collect()
+}
+
 fn set_diff_id(db: &Connection, id: &SnapshotId, diff_id: &DiffId) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR REPLACE INTO diff (snapshot, diff_id) VALUES (?1, ?2)")?
         .execute(params![id, diff_id.to_string()])?;

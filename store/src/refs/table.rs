@@ -1,6 +1,7 @@
 //! The rows of snapshots.
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
+use slipway_model::BlobDigest;
 
 use super::RecordType;
 use crate::snapshot::SnapshotId;
@@ -46,6 +47,28 @@ pub(super) fn get(db: &Connection, id: &SnapshotId) -> Result<Option<Row>> {
 pub(crate) fn all(db: &Connection) -> Result<Vec<Row>> {
     db.prepare_cached(&format!("SELECT {COLUMNS} FROM snapshot ORDER BY created, id"))?
         .query_map([], row)?
+        .collect()
+}
+
+/// The first `limit` rows whose ids come after `last`.
+pub(crate) fn page(db: &Connection, last: Option<&SnapshotId>, limit: usize) -> Result<Vec<Row>> {
+    let last = last.map(SnapshotId::as_str).unwrap_or_default();
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM snapshot WHERE id > ?1 ORDER BY id LIMIT ?2"))?
+        .query_map(params![last, limit as i64], row)?
+        .collect()
+}
+
+/// Those whose size is not known.
+pub(crate) fn unmeasured(db: &Connection) -> Result<Vec<Row>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM snapshot WHERE size IS NULL"))?
+        .query_map([], row)?
+        .collect()
+}
+
+/// The snapshots that a blob is a form of.
+pub(crate) fn of_blob(db: &Connection, digest: &BlobDigest) -> Result<Vec<SnapshotId>> {
+    db.prepare_cached("SELECT snapshot FROM layer WHERE digest = ?1")?
+        .query_map([digest.to_string()], |row| row.get(0))?
         .collect()
 }
 

@@ -53,6 +53,25 @@ pub(super) const STEPS: &[&str] = &[
          DELETE FROM fact WHERE snapshot = old.id;
          DELETE FROM sharing WHERE old.id IN (snapshot, other);
      END;",
+    // Blobs that stay as long as a snapshot does without being forms of it. And rows of `sharing` were looked
+    // for without an index.
+    "CREATE TABLE attached (
+         snapshot TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (snapshot, digest)
+     ) WITHOUT ROWID;
+     CREATE INDEX attached_digest ON attached (digest);
+
+     DROP TRIGGER snapshot_removed;
+     CREATE TRIGGER snapshot_removed AFTER DELETE ON snapshot BEGIN
+         DELETE FROM name WHERE snapshot = old.id;
+         DELETE FROM chain WHERE snapshot = old.id;
+         DELETE FROM diff WHERE snapshot = old.id;
+         DELETE FROM layer WHERE snapshot = old.id;
+         DELETE FROM attached WHERE snapshot = old.id;
+         DELETE FROM cache_mount WHERE snapshot = old.id;
+         DELETE FROM fact WHERE snapshot = old.id;
+         DELETE FROM sharing WHERE snapshot = old.id;
+         DELETE FROM sharing WHERE other = old.id;
+     END;",
 ];
 
 pub(super) fn snapshotter(db: &Connection) -> Result<Option<String>> {

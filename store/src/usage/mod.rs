@@ -2,29 +2,45 @@
 //!
 //! Sizes are counted as `du` counts. A blob counts to the first snapshot it is a form of; blobs of no snapshot
 //! (manifests, image configs, layers not unpacked) have records of their own, so that the records
-//! together are what the store takes. A file hard-linked into several snapshots counts in each by its share
+//! together are what the store holds. A file hard-linked into several snapshots counts in each by its share
 //! ([`crate::Active::shares_files_with`]).
+//!
+//! | file | holds |
+//! |---|---|
+//! | `survey` | what is here, and how large it is |
+//! | `filter` | which records somebody wants |
+//! | `space` | how many bytes may stay |
+//! | `plan` | which records go, and in which order |
+//! | `prune` | what may go, and how it goes |
+//! | `sweep` | files without rows |
+//! | `shared` | what images kept by name consist of |
+//! | `overhead` | what is in the root and in no record |
 
 mod filter;
+mod overhead;
+mod plan;
 mod prune;
+mod shared;
 mod space;
+mod survey;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
+use slipway_model::BlobDigest;
 
 use crate::error::Result;
 use crate::refs::RecordType;
-use crate::refs::table::{self, Row};
 use crate::snapshot::SnapshotId;
 use crate::store::Store;
 pub use filter::Filter;
 pub use prune::PruneOptions;
+pub use shared::SharedBlobs;
+pub(crate) use shared::Shares;
 
 /// One line of `du`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +50,7 @@ pub struct UsageRecord {
     pub parents: Vec<SnapshotId>,
     pub mutable: bool,
     pub in_use: bool,
-    /// Whether something outside the store uses it too; nothing does so far.
+    /// Whether it is a layer of an image that is kept by name, or stands below one.
     pub shared: bool,
     /// Bytes on the disk.
     pub size: u64,
@@ -52,115 +68,15 @@ impl Store {
     pub fn usage(&self, filters: &[String]) -> Result<Vec<UsageRecord>> {
         let filter = Filter::parse_all(filters)?;
         let mut records: Vec<_> = self.survey()?.into_iter().map(|found| found.record).collect();
-        records.extend(self.unnamed_blobs()?);
         records.retain(|record| filter.matches(record));
         Ok(records)
     }
 
-    /// All snapshots, with those being written.
-    fn survey(&self) -> Result<Vec<Surveyed>> {
-        let rows = {
-            let mut live = self.inner.live.lock();
-            live.save_uses(&self.inner.metadata)?;
-            let committed = self.inner.metadata.with(table::all)?.into_iter().map(|row| {
-                let in_use = live.is_used(&row.id);
-                Known { in_use, changing: in_use && row.mutable, row }
-            });
-            let active = live.actives().map(|row| {
-                let row = Row { mutable: true, ..row.clone() };
-                Known { in_use: true, changing: true, row }
-            });
-            committed.chain(active).collect::<Vec<_>>()
-        };
-        let sizes = self.sizes(&rows)?;
-        let mut blobs = self.inner.metadata.with(blob_sizes)?;
-        let surveyed = rows.into_iter().zip(sizes).map(|(known, size)| {
-            let id = known.row.id;
-            let size = size + blobs.remove(&id).unwrap_or(0);
-            Surveyed { id, record: record(known, size) }
-        });
-        Ok(surveyed.collect())
+    /// Tells `digests`, of which an image consists that is kept by name, as shared while the answer lives. They
+    /// are not kept by this; see [`crate::blob::Blobs::hold`].
+    pub fn share_blobs(&self, digests: Vec<BlobDigest>) -> SharedBlobs {
+        self.inner.shares.share(digests)
     }
-
-    /// The size of each; those unknown are measured, and kept if they cannot change any more.
-    fn sizes(&self, rows: &[Known]) -> Result<Vec<u64>> {
-        let unknown: Vec<usize> = (0..rows.len()).filter(|at| rows[*at].row.size.is_none()).collect();
-        let measured = Mutex::new(HashMap::with_capacity(unknown.len()));
-        in_parallel(&unknown, |at| {
-            let size = match self.inner.snapshotter.usage(&rows[*at].row.id) {
-                Ok(usage) => usage.bytes,
-                // Dropped or pruned meanwhile.
-                Err(error) if error.is_not_found() => 0,
-                Err(error) => return Err(error),
-            };
-            measured.lock().insert(*at, size);
-            Ok(())
-        })?;
-        let measured = measured.into_inner();
-        self.keep_sizes(rows, &measured)?;
-        let size = |(at, known): (usize, &Known)| known.row.size.or_else(|| measured.get(&at).copied());
-        Ok(rows.iter().enumerate().map(|one| size(one).unwrap_or(0)).collect())
-    }
-
-    fn keep_sizes(&self, rows: &[Known], measured: &HashMap<usize, u64>) -> Result<()> {
-        let mut final_sizes = measured.iter().filter(|(at, _)| !rows[**at].changing).peekable();
-        if final_sizes.peek().is_none() {
-            return Ok(());
-        }
-        self.inner
-            .metadata
-            .with(|db| final_sizes.try_for_each(|(at, size)| table::set_size(db, &rows[*at].row.id, *size)))
-    }
-
-    fn unnamed_blobs(&self) -> Result<Vec<UsageRecord>> {
-        Ok(self.blobs().unnamed()?.iter().map(prune::blob_record).collect())
-    }
-}
-
-/// A row and what this process does with it.
-struct Known {
-    row: Row,
-    in_use: bool,
-    /// Being written, so its size is of this moment.
-    changing: bool,
-}
-
-/// A record with what it is of.
-struct Surveyed {
-    id: SnapshotId,
-    record: UsageRecord,
-}
-
-fn record(known: Known, size: u64) -> UsageRecord {
-    let Known { row, in_use, .. } = known;
-    UsageRecord {
-        id: row.id.to_string(),
-        parents: row.parent.into_iter().collect(),
-        mutable: row.mutable,
-        in_use,
-        shared: false,
-        size,
-        created: crate::store::time(row.created),
-        last_used: row.last_used.map(crate::store::time),
-        usage_count: u64::try_from(row.usage_count).unwrap_or(0),
-        description: row.description,
-        record_type: row.record_type,
-    }
-}
-
-/// Bytes of blobs by the snapshot they count to.
-fn blob_sizes(db: &rusqlite::Connection) -> rusqlite::Result<HashMap<SnapshotId, u64>> {
-    let mut sizes = HashMap::new();
-    let mut statement = db.prepare_cached(
-        "SELECT min(layer.snapshot), blob.size FROM layer JOIN blob ON blob.digest = layer.digest
-         GROUP BY layer.digest",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        // Whole blocks, as on the disk.
-        *sizes.entry(row.get(0)?).or_default() += row.get::<_, u64>(1)?.next_multiple_of(4096);
-    }
-    Ok(sizes)
 }
 
 /// Runs `work` on all of `items` on all cores; the first error ends it.

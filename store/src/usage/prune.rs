@@ -1,31 +1,40 @@
-//! Making room: which snapshots go, in which order, and how they go.
+//! Making room: what may go, and how it goes.
 //!
-//! Nothing goes that somebody uses, or that another snapshot stands on. Without limits all that matches goes,
-//! leaf by leaf. With limits the least valuable leaf goes first, until enough is free: value is the
-//! sum of two ranks among all candidates, by last use and by number of uses, so that neither one old
-//! favourite nor one recent stray decides alone.
+//! Nothing goes that somebody uses, or that another snapshot stands on. Which of the others go first is told in
+//! [`super::plan`]. What goes, goes in batches: rows (while nobody can begin to use them), fsync, hooks, files. A
+//! crash in between leaves files without rows, which the next open removes.
 //!
-//! What goes, goes in batches: rows (while nobody can begin to use them), fsync, hooks, files. A crash in
-//! between leaves files without rows, which the next open removes.
+//! | | goes without `all` | goes with `all` |
+//! |---|---|---|
+//! | internal, frontend | no | yes |
+//! | layers of images kept by name | only to get below a limit | yes; the names go with them |
+//! | blobs of no snapshot | when not used for an hour | yes |
+//! | the rest | yes | yes |
+//!
+//! A limit takes layers of named images too: else a daemon that names what it builds would fill the disk.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
-use super::{Filter, Surveyed, UsageRecord, in_parallel, space};
-use crate::blob::Unnamed;
+use slipway_model::BlobDigest;
+
+use super::plan::Plan;
+use super::survey::{Subject, Surveyed};
+use super::{Filter, UsageRecord, in_parallel, space};
 use crate::error::Result;
 use crate::refs::{RecordType, table};
 use crate::snapshot::SnapshotId;
 use crate::store::Store;
 
-/// Rows that go in one transaction.
+/// Records, and bytes, that go in one transaction.
 const BATCH: usize = 512;
+const BATCH_BYTES: u64 = 1 << 30;
 /// Without `all`, a blob that belongs to no snapshot stays this long after its last use.
 const UNNAMED_BLOB: Duration = Duration::from_secs(3600);
 
 /// What may go. Zero means that a limit is not given.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PruneOptions {
     /// Also internal and frontend snapshots.
     pub all: bool,
@@ -44,171 +53,137 @@ pub struct PruneOptions {
 impl Store {
     /// Removes what `options` allow; answers with what went. Frees the disk before it returns.
     pub fn prune(&self, options: &PruneOptions) -> Result<Vec<UsageRecord>> {
+        let mut removed = Vec::new();
+        self.prune_to(options, |batch| {
+            removed.extend(batch);
+            ControlFlow::Continue(())
+        })?;
+        Ok(removed)
+    }
+
+    /// [`prune`](Self::prune) that tells what went as it goes. `told` ends it by breaking; it is also called with
+    /// nothing, to be asked.
+    pub fn prune_to(
+        &self,
+        options: &PruneOptions,
+        mut told: impl FnMut(Vec<UsageRecord>) -> ControlFlow<()>,
+    ) -> Result<()> {
         let filter = Filter::parse_all(&options.filters)?;
         let _one_at_a_time = self.inner.pruning.lock();
+        if told(Vec::new()).is_break() {
+            return Ok(());
+        }
         let _space_to_work = self.inner.reserve.give_up_if_needed();
         // Others may have lost writes to a full disk: no reason not to make room, nor to stop half-way.
         if let Err(error) = self.inner.metadata.flush() {
             tracing::warn!(%error, "pruning although metadata was lost");
         }
         self.sweep()?;
-        let mut removed = self.prune_blobs(options, &filter)?;
         loop {
-            let survey = self.survey()?;
-            let snapshots: u64 = survey.iter().map(|found| found.record.size).sum();
-            let blobs: u64 = self.unnamed_blobs()?.iter().map(|blob| blob.size).sum();
-            let total = snapshots + blobs;
             let free = if options.min_free_space > 0 { space::free(self.root())? } else { 0 };
-            let limit = space::limit(options, total, free);
+            let limit = |total| space::limit(options, total, free);
+            if options.is_limited() {
+                let total = self.total()?;
+                if limit(total).is_none_or(|limit| total <= limit) {
+                    return Ok(());
+                }
+            }
             let now = crate::store::time(self.inner.clock.now());
-            let plan = Plan::new(survey, |record| may_go(record, options, &filter, now));
-            let chosen = plan.choose(total, limit);
-            let before = removed.len();
-            for batch in chosen.chunks(BATCH) {
+            let plan = Plan::new(self.survey()?, |found| may_go(found, options, &filter, now));
+            let chosen = plan.choose(limit(plan.total()));
+            let mut removed = false;
+            for batch in batches(&chosen) {
                 let gone = self.remove_batch(batch)?;
-                removed.extend(gone.into_iter().map(|found| found.record.clone()));
+                removed |= !gone.is_empty();
+                if told(gone.into_iter().map(|found| found.record.clone()).collect()).is_break() {
+                    return Ok(());
+                }
             }
-            // Some may have come into use meanwhile, and others have to go in their place.
-            if removed.len() == before || limit.is_none() {
-                return Ok(removed);
+            // Blobs may belong to no snapshot now. And some may have come into use meanwhile: with a limit,
+            // others have to go in their place.
+            if !removed {
+                return Ok(());
             }
         }
-    }
-
-    fn prune_blobs(&self, options: &PruneOptions, filter: &Filter) -> Result<Vec<UsageRecord>> {
-        if !filter.is_empty() {
-            return Ok(Vec::new());
-        }
-        let total: u64 = self.usage(&[])?.iter().map(|record| record.size).sum();
-        let free = if options.min_free_space > 0 { space::free(self.root())? } else { 0 };
-        if space::limit(options, total, free).is_some_and(|limit| total <= limit) {
-            return Ok(Vec::new());
-        }
-        let least = if options.all { Duration::ZERO } else { UNNAMED_BLOB };
-        let age = i64::try_from(options.keep_duration.max(least).as_nanos()).unwrap_or(i64::MAX);
-        // A blob used at this very moment may go when nobody holds it.
-        let before = self.inner.clock.now().saturating_sub(age).saturating_add(1);
-        Ok(self.blobs().prune_unnamed(before)?.iter().map(blob_record).collect())
     }
 
     /// Removes those of `batch` (leaves first) that still nobody uses, with their blobs and files.
     fn remove_batch<'a>(&self, batch: &[&'a Surveyed]) -> Result<Vec<&'a Surveyed>> {
         let inner = &self.inner;
-        let (gone, blobs) = {
-            let live = inner.live.lock();
-            inner.metadata.with(|db| {
-                let (mut gone, mut blobs) = (Vec::new(), Vec::new());
-                for found in batch {
-                    let digests = crate::refs::blobs_of(db, &found.id)?;
-                    if !live.is_used(&found.id) && table::delete_leaf(db, &found.id)? {
-                        gone.push(*found);
-                        blobs.extend(digests);
-                    }
-                }
-                Ok((gone, blobs))
-            })?
-        };
-        if gone.is_empty() {
-            return Ok(gone);
+        let (snapshots, layers) = self.remove_rows(batch)?;
+        if !snapshots.is_empty() {
+            inner.metadata.flush_durable()?;
+            self.tell_removed(&snapshots);
+            self.tell_layers_removed(&layers)?;
         }
-        inner.metadata.flush_durable()?;
-        self.tell_removed(&gone.iter().map(|found| found.id).collect::<Vec<_>>());
-        let removed = self
-            .blobs()
-            .remove_if_unnamed(&blobs)
-            .and_then(|_| in_parallel(&gone, |found| inner.snapshotter.remove(&found.id)));
+        let of_none = batch.iter().filter_map(|found| match found.subject {
+            Subject::Blob(digest) => Some(digest),
+            Subject::Snapshot(_) => None,
+        });
+        let blobs: Vec<_> = layers.into_iter().chain(of_none).collect();
+        let removed = self.blobs().remove_if_unnamed(&blobs).and_then(|blobs| {
+            in_parallel(&snapshots, |id| inner.snapshotter.remove(id))?;
+            Ok(blobs)
+        });
         if removed.is_err() {
             inner.metadata.expect_leftovers();
         }
-        removed.map(|()| gone)
-    }
-}
-
-fn may_go(record: &UsageRecord, options: &PruneOptions, filter: &Filter, now: SystemTime) -> bool {
-    let special = matches!(record.record_type, RecordType::Internal | RecordType::Frontend);
-    let last_used = record.last_used.unwrap_or(record.created);
-    let recent = !options.keep_duration.is_zero()
-        && now.duration_since(last_used).unwrap_or_default() < options.keep_duration;
-    !record.in_use && (options.all || !(special || record.shared)) && !recent && filter.matches(record)
-}
-
-/// Snapshots with how many others stand on each, and which may go.
-struct Plan {
-    found: Vec<Surveyed>,
-    parents: Vec<Option<usize>>,
-    children: Vec<usize>,
-    may_go: Vec<bool>,
-}
-
-impl Plan {
-    fn new(found: Vec<Surveyed>, may_go: impl Fn(&UsageRecord) -> bool) -> Self {
-        let index: HashMap<SnapshotId, usize> =
-            found.iter().enumerate().map(|(at, one)| (one.id, at)).collect();
-        let parents: Vec<_> = found
-            .iter()
-            .map(|one| one.record.parents.first().and_then(|parent| index.get(parent)).copied())
-            .collect();
-        let mut children = vec![0; found.len()];
-        for parent in parents.iter().flatten() {
-            children[*parent] += 1;
-        }
-        let may_go = found.iter().map(|one| may_go(&one.record)).collect();
-        Self { found, parents, children, may_go }
+        let blobs = removed?.into_iter().map(Subject::Blob);
+        let gone: HashSet<_> = snapshots.into_iter().map(Subject::Snapshot).chain(blobs).collect();
+        Ok(batch.iter().filter(|found| gone.contains(&found.subject)).copied().collect())
     }
 
-    /// What goes, in an order in which each is a leaf when its turn comes.
-    fn choose(&self, mut total: u64, limit: Option<u64>) -> Vec<&Surveyed> {
-        let values = self.values();
-        let mut children = self.children.clone();
-        let mut leaves: BinaryHeap<_> = (0..self.found.len())
-            .filter(|at| self.may_go[*at] && children[*at] == 0)
-            .map(|at| Reverse((values[at], at)))
-            .collect();
-        let mut chosen = Vec::new();
-        while limit.is_none_or(|limit| total > limit) {
-            let Some(Reverse((_, at))) = leaves.pop() else { break };
-            total = total.saturating_sub(self.found[at].record.size);
-            chosen.push(&self.found[at]);
-            if let Some(parent) = self.parents[at] {
-                children[parent] -= 1;
-                if children[parent] == 0 && self.may_go[parent] {
-                    leaves.push(Reverse((values[parent], parent)));
+    /// Removes the rows of snapshots; answers with those and the blobs that were forms of them.
+    fn remove_rows(&self, batch: &[&Surveyed]) -> Result<(Vec<SnapshotId>, Vec<BlobDigest>)> {
+        let live = self.inner.live.lock();
+        self.inner.metadata.with(|db| {
+            let (mut gone, mut blobs) = (Vec::new(), Vec::new());
+            for found in batch {
+                let Subject::Snapshot(id) = found.subject else { continue };
+                let digests = crate::refs::blobs_of(db, &id)?;
+                if !live.is_used(&id) && table::delete_leaf(db, &id)? {
+                    gone.push(id);
+                    blobs.extend(digests);
                 }
             }
-        }
-        chosen
-    }
-
-    /// The value of each: the sum of its ranks, each scaled to 2^20.
-    fn values(&self) -> Vec<u64> {
-        let by_time = ranks(self.found.iter().map(|one| one.record.last_used));
-        let by_count = ranks(self.found.iter().map(|one| one.record.usage_count));
-        by_time.into_iter().zip(by_count).map(|(time, count)| time + count).collect()
+            Ok((gone, blobs))
+        })
     }
 }
 
-/// The rank of each key among the different ones, scaled to 2^20.
-fn ranks<K: Ord + Copy>(keys: impl Iterator<Item = K>) -> Vec<u64> {
-    let keys: Vec<K> = keys.collect();
-    let mut different = keys.clone();
-    different.sort_unstable();
-    different.dedup();
-    let scale = (1_u64 << 20) / (different.len() as u64).max(1);
-    keys.iter().map(|key| different.partition_point(|other| other < key) as u64 * scale).collect()
+impl PruneOptions {
+    /// Whether something may stay although it matches.
+    pub fn is_limited(&self) -> bool {
+        self.reserved_space > 0 || self.max_used_space > 0 || self.min_free_space > 0
+    }
 }
 
-pub(super) fn blob_record(blob: &Unnamed) -> UsageRecord {
-    UsageRecord {
-        id: blob.digest.to_string(),
-        parents: Vec::new(),
-        mutable: false,
-        in_use: blob.held,
-        shared: false,
-        size: blob.size.next_multiple_of(4096),
-        created: crate::store::time(blob.created),
-        last_used: Some(crate::store::time(blob.last_used)),
-        usage_count: 1,
-        description: "blob of no snapshot".into(),
-        record_type: RecordType::Internal,
+fn batches<'a, 'b>(mut chosen: &'b [&'a Surveyed]) -> impl Iterator<Item = &'b [&'a Surveyed]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |found: &&&Surveyed| {
+            let fits = bytes <= BATCH_BYTES;
+            bytes += found.record.size;
+            fits
+        };
+        let length = chosen.iter().take(BATCH).take_while(fits).count();
+        let (batch, rest) = chosen.split_at(length);
+        chosen = rest;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+fn may_go(found: &Surveyed, options: &PruneOptions, filter: &Filter, now: SystemTime) -> bool {
+    let record = &found.record;
+    if record.in_use || !filter.matches(record) {
+        return false;
     }
+    let unused = now.duration_since(record.last_used.unwrap_or(record.created)).unwrap_or_default();
+    let kept = !options.all
+        && match (found.subject, record.record_type) {
+            (Subject::Blob(_), _) => unused < UNNAMED_BLOB,
+            (_, RecordType::Internal | RecordType::Frontend) => true,
+            _ => record.shared && !options.is_limited(),
+        };
+    !kept && (options.keep_duration.is_zero() || unused >= options.keep_duration)
 }

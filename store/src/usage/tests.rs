@@ -1,9 +1,12 @@
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use slipway_model::DiffId;
+
+use std::time::SystemTime;
 
 use super::*;
 use crate::refs::{LayerBlob, PrepareOptions, Ref, Sharing};
@@ -279,4 +282,225 @@ fn pruning_and_using_at_once_never_breaks_a_ref() {
     fixture.prune(Fixture::all());
     assert!(fixture.names().is_empty());
     assert_eq!(fixture.store.inner.snapshotter.list().unwrap(), []);
+}
+
+#[test]
+fn what_no_record_tells_of_is_told_as_overhead() {
+    let fixture = Fixture::new();
+    let lower = fixture.made(None, "lower");
+    fixture.made(Some(&lower), "upper");
+    fixture.store.blobs().put(&[1; 50_000]).unwrap();
+    fixture.store.flush().unwrap();
+    let records: u64 = fixture.store.usage(&[]).unwrap().iter().map(|record| record.size).sum();
+    let told = records + fixture.store.overhead().unwrap();
+    assert_eq!(told, du(fixture.root.path()));
+}
+
+#[test]
+fn layers_of_named_images_are_shared_and_go_last() {
+    let fixture = Fixture::new();
+    let base = fixture.made(None, "base");
+    let named = fixture.made(Some(&base), "named");
+    drop(fixture.made(Some(&base), "private"));
+    let stored = fixture.store.blobs().put(b"layer").unwrap();
+    named.add_layer_blob(&layer(&stored)).unwrap();
+    let config = fixture.store.blobs().put(b"config").unwrap();
+    let digests = vec![stored.digest, config.digest];
+    let shared = Arc::new(Mutex::new(Some(fixture.store.share_blobs(digests.clone()))));
+    let held = Arc::new(Mutex::new(Some((stored, config))));
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (forgets, lets_go, hears) = (shared.clone(), held.clone(), heard.clone());
+    fixture.store.on_layers_removed(move |digests| {
+        hears.lock().extend_from_slice(digests);
+        forgets.lock().take();
+        lets_go.lock().take();
+    });
+    drop((named, base));
+    let shared_ones = fixture.store.usage(&["shared".into()]).unwrap();
+    let mut names: Vec<_> = shared_ones.iter().map(|record| record.description.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["base", "blob of no snapshot", "named"]);
+    assert_eq!(fixture.prune(PruneOptions::default()), ["private"], "without all, a named image stays whole");
+    assert!(heard.lock().is_empty());
+    fixture.prune(PruneOptions { max_used_space: 1, ..PruneOptions::default() });
+    assert_eq!(*heard.lock(), digests[..1], "a limit counts for named images too");
+    assert_eq!(fixture.names(), ["blob of no snapshot"], "used within the hour");
+    assert_eq!(fixture.prune(Fixture::all()).len(), 1);
+    assert!(fixture.names().is_empty());
+}
+
+#[test]
+fn attached_blobs_stay_as_long_as_their_snapshot() {
+    let fixture = Fixture::new();
+    let image = fixture.made(None, "image");
+    let manifest = fixture.store.blobs().put(b"manifest").unwrap().digest;
+    image.attach_blobs(&[manifest]).unwrap();
+    image.attach_blobs(&[manifest]).unwrap();
+    let records = fixture.store.usage(&[]).unwrap();
+    assert_eq!(records.len(), 1, "it counts to the snapshot");
+    assert_eq!(records[0].size, image.usage().unwrap() + 4096);
+    assert_eq!(image.layer_facts().unwrap().blobs, []);
+    fixture.wait(7200);
+    assert_eq!(fixture.prune(Fixture::all()), [""; 0]);
+    assert!(fixture.store.blobs().path(&manifest).unwrap().is_some());
+    drop(image);
+    assert_eq!(fixture.prune(Fixture::all()), ["image", "blob of no snapshot"]);
+    assert!(fixture.store.blobs().path(&manifest).unwrap().is_none());
+}
+
+#[test]
+fn an_empty_filter_and_one_by_type_reach_blobs_too() {
+    let fixture = Fixture::new();
+    let blobs = || (0..3_u8).for_each(|byte| drop(fixture.store.blobs().put(&[byte; 9]).unwrap()));
+    for filter in ["", "type==internal", "id~=^sha256:"] {
+        blobs();
+        let options = PruneOptions { filters: vec![filter.into()], ..Fixture::all() };
+        assert_eq!(fixture.prune(options).len(), 3, "{filter:?}");
+    }
+}
+
+#[test]
+fn pruning_tells_what_goes_and_ends_when_told() {
+    let fixture = Fixture::new();
+    for number in 0..BATCH_AND_MORE {
+        drop(fixture.store.prepare(None, described(number)).unwrap().commit().unwrap());
+    }
+    let mut told = Vec::new();
+    fixture
+        .store
+        .prune_to(&Fixture::all(), |batch| {
+            told.push(batch.len());
+            if batch.is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+        .unwrap();
+    assert_eq!(told.len(), 2);
+    assert_eq!(fixture.names().len(), BATCH_AND_MORE - told[1]);
+    let mut asked = 0;
+    fixture
+        .store
+        .prune_to(&Fixture::all(), |_| {
+            asked += 1;
+            ControlFlow::Break(())
+        })
+        .unwrap();
+    assert_eq!((asked, fixture.names().len()), (1, BATCH_AND_MORE - told[1]));
+}
+
+const BATCH_AND_MORE: usize = 600;
+
+fn described(number: usize) -> PrepareOptions {
+    PrepareOptions { description: number.to_string(), ..PrepareOptions::default() }
+}
+
+fn layer(stored: &crate::blob::StoredBlob) -> LayerBlob {
+    LayerBlob {
+        digest: stored.digest,
+        media_type: "x".into(),
+        size: stored.size,
+        annotations: Default::default(),
+    }
+}
+
+#[test]
+fn below_a_limit_no_record_is_looked_at() {
+    let fixture = Fixture::new();
+    fill(&fixture, 1000);
+    let roomy = PruneOptions { max_used_space: u64::MAX, ..PruneOptions::default() };
+    let (steps, removed) = counted(&fixture, || fixture.store.prune(&roomy).unwrap());
+    assert!(removed.is_empty());
+    assert!(steps < 30_000, "{steps}");
+}
+
+/// Work is counted in steps of the database's machine, which does not depend on how busy the computer is.
+#[test]
+fn listing_and_pruning_grow_with_the_number_of_records() {
+    let of = |records: usize| {
+        let fixture = Fixture::new();
+        fill(&fixture, records);
+        let (listing, found) = counted(&fixture, || fixture.store.usage(&[]).unwrap());
+        assert_eq!(found.len(), records);
+        let (pruning, removed) = counted(&fixture, || fixture.store.prune(&Fixture::all()).unwrap());
+        assert_eq!(removed.len(), records);
+        (listing, pruning)
+    };
+    let (one, four) = (of(1000), of(4000));
+    for (name, one, four) in [("listing", one.0, four.0), ("pruning", one.1, four.1)] {
+        // n log n would be 4.8.
+        assert!(four < one * 5, "{name}: {one} steps for 1000, {four} for 4000");
+    }
+}
+
+/// Chains of four, each with a blob, a fact, a name and files shared with the one before.
+fn fill(fixture: &Fixture, records: usize) {
+    fixture
+        .store
+        .metadata()
+        .with(|db| {
+            let mut below: Option<String> = None;
+            for number in 0..records {
+                let mixed = number as u64 * 7919 + 1;
+                let id: String = (0..16).map(|at| (b'a' + (mixed >> (4 * at) & 15) as u8) as char).collect();
+                db.execute(
+                    "INSERT INTO snapshot VALUES (?1, ?2, 0, 'regular', 'made', ?3, ?3, 1, 4096, 0)",
+                    (&id, below.as_ref().filter(|_| number % 4 > 0), number as i64),
+                )?;
+                let digest = format!("sha256:{number:064x}");
+                db.execute("INSERT INTO blob VALUES (?1, 10, 1, 1, 0)", [&digest])?;
+                db.execute("INSERT INTO layer VALUES (?1, ?2, 'x', 10, '{}')", (&id, &digest))?;
+                db.execute("INSERT INTO fact VALUES (?1, 'kind', 'value')", [&id])?;
+                db.execute("INSERT INTO name VALUES (?1, ?1)", [&id])?;
+                if let Some(below) = below.filter(|_| number % 2 == 1) {
+                    db.execute("INSERT INTO sharing VALUES (?1, ?2)", (&id, below))?;
+                }
+                below = Some(id);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+static STEPS: AtomicU64 = AtomicU64::new(0);
+static COUNTING: Mutex<()> = Mutex::new(());
+const EACH: i32 = 100;
+
+fn counted<T>(fixture: &Fixture, work: impl FnOnce() -> T) -> (u64, T) {
+    extern "C" fn count(_: *mut std::ffi::c_void) -> i32 {
+        STEPS.fetch_add(EACH as u64, Ordering::Relaxed);
+        0
+    }
+    let _one_at_a_time = COUNTING.lock();
+    STEPS.store(0, Ordering::Relaxed);
+    let watch = |every: i32| {
+        let counter: Option<unsafe extern "C" fn(*mut std::ffi::c_void) -> i32> = Some(count);
+        let set = |db: &rusqlite::Connection| {
+            // SAFETY: the handle is open while `with` runs, and the counter needs no data.
+            unsafe {
+                rusqlite::ffi::sqlite3_progress_handler(db.handle(), every, counter, std::ptr::null_mut());
+            }
+            Ok(())
+        };
+        fixture.store.metadata().with(set).unwrap();
+    };
+    watch(EACH);
+    let result = work();
+    watch(0);
+    (STEPS.load(Ordering::Relaxed), result)
+}
+
+/// For a person, with an optimised build: `--run-ignored only`.
+#[test]
+#[ignore = "takes long, and tells times"]
+fn a_hundred_thousand_records() {
+    let fixture = Fixture::new();
+    fill(&fixture, 100_000);
+    fixture.store.flush().unwrap();
+    let timed = |name: &str, work: &dyn Fn() -> usize| {
+        let started = std::time::Instant::now();
+        println!("{name}: {} in {:?}", work(), started.elapsed());
+    };
+    timed("listing", &|| fixture.store.usage(&[]).unwrap().len());
+    timed("total", &|| fixture.store.total().unwrap() as usize);
+    let half = PruneOptions { max_used_space: 8192 * 50_000, ..PruneOptions::default() };
+    timed("pruning to half", &|| fixture.store.prune(&half).unwrap().len());
+    timed("pruning the rest", &|| fixture.store.prune(&Fixture::all()).unwrap().len());
 }

@@ -176,9 +176,18 @@ impl Preparation<'_> {
             () = self.ctx.stop.cancelled() => return Err(Error::Cancelled),
             cache = taking => cache?,
         };
+        if cache.is_new() {
+            cache.describe(&self.described_cache(mount, id))?;
+        }
         let tree = cache.tree();
         self.mounts._caches.push(cache);
         Ok(tree)
+    }
+
+    /// In BuildKit's words: people filter by them.
+    fn described_cache(&self, mount: &pb::Mount, id: &str) -> String {
+        let from = format!("cached mount {} from exec {}", mount.dest, self.op.exec.command());
+        if id == mount.dest { from } else { format!("{from} with id {id:?}") }
     }
 
     async fn secret(&self, mount: &pb::Mount) -> Result<Option<MountKind>> {

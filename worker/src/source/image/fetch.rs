@@ -83,11 +83,17 @@ impl ImageSource {
             });
         }
         let name = pinned.name.clone();
+        let described = pinned.described_by().to_vec();
         let found = self
             .blocking(move |store| {
                 let unpacked = unpack(store, inputs, record_type, AT_ONCE);
                 drop(leases);
-                unpacked.map_err(|source| Error::Layer { name, source: Box::new(source) })
+                let unpacked = unpacked.map_err(|source| Error::Layer { name, source: Box::new(source) })?;
+                // As long as the image is here, nobody has to be asked what it is.
+                if let Some(snapshot) = &unpacked {
+                    snapshot.attach_blobs(&described)?;
+                }
+                Ok::<_, Error>(unpacked)
             })
             .await?;
         for ((descriptor, _), opened) in pinned.layers.iter().zip(opened) {

@@ -31,6 +31,7 @@ pub struct Pinned {
     /// Blobs and what they unpack to, from the bottom; at most `layer_limit`.
     pub layers: Vec<(Descriptor, DiffId)>,
     keys: Vec<Digest>,
+    described_by: Vec<BlobDigest>,
     _leases: Vec<BlobLease>,
 }
 
@@ -38,6 +39,11 @@ impl Pinned {
     /// Names for the cache, cheapest first: the manifest key, then the config key if there is one.
     pub fn keys(&self) -> &[Digest] {
         &self.keys
+    }
+
+    /// The blobs that were read to know it: indexes, the manifest, the config.
+    pub(super) fn described_by(&self) -> &[BlobDigest] {
+        &self.described_by
     }
 
     /// The chain of the layers; `None` for an image without any.
@@ -68,7 +74,18 @@ impl ImageSource {
             let (name, root) = (name.clone(), root.clone());
             self.blocking(move |store| records::note(store, &name, &repository, &root)).await?;
         }
-        Ok(Pinned { name, root, manifest_descriptor, manifest, config, layers, keys, _leases: leases })
+        let described_by = leases.iter().map(BlobLease::digest).collect();
+        Ok(Pinned {
+            name,
+            root,
+            manifest_descriptor,
+            manifest,
+            config,
+            layers,
+            keys,
+            described_by,
+            _leases: leases,
+        })
     }
 
     /// What the name means.
