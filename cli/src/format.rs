@@ -66,6 +66,20 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (number.is_empty() && !text.is_empty()).then(|| Duration::from_secs_f64(total))
 }
 
+/// How long ago that was, in the largest unit.
+pub fn ago(time: Option<prost_types::Timestamp>) -> String {
+    let Some(time) = time.and_then(|time| std::time::SystemTime::try_from(time).ok()) else {
+        return String::new();
+    };
+    let seconds = time.elapsed().unwrap_or_default().as_secs();
+    match seconds {
+        0..60 => format!("{seconds} seconds ago"),
+        60..3600 => format!("{} minutes ago", seconds / 60),
+        3600..86400 => format!("{} hours ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86400),
+    }
+}
+
 /// `0.3s`, `12.0s`, `75.2s`.
 pub fn seconds(duration: Duration) -> String {
     format!("{:.1}s", duration.as_secs_f64())

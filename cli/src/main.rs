@@ -14,6 +14,7 @@ mod dial_stdio;
 mod disk_usage;
 mod error;
 mod format;
+mod history;
 mod progress;
 mod prune;
 
@@ -52,6 +53,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Build(options) => build::run(&connection, *options).await,
             Command::Du(options) => disk_usage::run(&connection, options).await,
             Command::Prune(options) => prune::run(&connection, options).await,
+            Command::History { command } => history::run(&connection, command).await,
             Command::DialStdio => dial_stdio::run(&connection).await,
             Command::Debug { command } => debug::run(&connection, command).await,
             Command::Daemon(_) => Ok(()),

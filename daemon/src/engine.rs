@@ -17,6 +17,7 @@ use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
 use crate::build::Builds;
 use crate::config::Registry;
+use crate::history::History;
 use crate::{Config, Error, Result};
 
 pub(crate) struct Engine {
@@ -26,6 +27,7 @@ pub(crate) struct Engine {
     pub worker: Arc<Worker>,
     pub sessions: Arc<Sessions>,
     pub builds: Builds,
+    pub history: History,
     /// Images by name.
     pub images: slipway_exporter::images::Images,
     /// Stays the same as long as the state directory does.
@@ -53,6 +55,8 @@ impl Engine {
         });
         let images = slipway_exporter::images::Images::open(&store)
             .map_err(|error| Error::Records(error.to_string()))?;
+        let history =
+            History::open(&store, config.history).map_err(|error| Error::History(error.to_string()))?;
         let sessions = Arc::new(Sessions::default());
         let worker = Arc::new(worker(config, store.clone(), sessions.clone())?);
         Ok(Self {
@@ -61,6 +65,7 @@ impl Engine {
             worker,
             sessions,
             builds: Builds::default(),
+            history,
             images,
             worker_id: worker_id(root),
             entitlements: config.entitlements.clone(),
@@ -96,6 +101,7 @@ fn worker(config: &Config, store: Store, sessions: Arc<Sessions>) -> Result<Work
         images,
         default_network: network(config)?,
         max_parallelism: config.max_parallelism,
+        log_limits: config.log_limits,
         platforms: vec![Platform::host()],
     }))
 }

@@ -22,6 +22,7 @@ mod worker;
 
 pub use error::{Error, Result};
 pub use images::{Images, Place};
+pub use ops::exec::LogLimits;
 pub use results::SnapshotResults;
 pub use value::Value;
 pub use worker::{Worker, WorkerOptions};

@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fmt::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use slipway_proto::control::{StatusResponse, VertexStatus, VertexWarning};
@@ -25,6 +26,24 @@ pub struct Plain {
     transfers: HashMap<(usize, String), Transfer>,
     /// Whose lines are being added to.
     current: Option<usize>,
+    text: Text,
+}
+
+/// Lines that go out together: a message may bring thousands.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, line: fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = self.0.write_fmt(line);
+        self.0.push('\n');
+    }
+
+    fn flush(&mut self) {
+        eprint!("{}", self.0);
+        self.0.clear();
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -49,15 +68,16 @@ impl Plain {
                 Change::Lines(step, lines) => {
                     for (since, line) in lines {
                         let number = self.continue_with(step);
-                        eprintln!("#{number} {:.3} {line}", since.as_secs_f64());
+                        self.text.line(format_args!("#{number} {:.3} {line}", since.as_secs_f64()));
                     }
                 }
                 Change::Warning(warning) => {
                     self.current = None;
-                    eprintln!("WARN: {}\n", warning_text(&warning));
+                    self.text.line(format_args!("WARN: {}\n", warning_text(&warning)));
                 }
             }
         }
+        self.text.flush();
     }
 
     pub fn finish(self) -> State {
@@ -85,7 +105,7 @@ impl Plain {
         }
         (shown.open, shown.cached) = (false, step.cached);
         let (number, end) = (shown.number, end(step));
-        eprintln!("#{number} {end}\n");
+        self.text.line(format_args!("#{number} {end}\n"));
         self.current = None;
     }
 
@@ -108,7 +128,7 @@ impl Plain {
             (current, 0) => format!(" {}", bytes(current)),
             (current, total) => format!(" {} / {}", bytes(current), bytes(total)),
         };
-        eprintln!("#{number} {name}{progress}{}", if done { " done" } else { "" });
+        self.text.line(format_args!("#{number} {name}{progress}{}", if done { " done" } else { "" }));
     }
 
     /// Says which step the next line belongs to, unless that is clear; gives its number.
@@ -119,9 +139,9 @@ impl Plain {
         let number = shown.number;
         if self.current != Some(index) {
             if self.current.is_some() {
-                eprintln!();
+                self.text.line(format_args!(""));
             }
-            eprintln!("#{number} {}", self.state.steps[index].name);
+            self.text.line(format_args!("#{number} {}", self.state.steps[index].name));
             self.current = Some(index);
         }
         number

@@ -8,6 +8,8 @@ use slipway_proto::control::{StatusResponse, Vertex, VertexLog, VertexStatus, Ve
 
 /// Lines of a step's output that are kept for when it fails.
 const KEPT_LINES: usize = 30;
+/// A longer line is shown in pieces of about this many bytes.
+const LONGEST_LINE: usize = 1 << 20;
 
 #[derive(Default)]
 pub struct State {
@@ -152,19 +154,28 @@ impl Step {
     }
 
     fn take_in(&mut self, text: &str, since: Duration) -> Vec<(Duration, String)> {
-        self.partial.push_str(text);
         let mut complete = Vec::new();
-        while let Some(end) = self.partial.find('\n') {
-            let line: String = self.partial.drain(..=end).collect();
-            // What a carriage return has overwritten is not shown.
-            let line = line.trim_end_matches(['\n', '\r']).rsplit('\r').next().unwrap_or_default().to_owned();
-            self.lines.push(line.clone());
-            complete.push((since, line));
+        let mut rest = text;
+        while let Some((end, after)) = rest.split_once('\n') {
+            self.partial.push_str(end);
+            complete.push((since, shown(&std::mem::take(&mut self.partial))));
+            rest = after;
         }
+        self.partial.push_str(rest);
+        if self.partial.len() > LONGEST_LINE {
+            complete.push((since, shown(&std::mem::take(&mut self.partial))));
+        }
+        let new = complete.iter().skip(complete.len().saturating_sub(KEPT_LINES));
+        self.lines.extend(new.map(|(_, line)| line.clone()));
         let extra = self.lines.len().saturating_sub(KEPT_LINES);
         self.lines.drain(..extra);
         complete
     }
+}
+
+/// What a carriage return has overwritten is not shown.
+fn shown(line: &str) -> String {
+    line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default().to_owned()
 }
 
 fn time(timestamp: prost_types::Timestamp) -> Option<SystemTime> {
