@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use slipway_proto::control::{StatusResponse, VertexStatus, VertexWarning};
 
@@ -17,6 +17,8 @@ use crate::format;
 
 /// A transfer says at most so often how far it is.
 const STATUS_PAUSE: Duration = Duration::from_secs(2);
+/// A step that does not go on for so long has ended.
+const SETTLED: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub struct Plain {
@@ -27,6 +29,8 @@ pub struct Plain {
     /// Whose lines are being added to.
     current: Option<usize>,
     text: Text,
+    /// Steps that have ended, but may go on at once.
+    ending: Vec<usize>,
 }
 
 /// Lines that go out together: a message may bring thousands.
@@ -77,15 +81,24 @@ impl Plain {
                 }
             }
         }
+        self.show_ends(self.state.latest);
         self.text.flush();
     }
 
-    pub fn finish(self) -> State {
+    /// Time has passed, and nothing was told.
+    pub fn tick(&mut self) {
+        self.show_ends(Some(SystemTime::now()));
+        self.text.flush();
+    }
+
+    pub fn finish(mut self) -> State {
+        self.show_ends(None);
+        self.text.flush();
         self.state
     }
 
-    /// A step runs in several pieces (named, looked up, run), each with its own start and end; only what
-    /// tells something new is shown.
+    /// A step runs in several pieces (named, looked up, run), each with its own start and end; the end of one
+    /// that goes on at once is not shown.
     fn step(&mut self, index: usize) {
         let step = &self.state.steps[index];
         if step.started.is_none() && !step.cached {
@@ -94,11 +107,31 @@ impl Plain {
         if !self.shown.contains_key(&index) {
             self.continue_with(index);
         }
+        let ended = self.state.steps[index].completed.is_some();
+        self.ending.retain(|ending| *ending != index);
+        if ended {
+            self.ending.push(index);
+        }
+    }
+
+    /// Shows the ends of steps that have not gone on by `now`; without a time, of all.
+    fn show_ends(&mut self, now: Option<SystemTime>) {
+        let settled = |step: &Step| match (step.completed, now) {
+            (Some(completed), Some(now)) => {
+                step.failed() || now.duration_since(completed).is_ok_and(|since| since >= SETTLED)
+            }
+            _ => true,
+        };
+        let steps = &self.state.steps;
+        let (ends, ending) = self.ending.iter().partition(|index| settled(&steps[**index]));
+        self.ending = ending;
+        let ends: Vec<usize> = ends;
+        ends.into_iter().for_each(|index| self.show_end(index));
+    }
+
+    fn show_end(&mut self, index: usize) {
         let step = &self.state.steps[index];
         let Some(shown) = self.shown.get_mut(&index) else { return };
-        if step.completed.is_none() {
-            return;
-        }
         let newly_cached = step.cached && !shown.cached;
         if !shown.open && !newly_cached && step.error.is_empty() {
             return;

@@ -16,6 +16,8 @@ pub struct State {
     pub steps: Vec<Step>,
     by_digest: HashMap<String, usize>,
     pub warnings: Vec<VertexWarning>,
+    /// The time of the latest news.
+    pub latest: Option<SystemTime>,
 }
 
 /// One vertex.
@@ -45,6 +47,10 @@ impl State {
     /// Changes in the order in which they make sense: a message keeps its kinds apart, and what a step has
     /// said comes before its end.
     pub fn update(&mut self, message: StatusResponse) -> Vec<Change> {
+        let times = message.vertexes.iter().flat_map(|vertex| [vertex.started, vertex.completed]);
+        let times = times.chain(message.logs.iter().map(|log| log.timestamp));
+        let latest = times.flatten().filter_map(time).max();
+        self.latest = self.latest.max(latest);
         let mut changes = Vec::new();
         let (ended, open): (Vec<_>, Vec<_>) =
             message.vertexes.into_iter().partition(|vertex| vertex.completed.is_some());

@@ -1,8 +1,10 @@
 //! The form of a log: `StatusResponse` messages, each after its length as four bytes, the lowest first.
 //!
-//! It is BuildKit's form of `application/vnd.buildkit.status.v0`. Several messages read at once become one: their
-//! fields are lists, and protobuf messages are merged by appending lists.
+//! It is BuildKit's form of `application/vnd.buildkit.status.v0`. Messages that are read at once become one, up to the
+//! one that would have a vertex twice: within a message there is no order between its kinds, and a vertex that
+//! completes and starts again must not look as if it had done so at once.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -27,15 +29,24 @@ pub(super) fn append(buffer: &mut Vec<u8>, response: &StatusResponse) {
 
 /// The whole frames at the start of `bytes`, about a batch of them, as one message, and how many bytes they take.
 pub(super) fn take(bytes: &[u8]) -> io::Result<(StatusResponse, usize)> {
-    let (mut response, mut taken) = (StatusResponse::default(), 0);
+    let (mut all, mut taken) = (StatusResponse::default(), 0);
+    let mut vertices = HashSet::new();
     while taken < BATCH
         && let Some(length) = length(&bytes[taken..])?
         && let Some(frame) = bytes.get(taken + HEADER..taken + HEADER + length)
     {
-        response.merge(frame).map_err(damaged)?;
+        let one = StatusResponse::decode(frame).map_err(damaged)?;
+        if one.vertexes.iter().any(|vertex| vertices.contains(&vertex.digest)) {
+            break;
+        }
+        vertices.extend(one.vertexes.iter().map(|vertex| vertex.digest.clone()));
+        all.vertexes.extend(one.vertexes);
+        all.statuses.extend(one.statuses);
+        all.logs.extend(one.logs);
+        all.warnings.extend(one.warnings);
         taken += HEADER + length;
     }
-    Ok((response, taken))
+    Ok((all, taken))
 }
 
 /// The frames of `file` from `position` on, which ends at `end`; `None` at the end.
@@ -78,7 +89,7 @@ fn damaged(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::E
 
 #[cfg(test)]
 mod tests {
-    use slipway_proto::control::VertexLog;
+    use slipway_proto::control::{Vertex, VertexLog};
 
     use super::*;
 
@@ -109,6 +120,22 @@ mod tests {
         }
         assert_eq!(found, messages);
         assert_eq!(position, end);
+    }
+
+    #[test]
+    fn a_vertex_is_in_a_message_once() {
+        let vertex = |digest: &str, cached| StatusResponse {
+            vertexes: vec![Vertex { digest: digest.into(), cached, ..Default::default() }],
+            ..Default::default()
+        };
+        let mut bytes = Vec::new();
+        for news in [vertex("a", false), vertex("b", false), log("said by a"), vertex("a", true)] {
+            append(&mut bytes, &news);
+        }
+        let (first, taken) = take(&bytes).unwrap();
+        assert_eq!((first.vertexes.len(), first.logs.len()), (2, 1));
+        let (second, rest) = take(&bytes[taken..]).unwrap();
+        assert!(second.vertexes[0].cached && taken + rest == bytes.len());
     }
 
     #[test]

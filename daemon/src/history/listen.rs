@@ -68,7 +68,7 @@ impl Inner {
             "" => self.metadata.with(table::all)?,
             name => self.metadata.with(|db| table::get(db, name))?.into_iter().collect(),
         };
-        let ended = rows.iter().filter(|row| row.completed.is_some() && !state.deleted.contains(&row.name));
+        let ended = rows.iter().filter(|row| row.ended && !state.deleted.contains(&row.name));
         // One that cannot be read must not hide the others.
         let readable = ended.filter_map(|row| {
             let decoded = decode(row);

@@ -32,7 +32,7 @@ impl History {
         }
         for row in inner.metadata.with(table::all)? {
             let record = match decode(&row) {
-                Ok(record) if row.completed.is_some() => {
+                Ok(record) if row.ended => {
                     drop(record);
                     continue;
                 }

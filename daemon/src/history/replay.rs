@@ -46,7 +46,7 @@ impl History {
             return Ok(None);
         }
         let Some(row) = self.inner.metadata.with(|db| table::get(db, name))? else { return Ok(None) };
-        if row.completed.is_none() {
+        if !row.ended {
             return Ok(None);
         }
         let Some(logs) = decode(&row)?.logs else {

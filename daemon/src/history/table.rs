@@ -27,9 +27,8 @@ pub(super) const STEPS: &[&str] = &["
 /// A row, its record still encoded.
 pub(super) struct Row {
     pub name: String,
-    pub created: i64,
-    pub completed: Option<i64>,
-    pub pinned: bool,
+    /// Whether the build has ended.
+    pub ended: bool,
     pub record: Vec<u8>,
 }
 
@@ -68,14 +67,14 @@ pub(super) fn change(db: &Connection, record: &BuildHistoryRecord) -> Result<()>
 }
 
 pub(super) fn get(db: &Connection, name: &str) -> Result<Option<Row>> {
-    db.prepare_cached("SELECT name, created, completed, pinned, record FROM history WHERE name = ?1")?
+    db.prepare_cached("SELECT name, completed IS NOT NULL, record FROM history WHERE name = ?1")?
         .query_row([name], row)
         .optional()
 }
 
 /// All rows, the oldest first.
 pub(super) fn all(db: &Connection) -> Result<Vec<Row>> {
-    db.prepare_cached("SELECT name, created, completed, pinned, record FROM history ORDER BY created, name")?
+    db.prepare_cached("SELECT name, completed IS NOT NULL, record FROM history ORDER BY created, name")?
         .query_map([], row)?
         .collect()
 }
@@ -131,13 +130,7 @@ pub(super) fn all_content(db: &Connection) -> Result<Vec<Named>> {
 }
 
 fn row(row: &rusqlite::Row<'_>) -> Result<Row> {
-    Ok(Row {
-        name: row.get(0)?,
-        created: row.get(1)?,
-        completed: row.get(2)?,
-        pinned: row.get(3)?,
-        record: row.get(4)?,
-    })
+    Ok(Row { name: row.get(0)?, ended: row.get(1)?, record: row.get(2)? })
 }
 
 pub(super) fn nanoseconds(at: prost_types::Timestamp) -> i64 {
