@@ -233,13 +233,15 @@ mod tests {
         let journal = Arc::new(Journal::new(Arc::new(Spool::new(folder.path().join("spool")))));
         journal.step("resolve").done();
         let mut position = 0;
-        let first = journal.read(&mut position).await.unwrap().unwrap();
-        assert_eq!(first.vertexes.len(), 2);
-        assert!(first.vertexes[1].completed.is_some());
+        let begun = journal.read(&mut position).await.unwrap().unwrap();
+        assert!(begun.vertexes[0].completed.is_none());
+        let done = journal.read(&mut position).await.unwrap().unwrap();
+        assert!(done.vertexes[0].completed.is_some());
         drop(journal.step("export"));
         journal.close();
+        journal.read(&mut position).await.unwrap().unwrap();
         let rest = journal.read(&mut position).await.unwrap().unwrap();
-        assert_eq!(rest.vertexes[1].error, "context canceled");
+        assert_eq!(rest.vertexes[0].error, "context canceled");
         assert!(journal.read(&mut position).await.is_none());
     }
 }

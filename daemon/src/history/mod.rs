@@ -49,6 +49,8 @@ mod results;
 mod spool;
 mod table;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -61,6 +63,7 @@ use tokio::sync::broadcast;
 
 pub(crate) use content::ContentInfo;
 use content::HistoryContent;
+pub(crate) use error::Error;
 use error::Result;
 pub(crate) use filter::Filter;
 pub use limits::Limits;
