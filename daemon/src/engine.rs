@@ -77,7 +77,7 @@ impl Engine {
     pub(crate) async fn come_down(&self, patience: Duration) -> Result<()> {
         self.builds.stop_all();
         let deadline = Instant::now() + patience;
-        while self.builds.are_running() && Instant::now() < deadline {
+        while (self.builds.are_running() || self.history.is_recording()) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let (store, records) = (self.store.clone(), self.records.clone());

@@ -79,30 +79,43 @@ fn memory(daemon: &Daemon) -> u64 {
     kilobytes << 10
 }
 
+/// Bytes that running builds have said.
+fn spooled(daemon: &Daemon) -> u64 {
+    let spools = std::fs::read_dir(daemon.root().join("history/spool")).expect("a folder");
+    let size = |entry: std::io::Result<std::fs::DirEntry>| Some(entry.ok()?.metadata().ok()?.len());
+    spools.filter_map(size).sum()
+}
+
 #[test]
 fn output_is_kept_in_full_and_takes_no_memory() {
-    const BYTES: usize = 200_000_000;
+    const LINE: usize = 4001;
+    const BYTES: usize = LINE * 50_000;
     let (daemon, fake) = (Daemon::start(), Fake::with_busybox());
-    let dockerfile = format!("FROM BUSYBOX\nRUN yes $(printf %04000d 7) | head -c {BYTES}\n");
+    let dockerfile =
+        format!("FROM BUSYBOX\nRUN yes $(printf %04000d 7) | head -c {BYTES}; echo; echo the end; sleep 1\n");
     let project = Project::new(&fake.busybox(), &dockerfile);
-    let before = memory(&daemon);
+    let (before, mut most) = (memory(&daemon), 0);
     let build = daemon.build(&project).arg("--quiet").start();
-    // A client that reads nothing.
-    build.signal(Signal::STOP);
-    std::thread::sleep(Duration::from_millis(100));
-    build.signal(Signal::CONT);
-    let most = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| build.wait().succeeded());
-        let mut most = 0;
-        while !waiting.is_finished() {
+    let mut waits_for = |bytes: u64| {
+        let arrived = eventually(Duration::from_secs(120), || {
             most = most.max(memory(&daemon));
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        most
-    });
+            spooled(&daemon) >= bytes
+        });
+        assert!(arrived, "the step says no more:\n{}", daemon.log());
+    };
+    waits_for(1 << 20);
+    // The step does not wait for a client that reads nothing.
+    build.signal(Signal::STOP);
+    waits_for(BYTES as u64);
+    build.signal(Signal::CONT);
+    build.wait().succeeded();
+    most = most.max(memory(&daemon));
     assert!(most < before + (64 << 20), "it grew from {before} to {most} bytes");
+
     let log = daemon.client(&["history", "logs"]).succeeded().stderr;
-    let digits = log.lines().filter_map(|line| line.split(' ').nth(2)).filter(|text| text.starts_with("000"));
+    let lines: Vec<&str> = log.lines().filter_map(|line| line.splitn(3, ' ').nth(2)).collect();
+    let digits = lines.iter().filter(|text| text.starts_with("000"));
     assert_eq!(digits.map(|line| line.len() + 1).sum::<usize>(), BYTES);
+    assert!(lines.contains(&"the end"));
     assert!(memory(&daemon) < before + (64 << 20));
 }

@@ -63,7 +63,6 @@ use tokio::sync::broadcast;
 
 pub(crate) use content::ContentInfo;
 use content::HistoryContent;
-pub(crate) use error::Error;
 use error::Result;
 pub(crate) use filter::Filter;
 pub use limits::Limits;

@@ -59,6 +59,11 @@ impl History {
         Spool::new(self.inner.content.nameless_spool())
     }
 
+    /// Whether some record has no end yet.
+    pub(crate) fn is_recording(&self) -> bool {
+        !self.inner.state.lock().active.is_empty()
+    }
+
     /// Records that a build runs. An older record of the same name goes.
     pub(crate) fn begin(&self, started: Started, spool: Arc<Spool>) -> Result<Recording> {
         let record = started.into_record();
@@ -68,7 +73,7 @@ impl History {
             table::put(db, &record, &[], epoch)?;
             Ok(orphans)
         })?;
-        self.inner.remove_content(&orphans.unwrap_or_default());
+        self.inner.remove_content(&orphans.unwrap_or_default())?;
         state.deleted.remove(&record.r#ref);
         state.active.insert(record.r#ref.clone(), record.clone());
         self.inner.tell(BuildHistoryEventType::Started, record.clone());

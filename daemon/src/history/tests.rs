@@ -12,6 +12,7 @@ use slipway_proto::control::{
 use slipway_proto::rpc;
 use slipway_store::{SnapshotterChoice, Store, StoreOptions};
 
+use super::error::Error;
 use super::listen::Listener;
 use super::*;
 

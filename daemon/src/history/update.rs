@@ -52,15 +52,20 @@ impl Inner {
         }
         state.deleted.remove(name);
         let Some(orphans) = self.metadata.with(|db| table::delete(db, name))? else { return Ok(()) };
-        self.remove_content(&orphans);
+        self.remove_content(&orphans)?;
         let record = BuildHistoryRecord { r#ref: name.to_owned(), ..BuildHistoryRecord::default() };
         self.tell(BuildHistoryEventType::Deleted, record);
         Ok(())
     }
 
-    pub(super) fn remove_content(&self, digests: &[String]) {
+    /// Removes files whose rows are gone: durably, before they are.
+    pub(super) fn remove_content(&self, digests: &[String]) -> Result<()> {
+        if !digests.is_empty() {
+            self.metadata.flush_durable()?;
+        }
         let digests = digests.iter().filter_map(|digest| digest.parse().ok());
         digests.for_each(|digest| self.content.remove(&digest));
+        Ok(())
     }
 }
 
