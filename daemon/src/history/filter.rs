@@ -134,7 +134,10 @@ fn parse(filter: &str) -> std::result::Result<Alternative, String> {
             None => rest.push(field),
         }
     }
-    let fields = slipway_store::Filter::parse_all(&[rest.join(",")]).map_err(|error| error.to_string())?;
+    let fields = slipway_store::Filter::parse_all(&[rest.join(",")]).map_err(|error| match error {
+        slipway_store::Error::Filter { reason, .. } => reason,
+        other => other.to_string(),
+    })?;
     Ok(Alternative { times, fields })
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 
 use super::error::{Error, Result};
 use super::update::decode;
-use super::{Filter, History, Inner, State, table};
+use super::{Active, Filter, History, Inner, State, table};
 
 /// One who listens.
 pub(crate) struct Listener {
@@ -41,7 +41,7 @@ impl History {
         }
         let wanted =
             |record: &BuildHistoryRecord| (name.is_empty() || record.r#ref == name) && filter.matches(record);
-        let active = state.active.values().filter(|record| wanted(record)).cloned();
+        let active = state.active.values().map(Active::record).filter(wanted);
         let mut past: VecDeque<_> =
             active.map(|record| event(BuildHistoryEventType::Started, record)).collect();
         if !request.active_only {

@@ -93,11 +93,26 @@ struct Inner {
 #[derive(Default)]
 struct State {
     /// Builds that run.
-    active: BTreeMap<String, BuildHistoryRecord>,
+    active: BTreeMap<String, Active>,
     /// How many listen to one build alone.
     listened: HashMap<String, usize>,
     /// Deleted, but still listened to.
     deleted: HashSet<String>,
+}
+
+/// A build that runs, and what counts its steps.
+struct Active {
+    record: BuildHistoryRecord,
+    spool: Arc<Spool>,
+}
+
+impl Active {
+    /// Its record, with what has been done so far.
+    fn record(&self) -> BuildHistoryRecord {
+        let mut record = self.record.clone();
+        self.spool.note_steps(&mut record);
+        record
+    }
 }
 
 impl History {

@@ -14,7 +14,7 @@ use tonic::Code;
 
 use super::error::Result;
 use super::table::{self, Named};
-use super::{History, Inner, Spool, redact};
+use super::{Active, History, Inner, Spool, redact};
 
 pub(super) const LOG_TYPE: &str = "application/vnd.buildkit.status.v0";
 /// The spelling is BuildKit's.
@@ -75,7 +75,8 @@ impl History {
         })?;
         self.inner.remove_content(&orphans.unwrap_or_default())?;
         state.deleted.remove(&record.r#ref);
-        state.active.insert(record.r#ref.clone(), record.clone());
+        let active = Active { record: record.clone(), spool: spool.clone() };
+        state.active.insert(record.r#ref.clone(), active);
         self.inner.tell(BuildHistoryEventType::Started, record.clone());
         Ok(Recording { history: self.inner.clone(), record, spool, open: true })
     }
@@ -115,7 +116,7 @@ impl Recording {
         let name = record.r#ref.clone();
         record.completed_at = Some(SystemTime::now().into());
         self.spool.close();
-        self.spool.tally().note(&mut record);
+        self.spool.note_steps(&mut record);
         let history = self.history.clone();
         {
             let mut state = history.state.lock();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use slipway_model::{BlobDigest, Hasher};
-use slipway_proto::control::StatusResponse;
+use slipway_proto::control::{BuildHistoryRecord, StatusResponse};
 use tokio::sync::watch;
 
 use super::frames;
@@ -127,8 +127,9 @@ impl Spool {
         }
     }
 
-    pub(super) fn tally(&self) -> Tally {
-        self.inner.lock().tally.clone()
+    /// Counts what was done so far.
+    pub(super) fn note_steps(&self, record: &mut BuildHistoryRecord) {
+        self.inner.lock().tally.note(record);
     }
 
     /// Closes it and writes all of it to its file.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use slipway_model::Digest;
 use slipway_proto::control::{BuildHistoryRecord, StatusResponse, Vertex};
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Tally {
     steps: HashMap<Digest, Step>,
     warnings: usize,

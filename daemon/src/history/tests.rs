@@ -123,6 +123,7 @@ async fn a_build_is_recorded_with_all_it_said() {
     for news in [vertex('a', false), log("hello"), vertex('a', true), vertex('c', true), vertex('d', false)] {
         spool.push(&news);
     }
+    assert_eq!(world.records().await[0].num_total_steps, 3, "counted while it runs");
     recording.complete(built());
     let record = world.records().await.remove(0);
     assert!(record.completed_at.is_some() && record.error.is_none());
