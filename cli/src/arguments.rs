@@ -35,6 +35,11 @@ pub enum Command {
     Prune(PruneArguments),
     /// Tell why the steps of a build ran, or which cached results they had
     Why(WhyArguments),
+    /// Look at builds that were there
+    History {
+        #[command(subcommand)]
+        command: HistoryCommand,
+    },
     /// Connect standard input and output to the daemon
     DialStdio,
     /// Look into the daemon
@@ -50,6 +55,55 @@ pub enum DebugCommand {
     Workers,
     /// Show the daemon's version
     Info,
+}
+
+#[derive(Subcommand)]
+pub enum HistoryCommand {
+    /// List builds, the newest first
+    Ls {
+        /// Only what matches, such as status==error or startedAt>24h; may be repeated
+        #[arg(long, value_name = "FILTER")]
+        filter: Vec<String>,
+        /// One JSON object for each build
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a build was asked and what came of it
+    Inspect {
+        /// The build: its name, the beginning of it, or ^N for the Nth before the newest; else the newest
+        #[arg(value_name = "BUILD")]
+        build: Option<String>,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a build said
+    Logs {
+        /// The build, as for inspect
+        #[arg(value_name = "BUILD")]
+        build: Option<String>,
+        /// How it is shown
+        #[arg(long, value_enum, default_value = "plain")]
+        progress: ProgressMode,
+    },
+    /// Remove builds from the history
+    Rm {
+        /// Builds, as for inspect
+        #[arg(value_name = "BUILD", required_unless_present = "all")]
+        build: Vec<String>,
+        /// All that have ended, except pinned ones
+        #[arg(long, conflicts_with = "build")]
+        all: bool,
+    },
+    /// Keep a build in the history whatever the limits are
+    Pin {
+        /// The build, as for inspect
+        #[arg(value_name = "BUILD")]
+        build: String,
+        /// Let it go again
+        #[arg(long)]
+        undo: bool,
+    },
 }
 
 #[derive(Args)]
@@ -179,6 +233,18 @@ pub struct DaemonArguments {
     /// Limits of the build cache in MB: RESERVED[,FREE[,MAXIMUM]]
     #[arg(long, value_name = "LIMITS")]
     pub oci_worker_gc_keepstorage: Option<String>,
+    /// Leave out of the log what one stream of a step says beyond these bytes; -1 is no limit
+    #[arg(
+        long, value_name = "BYTES", env = "BUILDKIT_STEP_LOG_MAX_SIZE", allow_negative_numbers = true,
+        default_value_t = -1, hide_default_value = true
+    )]
+    pub step_log_max_size: i64,
+    /// The same for the bytes of each second
+    #[arg(
+        long, value_name = "BYTES", env = "BUILDKIT_STEP_LOG_MAX_SPEED", allow_negative_numbers = true,
+        default_value_t = -1, hide_default_value = true
+    )]
+    pub step_log_max_speed: i64,
     /// Say more in the log
     #[arg(long)]
     pub debug: bool,

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use slipway_daemon::{Config, Daemon};
+use slipway_daemon::{Config, Daemon, LogLimits};
 
 use crate::arguments::{Connection, DaemonArguments};
 use crate::connect;
@@ -41,6 +41,11 @@ pub fn run(connection: &Connection, arguments: DaemonArguments) -> Result<(), Fa
         set.map_err(|reason| Failure::usage(format!("--oci-worker-gc-keepstorage: {reason}")))?;
     }
     config.entitlements.extend(arguments.allow_insecure_entitlement);
+    // What is negative limits nothing.
+    config.log_limits = LogLimits {
+        size: u64::try_from(arguments.step_log_max_size).ok(),
+        speed: u64::try_from(arguments.step_log_max_speed).ok(),
+    };
     config.exit_when_idle = arguments.exit_when_idle;
     Daemon::run(config).map_err(|error| Failure {
         exit_code: if error.is_locked() { connect::EXIT_LOCKED } else { 1 },

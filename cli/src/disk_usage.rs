@@ -39,7 +39,7 @@ pub async fn run(connection: &Connection, arguments: DuArguments) -> Result<(), 
     Ok(())
 }
 
-fn print_table(records: &[UsageRecord]) {
+pub fn print_table(records: &[UsageRecord]) {
     print_header();
     records.iter().for_each(print_row);
 }
@@ -51,7 +51,7 @@ pub fn print_header() {
 pub fn print_row(record: &UsageRecord) {
     let id = format!("{}{}", record.id, if record.mutable { "*" } else { "" });
     let size = format!("{}{}", bytes(record.size), if record.shared { "*" } else { "" });
-    let used = record.last_used_at.or(record.created_at).map(ago).unwrap_or_default();
+    let used = format::ago(record.last_used_at.or(record.created_at));
     println!("{id:<28}{:<14}{size:<12}{used:<20}{}", !record.in_use, record.description);
 }
 
@@ -69,7 +69,10 @@ pub fn print_verbose(record: &UsageRecord) {
     println!("Size:\t\t{}", bytes(record.size));
     println!("Description:\t{}", record.description);
     println!("Usage count:\t{}", record.usage_count);
-    println!("Last used:\t{}", record.last_used_at.map(ago).unwrap_or_else(|| "never".into()));
+    println!(
+        "Last used:\t{}",
+        record.last_used_at.map_or_else(|| "never".into(), |used| format::ago(Some(used)))
+    );
     println!("Type:\t\t{}\n", record.record_type);
 }
 
@@ -85,11 +88,6 @@ fn print_summary(records: &[UsageRecord]) {
 
 fn bytes(size: i64) -> String {
     format::size(u64::try_from(size).unwrap_or(0))
-}
-
-fn ago(time: prost_types::Timestamp) -> String {
-    let Ok(time) = std::time::SystemTime::try_from(time) else { return String::new() };
-    format::ago(time)
 }
 
 fn json(record: &UsageRecord) -> serde_json::Value {

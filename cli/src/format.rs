@@ -66,13 +66,11 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (number.is_empty() && !text.is_empty()).then(|| Duration::from_secs_f64(total))
 }
 
-/// `0.3s`, `12.0s`, `75.2s`.
-pub fn seconds(duration: Duration) -> String {
-    format!("{:.1}s", duration.as_secs_f64())
-}
-
-/// `5 minutes ago`.
-pub fn ago(time: std::time::SystemTime) -> String {
+/// How long ago that was, in the largest unit.
+pub fn ago(time: Option<prost_types::Timestamp>) -> String {
+    let Some(time) = time.and_then(|time| std::time::SystemTime::try_from(time).ok()) else {
+        return String::new();
+    };
     let seconds = time.elapsed().unwrap_or_default().as_secs();
     match seconds {
         0..60 => format!("{seconds} seconds ago"),
@@ -82,6 +80,12 @@ pub fn ago(time: std::time::SystemTime) -> String {
     }
 }
 
+/// `0.3s`, `12.0s`, `75.2s`.
+pub fn seconds(duration: Duration) -> String {
+    format!("{:.1}s", duration.as_secs_f64())
+}
+
+/// `5 minutes ago`.
 #[cfg(test)]
 mod tests {
     use super::*;

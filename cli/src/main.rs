@@ -15,6 +15,7 @@ mod disk_usage;
 mod error;
 mod filters;
 mod format;
+mod history;
 mod progress;
 mod prune;
 mod why;
@@ -55,6 +56,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Du(options) => disk_usage::run(&connection, options).await,
             Command::Prune(options) => prune::run(&connection, options).await,
             Command::Why(options) => why::run(&connection, options).await,
+            Command::History { command } => history::run(&connection, command).await,
             Command::DialStdio => dial_stdio::run(&connection).await,
             Command::Debug { command } => debug::run(&connection, command).await,
             Command::Daemon(_) => Ok(()),

@@ -221,5 +221,5 @@ fn cause_json(cause: &Cause) -> Value {
 fn ago(milliseconds: i64) -> String {
     let at =
         std::time::UNIX_EPOCH + std::time::Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
-    format::ago(at)
+    format::ago(Some(at.into()))
 }

@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::gc::{DiskSpace, GcConfig, GcPolicy};
-use crate::{Error, Result};
+use crate::history::Limits;
+use crate::{Error, LogLimits, Result, duration};
 
 /// What a daemon is started with.
 #[derive(Clone, Debug)]
@@ -30,6 +32,9 @@ pub struct Config {
     pub registries: BTreeMap<String, Registry>,
     /// What may stay in the store.
     pub gc: GcConfig,
+    pub history: Limits,
+    /// What one step may say; nothing is left out by default.
+    pub log_limits: LogLimits,
     /// End when no client has been there for a moment.
     pub exit_when_idle: bool,
 }
@@ -63,6 +68,8 @@ impl Default for Config {
             max_parallelism: None,
             registries: BTreeMap::new(),
             gc: GcConfig::default(),
+            history: Limits::default(),
+            log_limits: LogLimits::default(),
             exit_when_idle: false,
         }
     }
@@ -80,6 +87,22 @@ struct File {
     worker: Workers,
     #[serde(default)]
     registry: BTreeMap<String, Registry>,
+    history: Option<HistoryLimits>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct HistoryLimits {
+    max_age: Option<Span>,
+    max_entries: Option<u32>,
+}
+
+/// Seconds, or `48h`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Span {
+    Seconds(u64),
+    Text(String),
 }
 
 #[derive(Deserialize, Default)]
@@ -146,8 +169,27 @@ impl Config {
                 min_free_space: oci.min_free_space,
                 policies: oci.gcpolicy,
             },
+            history: file.history.map(HistoryLimits::check).transpose()?.unwrap_or(defaults.history),
+            log_limits: defaults.log_limits,
             exit_when_idle: false,
         })
+    }
+}
+
+impl HistoryLimits {
+    /// A table that is there sets both: what it leaves out is zero, as in BuildKit.
+    fn check(self) -> std::result::Result<Limits, String> {
+        let age = match self.max_age {
+            None => Duration::ZERO,
+            Some(Span::Seconds(seconds)) => Duration::from_secs(seconds),
+            Some(Span::Text(text)) => {
+                let seconds = text.parse().ok().map(Duration::from_secs);
+                seconds.or_else(|| duration::parse(&text)).ok_or_else(|| {
+                    format!("history.maxAge {text:?} is no length of time: write seconds, or for example 48h")
+                })?
+            }
+        };
+        Ok(Limits { age, entries: self.max_entries.unwrap_or(0) })
     }
 }
 
@@ -162,6 +204,12 @@ mod tests {
                 .unwrap();
         assert_eq!(config.max_parallelism, Some(4));
         assert!(config.registries["docker.io"].http);
+        assert_eq!(config.history, Limits::default());
+        let limits = |text: &str| Config::parse(&format!("[history]\n{text}")).map(|config| config.history);
+        let day = Duration::from_secs(24 * 3600);
+        assert_eq!(limits("maxAge = 86400\nmaxEntries = 7"), Ok(Limits { age: day, entries: 7 }));
+        assert_eq!(limits("maxAge = \"24h\""), Ok(Limits { age: day, entries: 0 }));
+        assert!(limits("maxAge = \"soon\"").unwrap_err().contains("soon"));
         let error = Config::parse("[worker.oci]\nfrobnicate = 1").unwrap_err();
         assert!(error.contains("frobnicate"), "{error}");
     }

@@ -19,6 +19,7 @@ use crate::build::Builds;
 use crate::config::Registry;
 use crate::explain::Explanations;
 use crate::gc::Collector;
+use crate::history::History;
 use crate::{Config, Error, Result};
 
 pub(crate) struct Engine {
@@ -30,6 +31,7 @@ pub(crate) struct Engine {
     pub builds: Builds,
     pub explanations: Arc<Explanations>,
     pub collector: Arc<Collector>,
+    pub history: History,
     /// Images by name.
     pub images: slipway_exporter::images::Images,
     /// Stays the same as long as the state directory does.
@@ -57,10 +59,12 @@ impl Engine {
         });
         let images = slipway_exporter::images::Images::open(&store)
             .map_err(|error| Error::Records(error.to_string()))?;
-        let history = slipway_explain::History::open(store.metadata().clone())
+        let explained = slipway_explain::History::open(store.metadata().clone())
             .map_err(|error| Error::Records(with_causes(&error)))?;
         let named = images.downgrade();
         store.on_layers_removed(move |digests| named.layers_removed(digests));
+        let history =
+            History::open(&store, config.history).map_err(|error| Error::History(error.to_string()))?;
         let sessions = Arc::new(Sessions::default());
         let worker = Arc::new(worker(config, store.clone(), sessions.clone())?);
         Ok(Self {
@@ -69,8 +73,9 @@ impl Engine {
             worker,
             sessions,
             builds: Builds::default(),
-            explanations: Arc::new(Explanations::new(history)),
+            explanations: Arc::new(Explanations::new(explained)),
             collector: Arc::new(Collector::new(config.gc.rules(root).map_err(Error::Gc)?)),
+            history,
             images,
             worker_id: worker_id(root),
             entitlements: config.entitlements.clone(),
@@ -83,7 +88,7 @@ impl Engine {
         self.collector.stop();
         self.builds.stop_all();
         let deadline = Instant::now() + patience;
-        while self.builds.are_running() && Instant::now() < deadline {
+        while (self.builds.are_running() || self.history.is_recording()) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.explanations.settled().await;
@@ -108,6 +113,7 @@ fn worker(config: &Config, store: Store, sessions: Arc<Sessions>) -> Result<Work
         images,
         default_network: network(config)?,
         max_parallelism: config.max_parallelism,
+        log_limits: config.log_limits,
         platforms: vec![Platform::host()],
     }))
 }

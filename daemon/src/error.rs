@@ -16,6 +16,8 @@ pub enum Error {
     Store(#[from] slipway_store::Error),
     #[error("cannot open the build cache: {0}")]
     Records(String),
+    #[error("cannot open the history of builds: {0}")]
+    History(String),
     #[error("cannot set up the worker: {0}")]
     Worker(String),
     #[error("cannot set up garbage collection: {0}")]

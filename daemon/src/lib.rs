@@ -6,6 +6,7 @@
 //! | [`engine`] | everything that lives as long as the daemon, and how it is put together |
 //! | [`control`] | `moby.buildkit.v1.Control`, a file per method |
 //! | [`bridge`] | `moby.buildkit.v1.frontend.LLBBridge`, for clients that are frontends |
+//! | [`history`] | what builds were there: their records and logs |
 //! | [`build`] | one build: its journal, its gateway for frontends, its results and exports |
 //! | [`explain`] | why steps ran: followed while a build goes on, kept, served |
 //! | [`gc`] | what may stay in the store, and when the rest goes |
@@ -15,14 +16,18 @@ mod bridge;
 mod build;
 pub mod config;
 mod control;
+mod duration;
 mod engine;
 mod error;
 mod explain;
 pub mod gc;
+mod history;
 mod listen;
 mod memory;
 mod serve;
 
 pub use config::Config;
 pub use error::{Error, Result};
+pub use history::Limits as HistoryLimits;
 pub use serve::Daemon;
+pub use slipway_worker::LogLimits;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use slipway_proto::content::content_server::ContentServer;
 use slipway_proto::control::control_server::ControlServer;
 use slipway_proto::explain::explain_server::ExplainServer;
 use slipway_proto::gateway::llb_bridge_server::LlbBridgeServer;
@@ -14,9 +15,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 use crate::bridge::Bridge;
-use crate::control::{Control, Health};
+use crate::control::{Content, Control, Health};
 use crate::engine::Engine;
 use crate::explain::Explain;
+use crate::history::History;
 use crate::listen::{Clients, Connection, Listener};
 use crate::{Config, Error, Result, memory};
 
@@ -26,6 +28,8 @@ const IDLE: Duration = Duration::from_secs(2);
 const LARGEST_LISTING: usize = 128 << 20;
 /// How long builds may take to come down.
 const COME_DOWN: Duration = Duration::from_secs(10);
+/// How often old records of builds are looked for.
+const HISTORY_PAUSE: Duration = Duration::from_secs(120);
 
 pub struct Daemon;
 
@@ -50,6 +54,7 @@ async fn serve(config: Config) -> Result<()> {
     let connections = accept(&config, &clients).await?;
     let collecting = tokio::spawn(engine.collector.clone().run(engine.store.clone()));
     let control = ControlServer::new(Control(engine.clone()));
+    let content = ContentServer::new(Content(engine.clone()));
     let bridge = LlbBridgeServer::new(Bridge(engine.clone()));
     let serving = Server::builder()
         .initial_stream_window_size(8 << 20)
@@ -62,18 +67,34 @@ async fn serve(config: Config) -> Result<()> {
             bridge.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE),
         )
         .add_service(ExplainServer::new(Explain(engine.clone())).max_encoding_message_size(LARGEST_MESSAGE))
+        .add_service(content)
         .add_service(HealthServer::new(Health))
         .serve_with_incoming(ReceiverStream::new(connections));
+    let upkeep = tokio::spawn(keep_history_short(engine.history.clone()));
     tracing::info!(addresses = ?config.listen, "ready");
     tokio::select! {
         served = serving => served.map_err(|error| Error::Serve(error.to_string()))?,
         stopped = stop_signal() => stopped?,
         () = clients.idle(IDLE), if config.exit_when_idle => tracing::info!("no clients: ending"),
     }
+    upkeep.abort();
     let came_down = engine.come_down(COME_DOWN).await;
     // What it removes, it removes whole.
     let _ = tokio::time::timeout(COME_DOWN, collecting).await;
     came_down
+}
+
+/// Records that are too many go once they are old enough, though nobody builds.
+async fn keep_history_short(history: History) {
+    let mut pause = tokio::time::interval(HISTORY_PAUSE);
+    loop {
+        pause.tick().await;
+        let history = history.clone();
+        let enforced = tokio::task::spawn_blocking(move || history.enforce_limits());
+        if let Ok(Err(error)) = enforced.await {
+            tracing::warn!(%error, "old records of builds are not removed");
+        }
+    }
 }
 
 /// Listens everywhere; all connections come out of one channel.

@@ -152,3 +152,16 @@ fn it_shows_where_a_build_failed() {
     client.build(&[]).failed(1, &["FRUM", "Dockerfile:2"]);
     client.daemon.assert_usable();
 }
+
+#[test]
+fn it_shows_and_prunes_the_history() {
+    let Some(client) = client() else { return };
+    client.build(&[]).succeeded();
+    let list = client.run(&["debug", "histories"]).succeeded().stdout();
+    let name = list.lines().nth(1).and_then(|line| line.split_whitespace().nth(1)).expect("a record");
+    let log = client.run(&["debug", "logs", "--progress", "plain", name]).succeeded().stdout();
+    assert!(log.contains("RUN echo built"), "{log}");
+    let pruned = client.run(&["prune-histories"]).succeeded().stdout();
+    assert!(pruned.contains(name), "{pruned}");
+    assert_eq!(client.run(&["debug", "histories"]).succeeded().stdout().lines().count(), 1);
+}

@@ -1,6 +1,6 @@
 //! How a build is shown.
 
-use slipway_tests::{Daemon, End, Fake, Project, needs};
+use slipway_tests::{Daemon, DaemonOptions, End, Fake, Project, needs};
 
 const DOCKERFILE: &str = "FROM BUSYBOX\nRUN echo to stdout; echo to stderr >&2\nRUN printf 'no newline'\n";
 
@@ -80,8 +80,9 @@ fn a_warning_is_shown_once_with_its_line() {
 }
 
 #[test]
-fn a_lot_of_output_is_clipped_and_does_not_stop_the_step() {
-    let (daemon, fake) = (Daemon::start(), Fake::with_busybox());
+fn output_beyond_a_limit_is_clipped_and_does_not_stop_the_step() {
+    let limited = DaemonOptions::arguments(&["--step-log-max-size", "2097152"]);
+    let (daemon, fake) = (Daemon::start_with(limited), Fake::with_busybox());
     let project = Project::new(
         &fake.busybox(),
         "FROM BUSYBOX\nRUN yes 0123456789abcdef | head -c 8000000; echo the-end > /end\n",
@@ -91,4 +92,22 @@ fn a_lot_of_output_is_clipped_and_does_not_stop_the_step() {
     assert!(out.join("end").exists());
     assert!(said.len() < 4 << 20, "{} bytes of log", said.len());
     assert!(said.contains("clipped"), "{}", &said[said.len().saturating_sub(500)..]);
+}
+
+#[test]
+fn an_end_is_shown_once() {
+    let (daemon, fake) = (Daemon::start(), Fake::with_busybox());
+    let project = Project::new(&fake.busybox(), "FROM BUSYBOX\nCOPY file /\nRUN true\n").file("file", "x");
+    daemon.build(&project).succeed();
+    let said = daemon.build(&project).succeed().stderr;
+    for step in ["load build definition", "load build context", "FROM ", "COPY file", "RUN true"] {
+        let named =
+            said.lines().find(|line| line.contains(step)).unwrap_or_else(|| panic!("{step}:\n{said}"));
+        let number = named.split(' ').next().unwrap_or_default();
+        let ends: Vec<&str> = said
+            .lines()
+            .filter(|line| [" DONE", " CACHED"].iter().any(|end| line.starts_with(&format!("{number}{end}"))))
+            .collect();
+        assert_eq!(ends.len(), 1, "{step}: {ends:?}\n{said}");
+    }
 }

@@ -24,6 +24,7 @@ mod worker;
 pub use contents::Listing;
 pub use error::{Error, Result};
 pub use images::{Images, Place};
+pub use ops::exec::LogLimits;
 pub use results::SnapshotResults;
 pub use value::Value;
 pub use worker::{Worker, WorkerOptions};

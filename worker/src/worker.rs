@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::blocking::blocking;
 use crate::contents::Contents;
 use crate::digests::Digests;
+use crate::ops::exec::LogLimits;
 use crate::{Error, Images, Result, Value};
 
 /// What a worker is made of.
@@ -25,6 +26,8 @@ pub struct WorkerOptions {
     pub default_network: Network,
     /// How many operations run at once; `None` is no limit.
     pub max_parallelism: Option<usize>,
+    /// What one step may say.
+    pub log_limits: LogLimits,
     pub platforms: Vec<Platform>,
 }
 
@@ -34,6 +37,7 @@ pub struct Worker {
     pub sessions: Arc<Sessions>,
     pub images: Images,
     pub default_network: Network,
+    pub log_limits: LogLimits,
     pub platforms: Vec<Platform>,
     pub(crate) digests: Arc<Digests>,
     pub(crate) contents: Contents,
@@ -53,6 +57,7 @@ impl Worker {
             sessions: options.sessions,
             images: options.images,
             default_network: options.default_network,
+            log_limits: options.log_limits,
             platforms: options.platforms,
             permits: options.max_parallelism.map(|limit| Arc::new(Semaphore::new(limit.max(1)))),
         }

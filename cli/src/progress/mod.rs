@@ -66,8 +66,10 @@ impl Display {
 
     /// Time has passed.
     pub fn tick(&mut self) {
-        if let Self::Tty(tty) = self {
-            tty.tick();
+        match self {
+            Self::Tty(tty) => tty.tick(),
+            Self::Plain(plain) => plain.tick(),
+            Self::Json(_) | Self::Quiet(_) => {}
         }
     }
 

@@ -8,7 +8,8 @@
 //! ```
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::fmt::{self, Write as _};
+use std::time::{Duration, Instant, SystemTime};
 
 use slipway_proto::control::{StatusResponse, VertexStatus, VertexWarning};
 use slipway_proto::explain;
@@ -20,6 +21,8 @@ use crate::format;
 const STATUS_PAUSE: Duration = Duration::from_secs(2);
 /// Causes of one step that are shown; `slipway why` tells the rest.
 const CAUSES: usize = 4;
+/// A step that does not go on for so long has ended.
+const SETTLED: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub struct Plain {
@@ -31,6 +34,26 @@ pub struct Plain {
     early: HashMap<String, explain::Step>,
     /// Whose lines are being added to.
     current: Option<usize>,
+    text: Text,
+    /// Steps that have ended, but may go on at once.
+    ending: Vec<usize>,
+}
+
+/// Lines that go out together: a message may bring thousands.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, line: fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = self.0.write_fmt(line);
+        self.0.push('\n');
+    }
+
+    fn flush(&mut self) {
+        eprint!("{}", self.0);
+        self.0.clear();
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -55,15 +78,17 @@ impl Plain {
                 Change::Lines(step, lines) => {
                     for (since, line) in lines {
                         let number = self.continue_with(step);
-                        eprintln!("#{number} {:.3} {line}", since.as_secs_f64());
+                        self.text.line(format_args!("#{number} {:.3} {line}", since.as_secs_f64()));
                     }
                 }
                 Change::Warning(warning) => {
                     self.current = None;
-                    eprintln!("WARN: {}\n", warning_text(&warning));
+                    self.text.line(format_args!("WARN: {}\n", warning_text(&warning)));
                 }
             }
         }
+        self.show_ends(self.state.latest);
+        self.text.flush();
     }
 
     /// One line for each cause: the daemon sends this for steps that ran although something like them is known.
@@ -76,7 +101,7 @@ impl Plain {
         for cause in explained.causes.iter().take(CAUSES) {
             let open = self.shown.get(&index).is_some_and(|shown| shown.open);
             let number = self.continue_with(index);
-            eprintln!("#{number} WHY {}", cause.text);
+            self.text.line(format_args!("#{number} WHY {}", cause.text));
             // What is said of a step that has ended leaves it ended.
             if let Some(shown) = self.shown.get_mut(&index) {
                 shown.open = open;
@@ -84,12 +109,20 @@ impl Plain {
         }
     }
 
-    pub fn finish(self) -> State {
+    /// Time has passed, and nothing was told.
+    pub fn tick(&mut self) {
+        self.show_ends(Some(SystemTime::now()));
+        self.text.flush();
+    }
+
+    pub fn finish(mut self) -> State {
+        self.show_ends(None);
+        self.text.flush();
         self.state
     }
 
-    /// A step runs in several pieces (named, looked up, run), each with its own start and end; only what
-    /// tells something new is shown.
+    /// A step runs in several pieces (named, looked up, run), each with its own start and end; the end of one
+    /// that goes on at once is not shown.
     fn step(&mut self, index: usize) {
         let step = &self.state.steps[index];
         if step.started.is_none() && !step.cached {
@@ -101,18 +134,38 @@ impl Plain {
                 self.explain(explained);
             }
         }
+        let ended = self.state.steps[index].completed.is_some();
+        self.ending.retain(|ending| *ending != index);
+        if ended {
+            self.ending.push(index);
+        }
+    }
+
+    /// Shows the ends of steps that have not gone on by `now`; without a time, of all.
+    fn show_ends(&mut self, now: Option<SystemTime>) {
+        let settled = |step: &Step| match (step.completed, now) {
+            (Some(completed), Some(now)) => {
+                step.failed() || now.duration_since(completed).is_ok_and(|since| since >= SETTLED)
+            }
+            _ => true,
+        };
+        let steps = &self.state.steps;
+        let (ends, ending) = self.ending.iter().partition(|index| settled(&steps[**index]));
+        self.ending = ending;
+        let ends: Vec<usize> = ends;
+        ends.into_iter().for_each(|index| self.show_end(index));
+    }
+
+    fn show_end(&mut self, index: usize) {
         let step = &self.state.steps[index];
         let Some(shown) = self.shown.get_mut(&index) else { return };
-        if step.completed.is_none() {
-            return;
-        }
         let newly_cached = step.cached && !shown.cached;
         if !shown.open && !newly_cached && step.error.is_empty() {
             return;
         }
         (shown.open, shown.cached) = (false, step.cached);
         let (number, end) = (shown.number, end(step));
-        eprintln!("#{number} {end}\n");
+        self.text.line(format_args!("#{number} {end}\n"));
         self.current = None;
     }
 
@@ -135,7 +188,7 @@ impl Plain {
             (current, 0) => format!(" {}", bytes(current)),
             (current, total) => format!(" {} / {}", bytes(current), bytes(total)),
         };
-        eprintln!("#{number} {name}{progress}{}", if done { " done" } else { "" });
+        self.text.line(format_args!("#{number} {name}{progress}{}", if done { " done" } else { "" }));
     }
 
     /// Says which step the next line belongs to, unless that is clear; gives its number.
@@ -146,9 +199,9 @@ impl Plain {
         let number = shown.number;
         if self.current != Some(index) {
             if self.current.is_some() {
-                eprintln!();
+                self.text.line(format_args!(""));
             }
-            eprintln!("#{number} {}", self.state.steps[index].name);
+            self.text.line(format_args!("#{number} {}", self.state.steps[index].name));
             self.current = Some(index);
         }
         number

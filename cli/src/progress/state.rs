@@ -8,12 +8,16 @@ use slipway_proto::control::{StatusResponse, Vertex, VertexLog, VertexStatus, Ve
 
 /// Lines of a step's output that are kept for when it fails.
 const KEPT_LINES: usize = 30;
+/// A longer line is shown in pieces of about this many bytes.
+const LONGEST_LINE: usize = 1 << 20;
 
 #[derive(Default)]
 pub struct State {
     pub steps: Vec<Step>,
     by_digest: HashMap<String, usize>,
     pub warnings: Vec<VertexWarning>,
+    /// The time of the latest news.
+    pub latest: Option<SystemTime>,
 }
 
 /// One vertex.
@@ -43,6 +47,10 @@ impl State {
     /// Changes in the order in which they make sense: a message keeps its kinds apart, and what a step has
     /// said comes before its end.
     pub fn update(&mut self, message: StatusResponse) -> Vec<Change> {
+        let times = message.vertexes.iter().flat_map(|vertex| [vertex.started, vertex.completed]);
+        let times = times.chain(message.logs.iter().map(|log| log.timestamp));
+        let latest = times.flatten().filter_map(time).max();
+        self.latest = self.latest.max(latest);
         let mut changes = Vec::new();
         let (ended, open): (Vec<_>, Vec<_>) =
             message.vertexes.into_iter().partition(|vertex| vertex.completed.is_some());
@@ -161,19 +169,28 @@ impl Step {
     }
 
     fn take_in(&mut self, text: &str, since: Duration) -> Vec<(Duration, String)> {
-        self.partial.push_str(text);
         let mut complete = Vec::new();
-        while let Some(end) = self.partial.find('\n') {
-            let line: String = self.partial.drain(..=end).collect();
-            // What a carriage return has overwritten is not shown.
-            let line = line.trim_end_matches(['\n', '\r']).rsplit('\r').next().unwrap_or_default().to_owned();
-            self.lines.push(line.clone());
-            complete.push((since, line));
+        let mut rest = text;
+        while let Some((end, after)) = rest.split_once('\n') {
+            self.partial.push_str(end);
+            complete.push((since, shown(&std::mem::take(&mut self.partial))));
+            rest = after;
         }
+        self.partial.push_str(rest);
+        if self.partial.len() > LONGEST_LINE {
+            complete.push((since, shown(&std::mem::take(&mut self.partial))));
+        }
+        let new = complete.iter().skip(complete.len().saturating_sub(KEPT_LINES));
+        self.lines.extend(new.map(|(_, line)| line.clone()));
         let extra = self.lines.len().saturating_sub(KEPT_LINES);
         self.lines.drain(..extra);
         complete
     }
+}
+
+/// What a carriage return has overwritten is not shown.
+fn shown(line: &str) -> String {
+    line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default().to_owned()
 }
 
 fn time(timestamp: prost_types::Timestamp) -> Option<SystemTime> {

@@ -62,12 +62,17 @@ impl Builds {
         Ok(())
     }
 
+    /// The build, if it is there now.
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Build>> {
+        self.known.lock().get(id).and_then(Weak::upgrade)
+    }
+
     pub(crate) async fn get(&self, id: &str) -> Result<Arc<Build>, Status> {
         let mut changed = self.changed.subscribe();
         let found = tokio::time::timeout(ARRIVAL, async {
             loop {
                 changed.borrow_and_update();
-                if let Some(build) = self.known.lock().get(id).and_then(Weak::upgrade) {
+                if let Some(build) = self.find(id) {
                     return build;
                 }
                 if changed.changed().await.is_err() {

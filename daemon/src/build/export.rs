@@ -1,9 +1,11 @@
 //! Results to where they were asked for, through the client's session or straight to a registry.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
 use slipway_exporter::{Context, ExportSource, Exporter, PlatformImage, exporter};
+use slipway_model::Descriptor;
 use slipway_worker::Value;
 
 use super::Build;
@@ -27,25 +29,37 @@ pub(crate) fn prepare(requests: &[ExporterRequest]) -> Result<Vec<Prepared>, Fai
     requests.iter().map(one).collect()
 }
 
-/// Runs all exporters at once; the facts they tell are the response.
+/// What came of the exporters.
+#[derive(Default)]
+pub(crate) struct Exported {
+    /// The facts they tell.
+    pub response: Response,
+    /// The images they made, by their place in the request.
+    pub images: BTreeMap<usize, Descriptor>,
+}
+
+/// Runs all exporters at once.
 pub(crate) async fn export(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
     exporters: Vec<Prepared>,
     result: &BuildResult,
-) -> Result<Response, Failure> {
+) -> Result<Exported, Failure> {
     if exporters.is_empty() {
-        return Ok(Response::new());
+        return Ok(Exported::default());
     }
     let source = source(engine, result).await?;
     let running = exporters.iter().map(|(index, exporter)| run(engine, build, *index, &**exporter, &source));
-    let mut response = Response::new();
-    for told in try_join_all(running).await? {
-        for (key, value) in told {
-            response.entry(key).or_insert(value);
+    let mut exported = Exported::default();
+    for (index, told) in try_join_all(running).await? {
+        if let Some(image) = told.descriptor {
+            exported.images.insert(index, image);
+        }
+        for (key, value) in told.metadata {
+            exported.response.entry(key).or_insert(value);
         }
     }
-    Ok(response)
+    Ok(exported)
 }
 
 async fn run(
@@ -54,7 +68,7 @@ async fn run(
     index: usize,
     exporter: &dyn Exporter,
     source: &ExportSource,
-) -> Result<Response, Failure> {
+) -> Result<(usize, slipway_exporter::Response), Failure> {
     let step = Arc::new(build.journal.step(exporter.title()));
     let context = Context {
         store: engine.store.clone(),
@@ -75,7 +89,7 @@ async fn run(
         Ok(_) => step.done(),
         Err(failure) => step.fail(failure.message()),
     }
-    outcome.map(|told| told.metadata)
+    outcome.map(|told| (index, told))
 }
 
 /// The result as exporters see it; a client's directory becomes a snapshot.

@@ -12,7 +12,7 @@ use slipway_proto::rpc;
 use slipway_solver::with_causes;
 use tonic::{Code, Status};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     code: Code,
     message: String,
@@ -80,6 +80,13 @@ impl Failure {
     }
 
     pub(crate) fn into_status(self) -> Status {
+        let code = self.code;
+        let status = self.into_wire();
+        Status::with_details(code, status.message.clone(), status.encode_to_vec().into())
+    }
+
+    /// With its details, as they go over the wire.
+    pub(crate) fn into_wire(self) -> rpc::Status {
         let mut details: Vec<prost_types::Any> = self
             .sources
             .iter()
@@ -89,8 +96,7 @@ impl Failure {
         if let Some(vertex) = &self.vertex {
             details.push(detail("errdefs.Vertex+json", &json!({ "digest": vertex })));
         }
-        let status = rpc::Status { code: self.code.into(), message: self.message.clone(), details };
-        Status::with_details(self.code, self.message, status.encode_to_vec().into())
+        rpc::Status { code: self.code.into(), message: self.message, details }
     }
 }
 

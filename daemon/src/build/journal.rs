@@ -1,9 +1,10 @@
-//! What a build tells its watchers: a list that only grows, read by any number of clients.
+//! What a build tells its watchers: news that is only ever added to, read by any number of clients.
 //!
 //! `Control.Status` may be called before the build starts or long after; every watcher gets all of it
-//! from the beginning, at its own pace. The list is freed with the build, and logs are clipped where
-//! they are made, so it is bounded.
+//! from the beginning, at its own pace. It lies in the build's spool, which becomes its log in the
+//! history: nothing of it stays in memory.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,22 +13,17 @@ use slipway_model::Digest;
 use slipway_proto::control::{StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning};
 use slipway_proto::pb;
 use slipway_solver::progress::{Event, Progress, Status, VertexEvent, Warning};
-use tokio::sync::watch;
 
 use crate::explain::Course;
-
-/// Entries handed to a watcher in one message.
-const BATCH: usize = 512;
+use crate::history::Spool;
 
 pub(crate) struct Journal {
-    entries: Mutex<Vec<Entry>>,
-    /// How many entries there are, and whether more will come.
-    written: watch::Sender<(usize, bool)>,
+    spool: Arc<Spool>,
     /// Hears which vertices begin.
     course: Arc<Course>,
 }
 
-#[derive(Clone)]
+/// One thing that is told.
 enum Entry {
     Vertex(Vertex),
     Status(VertexStatus),
@@ -36,53 +32,38 @@ enum Entry {
 }
 
 impl Journal {
-    pub(crate) fn of(course: Arc<Course>) -> Self {
-        Self { entries: Mutex::default(), written: watch::channel((0, true)).0, course }
+    pub(crate) fn new(spool: Arc<Spool>, course: Arc<Course>) -> Self {
+        Self { spool, course }
     }
 
     fn push(&self, entry: Entry) {
-        let count = {
-            let mut entries = self.entries.lock();
-            entries.push(entry);
-            entries.len()
-        };
-        self.written.send_replace((count, true));
+        let mut news = StatusResponse::default();
+        match entry {
+            Entry::Vertex(vertex) => news.vertexes.push(vertex),
+            Entry::Status(status) => news.statuses.push(status),
+            Entry::Log(log) => news.logs.push(log),
+            Entry::Warning(warning) => news.warnings.push(warning),
+        }
+        self.spool.push(&news);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        !self.written.borrow().1
+        self.spool.is_closed()
     }
 
     /// Nothing more comes.
     pub(crate) fn close(&self) {
-        self.written.send_modify(|(_, open)| *open = false);
+        self.spool.close();
     }
 
-    /// The entries from `position` on; waits for one if there is none yet. `None`: that was all.
-    pub(crate) async fn read(&self, position: &mut usize) -> Option<StatusResponse> {
-        let mut written = self.written.subscribe();
-        let from = *position;
-        let reached = written.wait_for(|(count, open)| *count > from || !*open).await;
-        if reached.is_err() {
-            return None;
-        }
-        let mut response = StatusResponse::default();
-        let entries = self.entries.lock();
-        for entry in entries.iter().skip(from).take(BATCH) {
-            match entry.clone() {
-                Entry::Vertex(vertex) => response.vertexes.push(vertex),
-                Entry::Status(status) => response.statuses.push(status),
-                Entry::Log(log) => response.logs.push(log),
-                Entry::Warning(warning) => response.warnings.push(warning),
-            }
-            *position += 1;
-        }
-        (*position > from).then_some(response)
+    /// What was told from `position` on; waits for news if there is none yet. `None`: that was all.
+    pub(crate) async fn read(&self, position: &mut u64) -> Option<io::Result<StatusResponse>> {
+        self.spool.read(position).await
     }
 
     /// A step that is not part of the graph: resolving a name, exporting.
     pub(crate) fn step(self: &Arc<Self>, name: &str) -> Step {
-        let nonce: [u8; 8] = std::array::from_fn(|index| self.written.borrow().0.to_le_bytes()[index]);
+        let nonce = self.spool.length().to_le_bytes();
         let digest = Digest::of([name.as_bytes(), &nonce].concat()).to_string();
         let vertex = Vertex {
             digest,
@@ -257,16 +238,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_late_watcher_gets_everything_and_then_the_end() {
-        let journal = Arc::new(Journal::of(Arc::default()));
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Arc::new(Spool::new(folder.path().join("spool")));
+        let journal = Arc::new(Journal::new(spool, Arc::default()));
         journal.step("resolve").done();
         let mut position = 0;
-        let first = journal.read(&mut position).await.unwrap();
-        assert_eq!(first.vertexes.len(), 2);
-        assert!(first.vertexes[1].completed.is_some());
+        let begun = journal.read(&mut position).await.unwrap().unwrap();
+        assert!(begun.vertexes[0].completed.is_none());
+        let done = journal.read(&mut position).await.unwrap().unwrap();
+        assert!(done.vertexes[0].completed.is_some());
         drop(journal.step("export"));
         journal.close();
-        let rest = journal.read(&mut position).await.unwrap();
-        assert_eq!(rest.vertexes[1].error, "context canceled");
+        journal.read(&mut position).await.unwrap().unwrap();
+        let rest = journal.read(&mut position).await.unwrap().unwrap();
+        assert_eq!(rest.vertexes[0].error, "context canceled");
         assert!(journal.read(&mut position).await.is_none());
     }
 }

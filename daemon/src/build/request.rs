@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use slipway_model::llb::pb;
-use slipway_proto::control::{CacheOptionsEntry, SolveRequest};
+use slipway_proto::control::{CacheOptionsEntry, Exporter, SolveRequest};
 use slipway_worker::ops::Scope;
 use tonic::Status;
+
+use crate::history::Started;
 
 /// Ids are names in maps, logs and file names.
 const LONGEST_ID: usize = 256;
@@ -18,6 +20,10 @@ pub(crate) struct BuildRequest {
     pub entitlements: Vec<String>,
     pub cache_imports: Vec<CacheOptionsEntry>,
     pub cache_exports: Vec<CacheOptionsEntry>,
+    /// Of a client for itself: it leaves no record.
+    pub internal: bool,
+    /// What the record says of it: the frontend's name and options, whoever runs it.
+    pub frontend: (String, BTreeMap<String, String>),
 }
 
 /// Where the graph comes from.
@@ -67,6 +73,8 @@ impl BuildRequest {
         Ok(Self {
             id: request.r#ref,
             session: request.session,
+            internal: request.internal,
+            frontend: (request.frontend.clone(), request.frontend_attrs.clone()),
             what: what(
                 request.definition,
                 request.frontend,
@@ -82,6 +90,22 @@ impl BuildRequest {
             cache_imports,
             cache_exports: cache.exports,
         })
+    }
+
+    /// What the history says about it.
+    pub(crate) fn started(&self) -> Started {
+        let exporter = |exporter: &ExporterRequest| Exporter {
+            r#type: exporter.kind.clone(),
+            attrs: exporter.options.clone(),
+        };
+        Started {
+            name: self.id.clone(),
+            frontend: self.frontend.0.clone(),
+            options: self.frontend.1.clone(),
+            exporters: self.exporters.iter().map(exporter).collect(),
+            cache_imports: self.cache_imports.clone(),
+            cache_exports: self.cache_exports.clone(),
+        }
     }
 
     /// What this build may do: what it asks for, if the daemon grants it.
@@ -120,7 +144,7 @@ fn what(
 }
 
 fn exporters(
-    list: Vec<slipway_proto::control::Exporter>,
+    list: Vec<Exporter>,
     deprecated: String,
     deprecated_options: BTreeMap<String, String>,
 ) -> Vec<ExporterRequest> {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::export;
+use super::export::{self, Exported};
 use super::failure::Failure;
 use super::frontend;
 use super::journal::Journal;
@@ -22,13 +22,18 @@ use super::{Build, Builds, images};
 use crate::bridge::{Refs, Returned};
 use crate::engine::Engine;
 use crate::explain::{Course, course};
+use crate::history::{Outcome, Recording};
 
 /// Runs a build to its end. Dropping the future (the client went away) stops it.
 pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result<SolveResponse, Status> {
     let request = BuildRequest::check(request)?;
     let scope = request.scope(&engine.entitlements)?;
     let course = Arc::new(Course::default());
-    let journal = Arc::new(Journal::of(course.clone()));
+    let spool = Arc::new(match request.internal {
+        true => engine.history.nameless_spool(),
+        false => engine.history.spool(&request.id),
+    });
+    let journal = Arc::new(Journal::new(spool.clone(), course.clone()));
     let sessions = Some(request.session.clone()).filter(|session| !session.is_empty());
     let job = engine.solver.job(JobOptions {
         id: request.id.clone(),
@@ -51,10 +56,14 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         resolved: images::Resolved::default(),
     });
     engine.builds.insert(&build)?;
+    let recording = match request.internal {
+        true => None,
+        false => Some(engine.history.begin(request.started(), spool)?),
+    };
     // A task of its own, so that a client that hangs up in the middle leaves nothing half done: the
     // guard pulls the stop token, and the task sees the build come down.
     let guard = build.stop.clone().drop_guard();
-    let task = tokio::spawn(run(engine.clone(), build, request, result));
+    let task = tokio::spawn(run(engine.clone(), build, request, result, recording));
     let outcome = task.await.unwrap_or_else(|error| Err(Failure::internal(error.to_string())));
     guard.disarm();
     outcome.map_err(|failure| failure.into_status())
@@ -65,6 +74,7 @@ async fn run(
     build: Arc<Build>,
     request: BuildRequest,
     result: mpsc::Receiver<Returned>,
+    recording: Option<Recording>,
 ) -> Result<SolveResponse, Failure> {
     let following = course::follow(&engine, &build);
     let outcome = tokio::select! {
@@ -76,8 +86,34 @@ async fn run(
     build.job.end().await;
     build.journal.close();
     engine.collector.ask();
+    let outcome = report(&engine, outcome, recording).await;
     Builds::retire(engine, build);
     outcome
+}
+
+/// Writes down what came of the build; when this returns with a response, a kill takes nothing of it back.
+async fn report(
+    engine: &Engine,
+    outcome: Result<Exported, Failure>,
+    recording: Option<Recording>,
+) -> Result<SolveResponse, Failure> {
+    let ended = match &outcome {
+        Ok(Exported { response, images }) => {
+            Outcome::Built { response: response.clone(), exported: images.clone() }
+        }
+        Err(failure) => Outcome::Failed(failure.clone().into_wire()),
+    };
+    let store = engine.store.clone();
+    let recorded = tokio::task::spawn_blocking(move || {
+        if let Some(recording) = recording {
+            recording.complete(ended);
+        }
+        store.flush()
+    });
+    let recorded = recorded.await.map_err(|error| Failure::internal(error.to_string()))?;
+    let exported = outcome?;
+    recorded.map_err(Failure::from_error)?;
+    Ok(SolveResponse { exporter_response: exported.response })
 }
 
 /// Returns when the session that the build needs was there and has gone.
@@ -97,7 +133,7 @@ async fn work(
     build: &Arc<Build>,
     request: &BuildRequest,
     mut result: mpsc::Receiver<Returned>,
-) -> Result<SolveResponse, Failure> {
+) -> Result<Exported, Failure> {
     let exporters = export::prepare(&request.exporters)?;
     check_caches(request)?;
     let solved = match &request.what {
@@ -110,17 +146,17 @@ async fn work(
             None => return Err(Failure::internal("the client returned no result")),
         },
     };
-    let mut response = export::export(engine, build, exporters, &solved).await?;
+    let mut exported = export::export(engine, build, exporters, &solved).await?;
     for (key, value) in &solved.metadata {
         // What the frontend answered; image configs are no answers.
         if !key.starts_with("containerimage.") && key != "refs.platforms" {
-            response.entry(key.clone()).or_insert_with(|| String::from_utf8_lossy(value).into_owned());
+            exported
+                .response
+                .entry(key.clone())
+                .or_insert_with(|| String::from_utf8_lossy(value).into_owned());
         }
     }
-    let store = engine.store.clone();
-    let flushed = tokio::task::spawn_blocking(move || store.flush());
-    flushed.await.map_err(|error| Failure::internal(error.to_string()))?.map_err(Failure::from_error)?;
-    Ok(SolveResponse { exporter_response: response })
+    Ok(exported)
 }
 
 /// A cache that was asked for and cannot be had must not look like one that was empty.

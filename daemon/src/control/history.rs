@@ -1,4 +1,6 @@
-//! Build history. Builds are not kept after their end yet, so there is none to list or change.
+//! `ListenBuildHistory` and `UpdateBuildHistory`.
+
+use std::sync::Arc;
 
 use slipway_proto::control::{
     BuildHistoryEvent, BuildHistoryRequest, UpdateBuildHistoryRequest, UpdateBuildHistoryResponse,
@@ -8,18 +10,33 @@ use tonic::Status;
 use super::Answers;
 use crate::engine::Engine;
 
-/// Clients ask for the past (`EarlyExit`) or follow what happens; both see nothing.
 pub(super) fn listen(
-    _: &Engine,
+    engine: &Engine,
     request: &BuildHistoryRequest,
 ) -> Result<Answers<BuildHistoryEvent>, Status> {
-    if request.early_exit {
-        Ok(Box::pin(futures::stream::empty()))
-    } else {
-        Ok(Box::pin(futures::stream::pending()))
-    }
+    let listener = engine.history.listen(request)?;
+    let events = futures::stream::unfold(listener, |mut listener| async move {
+        let event = listener.next().await?;
+        Some((event.map_err(Status::from), listener))
+    });
+    Ok(Box::pin(events))
 }
 
-pub(super) fn update(request: &UpdateBuildHistoryRequest) -> Result<UpdateBuildHistoryResponse, Status> {
-    Err(Status::not_found(format!("no record of build {:?}: build history is not kept", request.r#ref)))
+pub(super) async fn update(
+    engine: &Arc<Engine>,
+    request: UpdateBuildHistoryRequest,
+) -> Result<UpdateBuildHistoryResponse, Status> {
+    let history = engine.history.clone();
+    let work = tokio::task::spawn_blocking(move || {
+        let name = &request.r#ref;
+        if request.delete {
+            history.delete(name)
+        } else if request.finalize {
+            history.finalize(name)
+        } else {
+            history.pin(name, request.pinned)
+        }
+    });
+    work.await.map_err(|error| Status::internal(error.to_string()))??;
+    Ok(UpdateBuildHistoryResponse {})
 }

@@ -1,5 +1,6 @@
 //! `moby.buildkit.v1.Control`: a file per method that does more than answer.
 
+mod content;
 mod disk_usage;
 mod history;
 mod info;
@@ -16,6 +17,8 @@ use futures::Stream;
 use slipway_proto::control as wire;
 use slipway_proto::health::health_check_response::ServingStatus;
 use slipway_proto::health::{HealthCheckRequest, HealthCheckResponse};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::engine::Engine;
@@ -23,7 +26,19 @@ use crate::engine::Engine;
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Answer<T> = Result<Response<T>, Status>;
 
+pub(crate) use content::Content;
+
 pub(crate) struct Control(pub Arc<Engine>);
+
+/// With the daemon's time, by which clients measure what is still running.
+fn at_this_time<T>(answer: T) -> Response<T> {
+    let mut response = Response::new(answer);
+    let now = OffsetDateTime::now_utc().format(&Rfc3339).ok().and_then(|now| now.parse().ok());
+    if let Some(now) = now {
+        response.metadata_mut().insert("buildkit-current-timestamp", now);
+    }
+    response
+}
 
 #[async_trait::async_trait]
 impl wire::control_server::Control for Control {
@@ -45,7 +60,7 @@ impl wire::control_server::Control for Control {
     }
 
     async fn status(&self, request: Request<wire::StatusRequest>) -> Answer<Self::StatusStream> {
-        status::status(&self.0, request.into_inner()).await.map(Response::new)
+        status::status(&self.0, request.into_inner()).await.map(at_this_time)
     }
 
     async fn session(&self, request: Request<Streaming<wire::BytesMessage>>) -> Answer<Self::SessionStream> {
@@ -67,14 +82,14 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::BuildHistoryRequest>,
     ) -> Answer<Self::ListenBuildHistoryStream> {
-        history::listen(&self.0, &request.into_inner()).map(Response::new)
+        history::listen(&self.0, &request.into_inner()).map(at_this_time)
     }
 
     async fn update_build_history(
         &self,
         request: Request<wire::UpdateBuildHistoryRequest>,
     ) -> Answer<wire::UpdateBuildHistoryResponse> {
-        history::update(&request.into_inner()).map(Response::new)
+        history::update(&self.0, request.into_inner()).await.map(Response::new)
     }
 }
 

@@ -100,7 +100,13 @@ async fn build(records: &Arc<DiskRecords<String>>, shelf: &Shelf, edge: &Edge<St
     shelf.runs.lock().clear();
     let solver = Solver::new(SolverOptions { store: records.clone() });
     let progress = Arc::new(Silent);
-    let job = solver.job(JobOptions { id: "job".into(), sessions: vec![], progress, imports: vec![], parallelism: None });
+    let job = solver.job(JobOptions {
+        id: "job".into(),
+        sessions: vec![],
+        progress,
+        imports: vec![],
+        parallelism: None,
+    });
     job.build(edge).await.unwrap();
     job.discard().await;
     let mut ran = shelf.runs.lock().clone();

@@ -54,14 +54,20 @@ impl Filter {
     }
 
     pub fn matches(&self, record: &UsageRecord) -> bool {
-        let all = |selectors: &Vec<Selector>| selectors.iter().all(|selector| selector.matches(record));
+        self.matches_fields(|name| field(record, name))
+    }
+
+    /// The same for anything that has fields: `field` gives the value of one, if it is present.
+    pub fn matches_fields(&self, field: impl Fn(&str) -> Option<String>) -> bool {
+        let all = |selectors: &Vec<Selector>| {
+            selectors.iter().all(|selector| selector.matches(field(&selector.field)))
+        };
         self.is_empty() || self.alternatives.iter().any(all)
     }
 }
 
 impl Selector {
-    fn matches(&self, record: &UsageRecord) -> bool {
-        let value = field(record, &self.field);
+    fn matches(&self, value: Option<String>) -> bool {
         match &self.test {
             Test::Present => value.is_some(),
             Test::Equal(expected) => value.as_ref() == Some(expected),

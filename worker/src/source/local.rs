@@ -86,17 +86,19 @@ impl LocalOp {
         let key = self.directory_key(session);
         let directory = self.worker.store.source_directory(&key, &description).await?;
         let Kept { directory, root, index, digests, links } = blocking(move || Kept::open(directory)).await?;
-        let progress = transfer_progress(ctx, &self.identifier.name);
+        let transfer = Arc::new(Transfer::new(ctx, &self.identifier.name));
+        let telling = transfer.clone();
         let options = ReceiveOptions {
             index,
             hasher: Some(Arc::new(|stat| header(stat).map(|header| header.hasher()))),
-            progress: Some(progress),
+            progress: Some(Arc::new(move |bytes| telling.at(bytes))),
             ..ReceiveOptions::default()
         };
         let received = tokio::select! {
             () = ctx.stop.cancelled() => return Err(Error::Cancelled),
             received = session.sync(self.request(), root, options) => received?,
         };
+        transfer.done();
         blocking(move || Context::new(directory, &received, digests, links)).await
     }
 }
@@ -293,20 +295,49 @@ fn read_index(bytes: &[u8]) -> Option<Vec<Stat>> {
     Some(index)
 }
 
-/// Tells the build how much has come, a few times a second.
-fn transfer_progress(ctx: &OpContext<Value>, name: &str) -> Arc<dyn Fn(u64) + Send + Sync> {
-    const PAUSE: std::time::Duration = std::time::Duration::from_millis(150);
-    let (ctx, id) = (ctx.clone(), format!("transferring {name}:"));
-    let started = std::time::SystemTime::now();
-    let last = parking_lot::Mutex::new(None::<std::time::Instant>);
-    Arc::new(move |bytes| {
-        let mut last = last.lock();
-        if last.is_some_and(|last| last.elapsed() < PAUSE) {
-            return;
+/// Tells the build how much has come, a few times a second, and when that is all.
+struct Transfer {
+    ctx: OpContext<Value>,
+    id: String,
+    started: std::time::SystemTime,
+    told: parking_lot::Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    at: Option<std::time::Instant>,
+    /// Bytes that have come, told or not.
+    bytes: u64,
+}
+
+impl Transfer {
+    fn new(ctx: &OpContext<Value>, name: &str) -> Self {
+        let (ctx, id) = (ctx.clone(), format!("transferring {name}:"));
+        Self { ctx, id, started: std::time::SystemTime::now(), told: Default::default() }
+    }
+
+    fn at(&self, bytes: u64) {
+        const PAUSE: std::time::Duration = std::time::Duration::from_millis(150);
+        let mut told = self.told.lock();
+        told.bytes = bytes;
+        if told.at.is_none_or(|at| at.elapsed() >= PAUSE) {
+            told.at = Some(std::time::Instant::now());
+            self.tell(bytes, None);
         }
-        *last = Some(std::time::Instant::now());
-        ctx.status(Status { id: id.clone(), current: bytes, started: Some(started), ..Status::default() });
-    })
+    }
+
+    /// Nothing is said of a transfer of nothing.
+    fn done(&self) {
+        let bytes = self.told.lock().bytes;
+        if bytes > 0 {
+            self.tell(bytes, Some(std::time::SystemTime::now()));
+        }
+    }
+
+    fn tell(&self, current: u64, completed: Option<std::time::SystemTime>) {
+        let (id, started) = (self.id.clone(), Some(self.started));
+        self.ctx.status(Status { id, current, started, completed, ..Status::default() });
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Running a process: `pb.ExecOp`.
 //!
 //! ```text
-//! mounts   what each mount is made of: an input, a new writable snapshot, a cache, a secret, memory
-//! spec     the process as the runtime wants it
-//! output   its output, line for line into the build's log
-//! run      all of it together; writable snapshots become the outputs
+//! mounts     what each mount is made of: an input, a new writable snapshot, a cache, a secret, memory
+//! spec       the process as the runtime wants it
+//! output     its output on the way into the build's log
+//! log_limit  how much of it, if that is limited
+//! run        all of it together; writable snapshots become the outputs
 //! ```
 
+mod log_limit;
 mod mounts;
 mod output;
 mod run;
@@ -18,6 +20,8 @@ use async_trait::async_trait;
 use slipway_model::Platform;
 use slipway_model::llb::pb;
 use slipway_solver::{CacheMap, Op, OpContext, OpResult, Permit};
+
+pub use log_limit::LogLimits;
 
 use super::cache_key;
 use super::content::input_rules;

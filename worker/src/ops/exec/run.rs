@@ -15,13 +15,17 @@ pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>)
     let meta = op.exec.meta.clone().ok_or_else(|| Error::Failed("the operation has no command".into()))?;
     let mounts = Mounts::prepare(op, ctx, &inputs).await?;
     let spec = process_spec(op, &meta, ctx, &mounts).await?;
-    let (stdout, out_copied) = log_pipe(ctx, 1)?;
-    let (stderr, err_copied) = log_pipe(ctx, 2)?;
+    let (stdout, output) = log_pipe(ctx, 1, op.worker.log_limits)?;
+    let (stderr, errors) = log_pipe(ctx, 2, op.worker.log_limits)?;
     let io = Stdio { stdin: None, stdout, stderr };
     let outcome = op.worker.executor.run(spec, io, ctx.stop.clone()).await;
     // All of the output is in the log before the step is over.
-    let _ = tokio::join!(out_copied, err_copied);
-    judge(&op.exec, &meta, outcome)?;
+    let (output, errors) = tokio::join!(output.end(), errors.end());
+    if let Err(error) = judge(&op.exec, &meta, outcome) {
+        output.show(ctx).await;
+        errors.show(ctx).await;
+        return Err(error);
+    }
     blocking(move || mounts.commit()).await
 }
 
