@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::{Error, Result};
+use crate::{Error, Frontends, Result};
 
 /// What a daemon is started with.
 #[derive(Clone, Debug)]
@@ -27,6 +27,7 @@ pub struct Config {
     /// Operations that run at once; `None` is no limit.
     pub max_parallelism: Option<usize>,
     pub registries: BTreeMap<String, Registry>,
+    pub frontends: Frontends,
     /// End when no client has been there for a moment.
     pub exit_when_idle: bool,
 }
@@ -59,6 +60,7 @@ impl Default for Config {
             entitlements: Vec::new(),
             max_parallelism: None,
             registries: BTreeMap::new(),
+            frontends: Frontends::default(),
             exit_when_idle: false,
         }
     }
@@ -76,6 +78,8 @@ struct File {
     worker: Workers,
     #[serde(default)]
     registry: BTreeMap<String, Registry>,
+    #[serde(default)]
+    frontend: Frontends,
 }
 
 #[derive(Deserialize, Default)]
@@ -123,6 +127,7 @@ impl Config {
             entitlements: file.insecure_entitlements,
             max_parallelism: oci.max_parallelism.filter(|limit| *limit > 0),
             registries: file.registry,
+            frontends: file.frontend,
             exit_when_idle: false,
         })
     }

@@ -17,7 +17,7 @@ use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
 use crate::build::Builds;
 use crate::config::Registry;
-use crate::{Config, Error, Result};
+use crate::{Config, Error, Frontends, Result};
 
 pub(crate) struct Engine {
     pub store: Store,
@@ -30,6 +30,8 @@ pub(crate) struct Engine {
     pub images: slipway_exporter::images::Images,
     /// Stays the same as long as the state directory does.
     pub worker_id: String,
+    /// Which frontends builds may use.
+    pub frontends: Frontends,
     /// What builds may ask for.
     pub entitlements: Vec<String>,
 }
@@ -63,6 +65,7 @@ impl Engine {
             builds: Builds::default(),
             images,
             worker_id: worker_id(root),
+            frontends: config.frontends.clone(),
             entitlements: config.entitlements.clone(),
             store,
         })

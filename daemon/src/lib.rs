@@ -5,7 +5,9 @@
 //! | [`config`] | what can be configured, from a file in buildkitd's form or from flags |
 //! | [`engine`] | everything that lives as long as the daemon, and how it is put together |
 //! | [`control`] | `moby.buildkit.v1.Control`, a file per method |
-//! | [`bridge`] | `moby.buildkit.v1.frontend.LLBBridge`, for clients that are frontends |
+//! | [`bridge`] | `moby.buildkit.v1.frontend.LLBBridge`, what frontends ask |
+//! | [`gateway`] | frontends in images |
+//! | [`frontends`] | which frontends builds may use |
 //! | [`build`] | one build: its journal, its gateway for frontends, its results and exports |
 //! | [`listen`] | sockets, and the end of the daemon |
 
@@ -15,10 +17,13 @@ pub mod config;
 mod control;
 mod engine;
 mod error;
+mod frontends;
+mod gateway;
 mod listen;
 mod memory;
 mod serve;
 
 pub use config::Config;
 pub use error::{Error, Result};
+pub use frontends::Frontends;
 pub use serve::Daemon;

@@ -45,7 +45,7 @@ async fn serve(config: Config) -> Result<()> {
     let engine = Arc::new(Engine::open(&config)?);
     let connections = accept(&config, &clients).await?;
     let control = ControlServer::new(Control(engine.clone()));
-    let bridge = LlbBridgeServer::new(Bridge(engine.clone()));
+    let bridge = LlbBridgeServer::new(Bridge::for_clients(engine.clone()));
     let serving = Server::builder()
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(32 << 20)

@@ -6,7 +6,7 @@ use slipway_proto::gateway::PongResponse;
 use crate::control::workers::list;
 use crate::engine::Engine;
 
-const FRONTEND: [&str; 15] = [
+const FRONTEND: [&str; 23] = [
     "solve.base",
     "solve.inlinereturn",
     "resolveimage",
@@ -18,10 +18,18 @@ const FRONTEND: [&str; 15] = [
     "returnmap",
     "proto.refarray",
     "reference.output",
+    "frontend.inputs",
+    "frontend.caps",
     "gateway.solve.metadata",
     "gateway.solve.evaluate",
     "gateway.evaluate",
     "gateway.warnings",
+    "gateway.exec",
+    "gateway.exec.extrahosts",
+    "gateway.exec.secretenv",
+    "gateway.exec.signals",
+    "gateway.exec.filesystem",
+    "source.metaresolver",
 ];
 
 const LLB: [&str; 52] = [

@@ -47,9 +47,23 @@ impl Failure {
         Self::new(Code::Cancelled, "the client's session ended before the build")
     }
 
+    /// A capability that a frontend does not say it has.
+    pub(crate) fn unsupported_capability(name: &str) -> Self {
+        let detail = detail("errdefs.FrontendCap+json", &json!({ "name": name }));
+        Self::new(Code::Unimplemented, format!("unsupported frontend capability {name}"))
+            .with_details(vec![detail])
+    }
+
     /// With all causes in the message.
     pub(crate) fn from_error(error: impl std::error::Error) -> Self {
         Self::new(Code::Unknown, with_causes(&error))
+    }
+
+    pub(crate) fn from_worker(error: slipway_worker::Error) -> Self {
+        if matches!(error, slipway_worker::Error::Cancelled) {
+            return Self::cancelled();
+        }
+        Self::new(code_of(&error), with_causes(&error))
     }
 
     /// A graph that could not be solved: what failed, and which lines of which file asked for it.
@@ -57,7 +71,11 @@ impl Failure {
         if matches!(error, slipway_solver::Error::Cancelled) {
             return Self::cancelled();
         }
-        let mut failure = Self::new(code_of(&error), error.reason());
+        let cause = error.find::<slipway_worker::Error>();
+        let mut failure = Self::new(cause.map_or(Code::Unknown, code_of), error.reason());
+        if let Some(slipway_worker::Error::Exit { code, .. }) = cause {
+            failure.details.push(exit_detail(u32::try_from(*code).unwrap_or(u32::MAX)));
+        }
         if let Some(vertex) = error.vertex().map(|vertex| vertex.to_string()) {
             failure.sources = sources_of(&vertex, &definition.source);
             failure.vertex = Some(vertex);
@@ -68,6 +86,16 @@ impl Failure {
     pub(crate) fn with_source(mut self, info: pb::SourceInfo, ranges: Vec<pb::Range>) -> Self {
         self.sources.push((info, ranges));
         self
+    }
+
+    pub(crate) fn context(mut self, before: impl std::fmt::Display) -> Self {
+        self.message = format!("{before}: {}", self.message);
+        self
+    }
+
+    pub(crate) fn has_source(&self) -> bool {
+        let is_source = |detail: &prost_types::Any| detail.type_url.ends_with("errdefs.Source+json");
+        !self.sources.is_empty() || self.details.iter().any(is_source)
     }
 
     pub(crate) fn with_details(mut self, details: Vec<prost_types::Any>) -> Self {
@@ -94,13 +122,18 @@ impl Failure {
     }
 }
 
-fn code_of(error: &slipway_solver::Error) -> Code {
-    match error.find::<slipway_worker::Error>() {
-        Some(slipway_worker::Error::NotAllowed(_)) => Code::PermissionDenied,
-        Some(slipway_worker::Error::Unsupported(_)) => Code::Unimplemented,
-        Some(slipway_worker::Error::Invalid { .. }) => Code::InvalidArgument,
+fn code_of(error: &slipway_worker::Error) -> Code {
+    match error {
+        slipway_worker::Error::NotAllowed(_) => Code::PermissionDenied,
+        slipway_worker::Error::Unsupported(_) => Code::Unimplemented,
+        slipway_worker::Error::Invalid { .. } => Code::InvalidArgument,
         _ => Code::Unknown,
     }
+}
+
+/// How a process ended, for clients that end the same way.
+pub(crate) fn exit_detail(code: u32) -> prost_types::Any {
+    detail("gatewayapi.ExitMessage+json", &json!({ "Code": code }))
 }
 
 fn sources_of(vertex: &str, source: &pb::Source) -> Vec<(pb::SourceInfo, Vec<pb::Range>)> {

@@ -8,7 +8,6 @@ use slipway_model::llb::pb;
 use slipway_proto::control::{SolveRequest, SolveResponse};
 use slipway_solver::JobOptions;
 use slipway_worker::{Value, ops};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -19,7 +18,7 @@ use super::journal::Journal;
 use super::request::{BuildRequest, What};
 use super::result::{BuildResult, PlatformOutput};
 use super::{Build, Builds, images};
-use crate::bridge::{Refs, Returned};
+use crate::bridge::Conversation;
 use crate::engine::Engine;
 
 /// Runs a build to its end. Dropping the future (the client went away) stops it.
@@ -34,7 +33,6 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         progress: journal.clone(),
         imports: Vec::new(),
     });
-    let (returned, result) = mpsc::channel(1);
     let build = Arc::new(Build {
         id: request.id.clone(),
         session: request.session.clone(),
@@ -42,15 +40,14 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         job,
         scope,
         stop: CancellationToken::new(),
-        returned,
-        refs: Refs::default(),
+        client: Arc::new(Conversation::with_client(request.client_inputs())),
         resolved: images::Resolved::default(),
     });
     engine.builds.insert(&build)?;
     // A task of its own, so that a client that hangs up in the middle leaves nothing half done: the
     // guard pulls the stop token, and the task sees the build come down.
     let guard = build.stop.clone().drop_guard();
-    let task = tokio::spawn(run(engine.clone(), build, request, result));
+    let task = tokio::spawn(run(engine.clone(), build, request));
     let outcome = task.await.unwrap_or_else(|error| Err(Failure::internal(error.to_string())));
     guard.disarm();
     outcome.map_err(|failure| failure.into_status())
@@ -60,13 +57,13 @@ async fn run(
     engine: Arc<Engine>,
     build: Arc<Build>,
     request: BuildRequest,
-    result: mpsc::Receiver<Returned>,
 ) -> Result<SolveResponse, Failure> {
     let outcome = tokio::select! {
         () = build.stop.cancelled() => Err(Failure::cancelled()),
         () = session_lost(&engine, &build) => Err(Failure::session_lost()),
-        outcome = work(&engine, &build, &request, result) => outcome,
+        outcome = work(&engine, &build, &request) => outcome,
     };
+    build.client.containers.release_all().await;
     build.job.end().await;
     build.journal.close();
     Builds::retire(engine, build);
@@ -89,19 +86,16 @@ async fn work(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
     request: &BuildRequest,
-    mut result: mpsc::Receiver<Returned>,
 ) -> Result<SolveResponse, Failure> {
     let exporters = export::prepare(&request.exporters)?;
     check_caches(request)?;
     let solved = match &request.what {
         What::Definition(definition) => definition_result(engine, build, definition).await?,
         What::Frontend { name, options, inputs } => {
-            frontend::solve(engine, build, name, options, inputs).await?
+            let answer = frontend::run(engine, build, &build.client, name, options, inputs).await?;
+            answer.solve(engine, build).await?
         }
-        What::Client => match result.recv().await {
-            Some(returned) => returned?,
-            None => return Err(Failure::internal("the client returned no result")),
-        },
+        What::Client { .. } => build.client.wait().await?.solve(engine, build).await?,
     };
     let mut response = export::export(engine, build, exporters, &solved).await?;
     for (key, value) in &solved.metadata {

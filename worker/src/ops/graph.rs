@@ -27,6 +27,20 @@ pub struct Scope {
     pub allow_insecure: bool,
 }
 
+impl Scope {
+    /// The one door: every process that is started for a build has passed here, be it a step or a process
+    /// that a frontend asked for.
+    pub(crate) fn admit(&self, network: NetMode, security: SecurityMode) -> Result<()> {
+        if network == NetMode::Host && !self.allow_host_network {
+            return Err(Error::NotAllowed("network.host"));
+        }
+        if security == SecurityMode::Insecure && !self.allow_insecure {
+            return Err(Error::NotAllowed("security.insecure"));
+        }
+        Ok(())
+    }
+}
+
 /// The edge that `definition` ends in; `None` is scratch.
 pub fn load(
     worker: &Arc<Worker>,
@@ -133,12 +147,7 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
 
 fn check_exec(exec: &pb::ExecOp, inputs: usize, scope: &Scope) -> Result<()> {
     let invalid = |reason: &str| Err(Error::Failed(reason.to_owned()));
-    if exec.network() == NetMode::Host && !scope.allow_host_network {
-        return Err(Error::NotAllowed("network.host"));
-    }
-    if exec.security() == SecurityMode::Insecure && !scope.allow_insecure {
-        return Err(Error::NotAllowed("security.insecure"));
-    }
+    scope.admit(exec.network(), exec.security())?;
     if !exec.cdi_devices.iter().all(|device| device.optional) {
         return Err(Error::Unsupported("a CDI device".into()));
     }

@@ -5,7 +5,7 @@
 
 pub mod cache_key;
 mod content;
-mod exec;
+pub(crate) mod exec;
 pub mod file;
 mod file_op;
 pub mod graph;

@@ -7,10 +7,10 @@
 //! run      all of it together; writable snapshots become the outputs
 //! ```
 
-mod mounts;
+pub(crate) mod mounts;
 mod output;
 mod run;
-mod spec;
+pub(crate) mod spec;
 
 use std::sync::Arc;
 
