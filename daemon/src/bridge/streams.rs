@@ -136,7 +136,9 @@ impl Writer {
 fn asynchronous(fd: OwnedFd) -> io::Result<Arc<AsyncFd<OwnedFd>>> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
-    Ok(Arc::new(AsyncFd::register(fd)?))
+    // SAFETY: an `OwnedFd` names the same open file as long as it lives.
+    let registered = unsafe { AsyncFd::register(fd) };
+    registered.map(Arc::new).map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// Until nobody writes any more; or until the process has ended and what it wrote is read, since others may hold

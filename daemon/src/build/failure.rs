@@ -3,9 +3,9 @@
 //! Details are what BuildKit sends (`google.rpc.Status` in the trailer): the vertex that failed and the
 //! places in source files that it came from, as JSON under their Go type names.
 
-use base64::Engine as _;
 use prost::Message;
-use serde_json::{Value as Json, json};
+use serde_json::json;
+use slipway_frontend::ErrorSource;
 use slipway_model::llb;
 use slipway_model::llb::pb;
 use slipway_proto::rpc;
@@ -17,7 +17,7 @@ pub(crate) struct Failure {
     code: Code,
     message: String,
     vertex: Option<String>,
-    sources: Vec<(pb::SourceInfo, Vec<pb::Range>)>,
+    sources: Vec<ErrorSource>,
     /// Details that a client brought, passed on as they are.
     details: Vec<prost_types::Any>,
 }
@@ -49,7 +49,7 @@ impl Failure {
 
     /// A capability that a frontend does not say it has.
     pub(crate) fn unsupported_capability(name: &str) -> Self {
-        let detail = detail("errdefs.FrontendCap+json", &json!({ "name": name }));
+        let detail = detail("errdefs.FrontendCap+json", json!({ "name": name }).to_string());
         Self::new(Code::Unimplemented, format!("unsupported frontend capability {name}"))
             .with_details(vec![detail])
     }
@@ -84,7 +84,7 @@ impl Failure {
     }
 
     pub(crate) fn with_source(mut self, info: pb::SourceInfo, ranges: Vec<pb::Range>) -> Self {
-        self.sources.push((info, ranges));
+        self.sources.push(ErrorSource { info, ranges });
         self
     }
 
@@ -111,11 +111,11 @@ impl Failure {
         let mut details: Vec<prost_types::Any> = self
             .sources
             .iter()
-            .map(|(info, ranges)| detail("errdefs.Source+json", &source_json(info, ranges)))
+            .map(|source| detail("errdefs.Source+json", source.to_json()))
             .collect();
         details.extend(self.details);
         if let Some(vertex) = &self.vertex {
-            details.push(detail("errdefs.Vertex+json", &json!({ "digest": vertex })));
+            details.push(detail("errdefs.Vertex+json", json!({ "digest": vertex }).to_string()));
         }
         let status = rpc::Status { code: self.code.into(), message: self.message.clone(), details };
         Status::with_details(self.code, self.message, status.encode_to_vec().into())
@@ -133,35 +133,22 @@ fn code_of(error: &slipway_worker::Error) -> Code {
 
 /// How a process ended, for clients that end the same way.
 pub(crate) fn exit_detail(code: u32) -> prost_types::Any {
-    detail("gatewayapi.ExitMessage+json", &json!({ "Code": code }))
+    detail("gatewayapi.ExitMessage+json", json!({ "Code": code }).to_string())
 }
 
-fn sources_of(vertex: &str, source: &pb::Source) -> Vec<(pb::SourceInfo, Vec<pb::Range>)> {
+fn sources_of(vertex: &str, source: &pb::Source) -> Vec<ErrorSource> {
     let locations =
         source.locations.get(vertex).map(|locations| &locations.locations[..]).unwrap_or_default();
     let found = locations.iter().filter_map(|location| {
         let index = usize::try_from(location.source_index).ok()?;
-        Some((source.infos.get(index)?.clone(), location.ranges.clone()))
+        Some(ErrorSource { info: source.infos.get(index)?.clone(), ranges: location.ranges.clone() })
     });
     found.collect()
 }
 
-fn detail(kind: &str, json: &Json) -> prost_types::Any {
+fn detail(kind: &str, json: String) -> prost_types::Any {
     prost_types::Any {
         type_url: format!("github.com/moby/buildkit/{kind}"),
-        value: json.to_string().into_bytes(),
+        value: json.into_bytes(),
     }
-}
-
-fn source_json(info: &pb::SourceInfo, ranges: &[pb::Range]) -> Json {
-    let position = |position: Option<pb::Position>| json!({ "line": position.unwrap_or_default().line });
-    let range = |range: &pb::Range| json!({ "start": position(range.start), "end": position(range.end) });
-    json!({
-        "info": {
-            "filename": info.filename,
-            "data": base64::engine::general_purpose::STANDARD.encode(&info.data),
-            "language": info.language,
-        },
-        "ranges": ranges.iter().map(range).collect::<Vec<_>>(),
-    })
 }
