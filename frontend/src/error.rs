@@ -25,8 +25,7 @@ pub struct ErrorSource {
 impl ErrorSource {
     /// JSON, as clients look for it in the details of a status (`errdefs.Source`).
     pub fn to_json(&self) -> String {
-        let position =
-            |position: Option<pb::Position>| json!({ "line": position.unwrap_or_default().line });
+        let position = |position: Option<pb::Position>| json!({ "line": position.unwrap_or_default().line });
         let range = |range: &pb::Range| json!({ "start": position(range.start), "end": position(range.end) });
         let source = json!({
             "info": {

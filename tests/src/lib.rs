@@ -7,6 +7,7 @@
 //! | `binary` | where the binary under test is |
 //! | `daemon` | one daemon with a state directory of its own |
 //! | `build` | one `slipway build`, spelled as a person would |
+//! | `guest` | a client that is a frontend itself |
 //! | `process` | a program that is running, and what came of it |
 //! | `progress` | what plain progress says about each step |
 //! | `leftovers` | mounts and processes that should be gone |
@@ -30,6 +31,7 @@ mod build;
 pub mod command;
 mod daemon;
 mod fake;
+pub mod guest;
 pub mod leftovers;
 mod process;
 mod progress;

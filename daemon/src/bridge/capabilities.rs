@@ -32,7 +32,7 @@ const FRONTEND: [&str; 23] = [
     "source.metaresolver",
 ];
 
-const LLB: [&str; 52] = [
+const LLB: [&str; 53] = [
     "source.image",
     "source.image.resolvemode",
     "source.image.layerlimit",
@@ -46,6 +46,7 @@ const LLB: [&str; 52] = [
     "source.local.excludepatterns",
     "source.local.sharedkeyhint",
     "source.local.differ",
+    "source.buildop.llbfilename",
     "exec.meta.base",
     "exec.meta.cgroup.parent",
     "exec.meta.network",

@@ -108,11 +108,8 @@ impl Failure {
     }
 
     pub(crate) fn into_status(self) -> Status {
-        let mut details: Vec<prost_types::Any> = self
-            .sources
-            .iter()
-            .map(|source| detail("errdefs.Source+json", source.to_json()))
-            .collect();
+        let mut details: Vec<prost_types::Any> =
+            self.sources.iter().map(|source| detail("errdefs.Source+json", source.to_json())).collect();
         details.extend(self.details);
         if let Some(vertex) = &self.vertex {
             details.push(detail("errdefs.Vertex+json", json!({ "digest": vertex }).to_string()));
@@ -147,8 +144,5 @@ fn sources_of(vertex: &str, source: &pb::Source) -> Vec<ErrorSource> {
 }
 
 fn detail(kind: &str, json: String) -> prost_types::Any {
-    prost_types::Any {
-        type_url: format!("github.com/moby/buildkit/{kind}"),
-        value: json.into_bytes(),
-    }
+    prost_types::Any { type_url: format!("github.com/moby/buildkit/{kind}"), value: json.into_bytes() }
 }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use prost::Message as _;
 use serde::Deserialize;
 use slipway_frontend::{ErrorSource, Facts};
-use slipway_model::Platform;
+use slipway_model::{ImageConfig, Platform};
 use slipway_proto::gateway::llb_bridge_client::LlbBridgeClient;
 use slipway_proto::gateway::{
-    InputsRequest, PingRequest, ReadFileRequest, Ref, RefMap, Result as WireResult, ReturnRequest, SolveRequest,
-    result,
+    InputsRequest, PingRequest, ReadFileRequest, Ref, RefMap, ResolveImageConfigRequest,
+    Result as WireResult, ReturnRequest, SolveRequest, result,
 };
 use slipway_proto::{pb, rpc};
 use tonic::{Code, Status};
@@ -93,6 +93,19 @@ impl Builder {
         Ok(self.client().solve(request).await?.into_inner().result.unwrap_or_default())
     }
 
+    /// The config of the image `reference`, for the builder's own platform.
+    pub async fn image_config(&self, reference: &str) -> Result<ImageConfig> {
+        let request = ResolveImageConfigRequest {
+            r#ref: reference.to_owned(),
+            platform: self.facts.build_platforms.first().map(Into::into),
+            resolve_mode: "default".into(),
+            ..ResolveImageConfigRequest::default()
+        };
+        let resolved = self.client().resolve_image_config(request).await?.into_inner();
+        serde_json::from_slice(&resolved.config)
+            .map_err(|error| Error::plain(format!("the config of {reference} is not valid: {error}")))
+    }
+
     /// The file at `path` of what `definition` makes; none if there is no such file.
     pub async fn read_file(&self, definition: &pb::Definition, path: &str) -> Result<Option<Bytes>> {
         let reference = self.solve(definition.clone()).await?;
@@ -152,7 +165,8 @@ fn environment(variables: impl Iterator<Item = (String, String)>) -> (BTreeMap<S
         } else if name == "BUILDKIT_WORKERS" {
             // A builder that says nothing readable is taken to be like this machine.
             let workers: Vec<WorkerInfo> = serde_json::from_str(&value).unwrap_or_default();
-            facts.build_platforms = workers.into_iter().next().map(|worker| worker.platforms).unwrap_or_default();
+            facts.build_platforms =
+                workers.into_iter().next().map(|worker| worker.platforms).unwrap_or_default();
         }
     }
     (options, facts)

@@ -7,7 +7,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("this program is a frontend: a builder runs it, with an HTTP/2 connection on its standard streams ({0})")]
+    #[error(
+        "this program is a frontend: a builder runs it, with an HTTP/2 connection on its standard streams ({0})"
+    )]
     NotRunByBuilder(String),
     #[error("cannot talk to the builder: {0}")]
     Connection(#[from] hyper::Error),

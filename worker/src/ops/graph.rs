@@ -14,6 +14,7 @@ use slipway_model::llb::{self, VertexDigest, pb};
 use slipway_solver::progress::ProgressGroup;
 use slipway_solver::{Edge, Op, Vertex};
 
+use super::build_op::BuildOp;
 use super::exec::ExecOp;
 use super::file_op::FileOp;
 use super::merge::MergeOp;
@@ -139,7 +140,9 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
             Arc::new(MergeOp::new(worker, merge, inputs).map_err(|reason| invalid(&reason))?)
         }
         Some(Kind::Diff(_)) => return Err(Error::Unsupported("the operation diff".into())),
-        Some(Kind::Build(_)) => return Err(Error::Unsupported("the operation build".into())),
+        Some(Kind::Build(build)) => {
+            Arc::new(BuildOp::new(worker, build, inputs, scope).map_err(|reason| invalid(&reason))?)
+        }
         Some(Kind::Passthrough(_)) => return Err(Error::Unsupported("the operation passthrough".into())),
         None => return Err(invalid("it says nothing to do")),
     })
