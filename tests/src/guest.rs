@@ -1,6 +1,7 @@
 //! A client that is a frontend itself: one build, and the service that frontends ask.
 
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hyper_util::rt::TokioIo;
@@ -21,6 +22,12 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use crate::Daemon;
+
+/// What hangs fails.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long a process may say nothing while something is waited for.
+const SILENCE: Duration = Duration::from_secs(20);
 
 type Client = LlbBridgeClient<InterceptedService<Channel, NamesBuild>>;
 
@@ -61,7 +68,7 @@ pub fn run<F: Future<Output = Result<()>>>(
     let runtime = Runtime::new().expect("a runtime");
     let outcome = runtime.block_on(async {
         let guest = Guest::start(daemon, id, entitlements).await?;
-        test(guest).await
+        tokio::time::timeout(LONGEST, test(guest)).await.context("it takes too long")?
     });
     outcome.unwrap_or_else(|error| panic!("{error:?}"));
 }
@@ -208,7 +215,8 @@ impl Exec {
     pub async fn wait_for(&mut self, process: &str, text: &str) -> Result<()> {
         let mut seen = String::new();
         while !seen.contains(text) {
-            let message = self.next().await?;
+            let next = tokio::time::timeout(SILENCE, self.next()).await;
+            let message = next.with_context(|| format!("no {text:?} in {seen:?}"))??;
             match message.input {
                 Some(Input::File(file)) if message.process_id == process => {
                     seen.push_str(&String::from_utf8_lossy(&file.data));

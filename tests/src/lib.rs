@@ -15,6 +15,7 @@
 //! | `archive` | a tar, read back |
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
 //! | `readers` | what skopeo says about what was made |
+//! | `static_program` | programs for images that hold nothing else |
 //! | `command` | running programs, for tests and `xtask` |
 //!
 //! Every test has its own daemon, folders and ports, and leaves none of them behind, whether it passes or
@@ -38,6 +39,7 @@ mod progress;
 mod project;
 pub mod readers;
 pub mod registry;
+pub mod static_program;
 
 pub use binary::slipway;
 pub use build::Build;

@@ -146,7 +146,7 @@ fn a_terminal_has_a_size_and_controls() {
             container_id: "c".into(),
             meta: Some(pb::Meta {
                 args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-                env: vec!["PS1=ready$((1+1)) ".into()],
+                env: vec!["PS1=prompt> ".into()],
                 ..pb::Meta::default()
             }),
             fds: vec![0, 1, 2],
@@ -155,16 +155,16 @@ fn a_terminal_has_a_size_and_controls() {
         };
         for process in ["first", "second"] {
             exec.init(process, shell(&["sh"])).await?;
-            exec.wait_for(process, "ready2").await?;
+            exec.wait_for(process, "prompt> ").await?;
             exec.say(process, Input::Resize(wire::ResizeMessage { rows: 40, cols: 80 })).await?;
-            exec.write(process, "ttysize; echo $TERM\n").await?;
-            exec.wait_for(process, "80 40\r\nxterm").await?;
+            exec.write(process, "stty size; echo $TERM\n").await?;
+            exec.wait_for(process, "40 80\r\nxterm").await?;
             // What is typed to interrupt interrupts.
-            exec.write(process, "trap 'echo caught$((2+3))' INT; sleep 1000\n").await?;
+            exec.write(process, "sleep 1000\n").await?;
             exec.wait_for(process, "sleep").await?;
             tokio::time::sleep(std::time::Duration::from_millis(300)).await;
             exec.write(process, "\x03").await?;
-            exec.wait_for(process, "ready2").await?;
+            exec.wait_for(process, "prompt> ").await?;
             if process == "second" {
                 exec.write(process, "exit 9\n").await?;
                 assert_eq!(exec.ended(process).await?.code, 9);

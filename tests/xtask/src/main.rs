@@ -3,6 +3,7 @@
 //! | command | does |
 //! |---|---|
 //! | `demo` | builds a real project from nothing, pushes it, runs it, and builds it again |
+//! | `frontend-image` | builds an image of the Dockerfile frontend, or of an example's |
 //! | `test` | the whole test suite, with what it needs from Debian |
 //! | `bench` | Slipway against a baseline on the same work |
 //! | `golden` | the frontend against recorded answers |
@@ -11,6 +12,7 @@
 
 mod bench;
 mod demo;
+mod frontend_image;
 mod packages;
 mod test;
 
@@ -29,6 +31,8 @@ struct Arguments {
 enum Command {
     /// Build, push, run and rebuild the demo project
     Demo(demo::Arguments),
+    /// Build an image of the Dockerfile frontend, or of an example's
+    FrontendImage(frontend_image::Arguments),
     /// Run the whole test suite
     Test(test::Arguments),
     /// Compare with a baseline binary
@@ -40,6 +44,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::FrontendImage(arguments) => frontend_image::run_command(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Golden { folder } => xtask::golden::run(folder),
