@@ -12,7 +12,8 @@ const LABELS: &str = "LABEL moby.buildkit.frontend.network.none=true \
 /// Pushes an image that holds the program `name` of `package` and nothing else.
 fn push(daemon: &Daemon, image: &str, package: &str, name: &str) {
     let program = static_program(package, name, "dev").unwrap_or_else(|error| panic!("{error:#}"));
-    let dockerfile = format!("FROM scratch\nCOPY {name} /{name}\n{LABELS}\nENTRYPOINT [\"/{name}\"]\n");
+    let dockerfile =
+        format!("FROM scratch\nCOPY --chmod=0755 {name} /{name}\n{LABELS}\nENTRYPOINT [\"/{name}\"]\n");
     let project = Project::new("", &dockerfile).file(name, fs::read(program).expect("a program"));
     daemon.build(&project).args(["--push", "-t", image]).succeed();
 }
@@ -72,13 +73,18 @@ fn a_frontend_need_not_know_dockerfiles() {
         // The sources change, the cache stays.
         project.write("sources", times.to_string());
         let out = project.join(&format!("../out{times}"));
-        daemon.build(&project).args(["-f", "packs.toml"]).to(&out).succeed();
+        daemon.build(&project).arg("-f").arg(project.join("packs.toml")).to(&out).succeed();
         let greeting = fs::read_to_string(out.join("app/greeting")).expect("a file");
         assert_eq!(greeting, format!("built {times} times\n"));
         fs::remove_dir_all(out).expect("a folder");
     }
     project.write("packs.toml", manifest("biuld = \"true\""));
-    daemon.build(&project).args(["-f", "packs.toml"]).run().failed(1, &["packs.toml", "biuld"]);
+    daemon
+        .build(&project)
+        .arg("-f")
+        .arg(project.join("packs.toml"))
+        .run()
+        .failed(1, &["packs.toml", "biuld"]);
     daemon.assert_idle();
 }
 

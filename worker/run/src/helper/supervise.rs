@@ -87,6 +87,7 @@ pub(super) fn accompany(
     daemon: &UnixStream,
     groups: &Groups,
 ) -> Attempt<Report> {
+    let_go_of_streams().doing("let go of the step's streams")?;
     let mut refused = None;
     let mut starting = true;
     let mut killed = false;
@@ -124,6 +125,14 @@ pub(super) fn accompany(
     }
     let (status, usage) = wait(child.pid).doing("wait for the step")?;
     Ok(refused.unwrap_or_else(|| Report::Exited(Exit { status, oom_killed: groups.oom_killed(), usage })))
+}
+
+/// The standard streams are the process's alone: who reads them is to see their end when it closes them.
+fn let_go_of_streams() -> io::Result<()> {
+    let nothing = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    Ok(rustix::stdio::dup2_stderr(&nothing)?)
 }
 
 /// The kernel kills the rest of the namespace when its process 1 dies.
