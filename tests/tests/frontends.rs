@@ -119,11 +119,12 @@ fn a_frontend_that_goes_wrong_is_told_of_and_gone() {
     // One that never returns lives as long as its build.
     let image = fake.image("bad:hangs");
     push_script(&daemon, &fake, &image, "sleep 1000");
-    let mut hanging = daemon.build(&asking(&image)).start();
+    let project = asking(&image);
+    let mut hanging = daemon.build(&project).start();
     assert!(eventually(Duration::from_secs(20), || {
         !leftovers::find(&daemon.root(), &[daemon.pid()]).is_empty() || hanging.has_ended()
     }));
-    assert!(!hanging.has_ended(), "it should hang");
+    assert!(!hanging.has_ended(), "{}", hanging.stderr());
     hanging.signal(slipway_tests::Signal::INT);
     hanging.wait();
     daemon.assert_usable();
