@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::gc::{DiskSpace, GcConfig, GcPolicy};
 use crate::history::Limits;
-use crate::{Error, LogLimits, Result, duration};
+use crate::{Error, Frontends, LogLimits, Result, duration};
 
 /// What a daemon is started with.
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ pub struct Config {
     pub history: Limits,
     /// What one step may say; nothing is left out by default.
     pub log_limits: LogLimits,
+    pub frontends: Frontends,
     /// End when no client has been there for a moment.
     pub exit_when_idle: bool,
 }
@@ -70,6 +71,7 @@ impl Default for Config {
             gc: GcConfig::default(),
             history: Limits::default(),
             log_limits: LogLimits::default(),
+            frontends: Frontends::default(),
             exit_when_idle: false,
         }
     }
@@ -87,6 +89,8 @@ struct File {
     worker: Workers,
     #[serde(default)]
     registry: BTreeMap<String, Registry>,
+    #[serde(default)]
+    frontend: Frontends,
     history: Option<HistoryLimits>,
 }
 
@@ -171,6 +175,7 @@ impl Config {
             },
             history: file.history.map(HistoryLimits::check).transpose()?.unwrap_or(defaults.history),
             log_limits: defaults.log_limits,
+            frontends: file.frontend,
             exit_when_idle: false,
         })
     }

@@ -20,7 +20,7 @@ use crate::config::Registry;
 use crate::explain::Explanations;
 use crate::gc::Collector;
 use crate::history::History;
-use crate::{Config, Error, Result};
+use crate::{Config, Error, Frontends, Result};
 
 pub(crate) struct Engine {
     pub store: Store,
@@ -36,6 +36,8 @@ pub(crate) struct Engine {
     pub images: slipway_exporter::images::Images,
     /// Stays the same as long as the state directory does.
     pub worker_id: String,
+    /// Which frontends builds may use.
+    pub frontends: Frontends,
     /// What builds may ask for.
     pub entitlements: Vec<String>,
 }
@@ -78,6 +80,7 @@ impl Engine {
             history,
             images,
             worker_id: worker_id(root),
+            frontends: config.frontends.clone(),
             entitlements: config.entitlements.clone(),
             store,
         })

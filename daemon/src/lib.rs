@@ -5,7 +5,9 @@
 //! | [`config`] | what can be configured, from a file in buildkitd's form or from flags |
 //! | [`engine`] | everything that lives as long as the daemon, and how it is put together |
 //! | [`control`] | `moby.buildkit.v1.Control`, a file per method |
-//! | [`bridge`] | `moby.buildkit.v1.frontend.LLBBridge`, for clients that are frontends |
+//! | [`bridge`] | `moby.buildkit.v1.frontend.LLBBridge`, what frontends ask |
+//! | [`gateway`] | frontends in images |
+//! | [`frontends`] | which frontends builds may use |
 //! | [`history`] | what builds were there: their records and logs |
 //! | [`build`] | one build: its journal, its gateway for frontends, its results and exports |
 //! | [`explain`] | why steps ran: followed while a build goes on, kept, served |
@@ -20,6 +22,8 @@ mod duration;
 mod engine;
 mod error;
 mod explain;
+mod frontends;
+mod gateway;
 pub mod gc;
 mod history;
 mod listen;
@@ -28,6 +32,7 @@ mod serve;
 
 pub use config::Config;
 pub use error::{Error, Result};
+pub use frontends::Frontends;
 pub use history::Limits as HistoryLimits;
 pub use serve::Daemon;
 pub use slipway_worker::LogLimits;

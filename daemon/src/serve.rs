@@ -55,7 +55,7 @@ async fn serve(config: Config) -> Result<()> {
     let collecting = tokio::spawn(engine.collector.clone().run(engine.store.clone()));
     let control = ControlServer::new(Control(engine.clone()));
     let content = ContentServer::new(Content(engine.clone()));
-    let bridge = LlbBridgeServer::new(Bridge(engine.clone()));
+    let bridge = LlbBridgeServer::new(Bridge::for_clients(engine.clone()));
     let serving = Server::builder()
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(32 << 20)

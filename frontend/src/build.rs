@@ -9,7 +9,7 @@ use slipway_model::llb::pb;
 use slipway_model::{ImageConfig, Platform, Reference};
 
 use crate::dockerfile::directive;
-use crate::error::{Error, Failure, wire_ranges};
+use crate::error::{Error, ErrorSource, Failure, wire_ranges};
 use crate::gateway::{Gateway, Warning};
 use crate::lint::Finding;
 use crate::lower::progress::format_all;
@@ -42,18 +42,93 @@ pub struct PlatformResult {
 /// Images that hold the reference's Dockerfile frontend.
 const OWN_IMAGES: [&str; 2] = ["docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream"];
 
-/// Turns what the client asks for into graphs. `options` are the frontend's, `inputs` graphs that
-/// the client made itself.
+/// Turns what the client asks for into graphs, for a builder that runs no frontends in images. `options` are
+/// the frontend's, `inputs` graphs that the client made itself.
 pub async fn build(
     gateway: &dyn Gateway,
     options: &BTreeMap<String, String>,
     inputs: &BTreeMap<String, pb::Definition>,
 ) -> Result<FrontendResult, Error> {
+    let opened = open(gateway, options, inputs).await?;
+    opened.refuse_other_frontend()?;
+    opened.build().await
+}
+
+/// A request whose Dockerfile has been read.
+pub struct Opened<'a> {
+    gateway: &'a dyn Gateway,
+    inputs: &'a BTreeMap<String, pb::Definition>,
+    options: Options,
+    entry: Entry,
+}
+
+/// The frontend that a Dockerfile or its user asks for in place of this one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OtherFrontend {
+    /// The name of its image.
+    pub image: String,
+    /// All that was said after `syntax=`: the image and, maybe, words for it.
+    pub command_line: String,
+    /// The line that says so; none for an option of the user.
+    pub source: Option<ErrorSource>,
+}
+
+/// Reads the Dockerfile. What it asks for may be another frontend ([`Opened::other_frontend`]).
+pub async fn open<'a>(
+    gateway: &'a dyn Gateway,
+    options: &BTreeMap<String, String>,
+    inputs: &'a BTreeMap<String, pb::Definition>,
+) -> Result<Opened<'a>, Error> {
     let plain = |failure: Failure| failure.into_error(None);
-    let parsed = Options::parse(options).map_err(plain)?;
-    let entry = Entry::load(gateway, &parsed, inputs).await.map_err(plain)?;
+    let options = Options::parse(options).map_err(plain)?;
+    let entry = Entry::load(gateway, &options, inputs).await.map_err(plain)?;
+    Ok(Opened { gateway, inputs, options, entry })
+}
+
+impl Opened<'_> {
+    /// What `BUILDKIT_SYNTAX` or `# syntax=` asks for, unless the client has already followed it.
+    pub fn other_frontend(&self) -> Option<OtherFrontend> {
+        if self.options.text("cmdline").is_some() {
+            return None;
+        }
+        let first_word = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+        if let Some(line) = self.options.text("build-arg:BUILDKIT_SYNTAX") {
+            let (image, command_line) = (first_word(line.trim()), line.to_owned());
+            return Some(OtherFrontend { image, command_line, source: None });
+        }
+        let directive = directive::detect_syntax(&self.entry.data)?;
+        let source = ErrorSource { info: self.entry.info.clone(), ranges: wire_ranges(&[directive.range]) };
+        let image = directive.first_word().to_owned();
+        Some(OtherFrontend { image, command_line: directive.value, source: Some(source) })
+    }
+
+    /// The reference's own images are this frontend: what they do is done here.
+    fn refuse_other_frontend(&self) -> Result<(), Error> {
+        let Some(OtherFrontend { image, source, .. }) = self.other_frontend() else { return Ok(()) };
+        let name = image.parse::<Reference>().map(|reference| reference.name()).unwrap_or_default();
+        if OWN_IMAGES.contains(&name.as_str()) {
+            return Ok(());
+        }
+        let message =
+            format!("frontend image {image:?} is asked for, but frontends in images are not supported");
+        Err(Error { message, sources: source.into_iter().collect() })
+    }
+
+    /// Graphs, with this frontend.
+    pub async fn build(self) -> Result<FrontendResult, Error> {
+        let Self { gateway, inputs, options, entry } = self;
+        lower_all(gateway, options, inputs, entry).await
+    }
+}
+
+async fn lower_all(
+    gateway: &dyn Gateway,
+    parsed: Options,
+    inputs: &BTreeMap<String, pb::Definition>,
+    entry: Entry,
+) -> Result<FrontendResult, Error> {
+    let plain = |failure: Failure| failure.into_error(None);
     let located = |failure: Failure| failure.into_error(Some(&entry.info));
-    refuse_other_frontend(&parsed, &entry).map_err(located)?;
     if let Some(request) = parsed.text("requestid") {
         return crate::subrequest::answer(request, gateway, &parsed, inputs, &entry).await.map_err(plain);
     }
@@ -120,29 +195,6 @@ fn image_json(image: &ImageConfig, is_layerless: bool) -> Result<Bytes, Failure>
         layers.take();
     }
     serde_json::to_vec(&json).map(Bytes::from).map_err(failed)
-}
-
-/// `# syntax=` asks for another frontend unless the client has already followed it. The reference's
-/// own images are this frontend: what they do is done here.
-fn refuse_other_frontend(options: &Options, entry: &Entry) -> Result<(), Failure> {
-    if options.text("cmdline").is_some() {
-        return Ok(());
-    }
-    let (image, ranges) = match options.text("build-arg:BUILDKIT_SYNTAX") {
-        Some(line) => (line.trim().split(' ').next().unwrap_or_default().to_owned(), None),
-        None => match directive::detect_syntax(&entry.data) {
-            Some(directive) => (directive.first_word().to_owned(), Some(directive.range)),
-            None => return Ok(()),
-        },
-    };
-    let name = image.parse::<Reference>().map(|reference| reference.name()).unwrap_or_default();
-    if OWN_IMAGES.contains(&name.as_str()) {
-        return Ok(());
-    }
-    let failure = Failure::new(format!(
-        "frontend image {image:?} is asked for, but frontends in images are not supported"
-    ));
-    Err(ranges.into_iter().fold(failure, |failure, range| failure.at(&[range])))
 }
 
 async fn warn(gateway: &dyn Gateway, entry: &Entry, findings: &[Finding]) {

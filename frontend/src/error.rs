@@ -2,6 +2,8 @@
 //!
 //! The texts are the reference's, word for word: tools and users search for them.
 
+use base64::Engine as _;
+use serde_json::json;
 use slipway_model::llb::pb;
 
 use crate::dockerfile::{self, Range};
@@ -18,6 +20,23 @@ pub struct Error {
 pub struct ErrorSource {
     pub info: pb::SourceInfo,
     pub ranges: Vec<pb::Range>,
+}
+
+impl ErrorSource {
+    /// JSON, as clients look for it in the details of a status (`errdefs.Source`).
+    pub fn to_json(&self) -> String {
+        let position = |position: Option<pb::Position>| json!({ "line": position.unwrap_or_default().line });
+        let range = |range: &pb::Range| json!({ "start": position(range.start), "end": position(range.end) });
+        let source = json!({
+            "info": {
+                "filename": self.info.filename,
+                "data": base64::engine::general_purpose::STANDARD.encode(&self.info.data),
+                "language": self.info.language,
+            },
+            "ranges": self.ranges.iter().map(range).collect::<Vec<_>>(),
+        });
+        source.to_string()
+    }
 }
 
 /// An error on its way up: each level may add where it happened.

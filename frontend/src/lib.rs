@@ -9,9 +9,11 @@ mod error;
 mod gateway;
 pub mod lint;
 mod lower;
+mod named;
 pub mod plan;
 mod subrequest;
 
-pub use build::{FrontendResult, PlatformResult, build};
+pub use build::{FrontendResult, Opened, OtherFrontend, PlatformResult, build, open};
 pub use error::{Error, ErrorSource};
 pub use gateway::{Facts, Gateway, GatewayError, ImageConfigRequest, OciLayout, ResolvedImage, Warning};
+pub use named::{NamedSource, named_source};

@@ -7,6 +7,7 @@
 //! | `binary` | where the binary under test is |
 //! | `daemon` | one daemon with a state directory of its own |
 //! | `build` | one `slipway build`, spelled as a person would |
+//! | `guest` | a client that is a frontend itself |
 //! | `process` | a program that is running, and what came of it |
 //! | `progress` | what plain progress says about each step |
 //! | `leftovers` | mounts and processes that should be gone |
@@ -14,6 +15,7 @@
 //! | `archive` | a tar, read back |
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
 //! | `readers` | what skopeo says about what was made |
+//! | `static_program` | programs for images that hold nothing else |
 //! | `command` | running programs, for tests and `xtask` |
 //!
 //! Every test has its own daemon, folders and ports, and leaves none of them behind, whether it passes or
@@ -30,12 +32,14 @@ mod build;
 pub mod command;
 mod daemon;
 mod fake;
+pub mod guest;
 pub mod leftovers;
 mod process;
 mod progress;
 mod project;
 pub mod readers;
 pub mod registry;
+pub mod static_program;
 
 pub use binary::slipway;
 pub use build::Build;

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`container`] | processes that frontends ask for, and frontends themselves |
 //! | [`ops`] | LLB operations as the solver runs them |
 //! | [`source`] | where trees come from: images, the client's directories, OCI layouts |
 //! | [`value`] | what operations hand to each other |
@@ -11,6 +12,7 @@
 //! A worker owns no build: everything about one build comes through the solver's `OpContext`.
 
 mod blocking;
+pub mod container;
 mod contents;
 mod digests;
 mod error;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use slipway_model::{Digest, Platform, Redacted};
 use slipway_run::{Executor, Network};
 use slipway_session::caller::Sessions;
-use slipway_solver::{OpContext, OpResult, Permit};
+use slipway_solver::{OpResult, Permit};
 use slipway_store::content_hash::{self, Selector};
 use slipway_store::snapshot::copy_tree_from;
 use slipway_store::{PrepareOptions, Ref, Store};
@@ -78,9 +78,9 @@ impl Worker {
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The secret `id` of a build that wants the vertex of `ctx`.
-    pub(crate) async fn secret(&self, ctx: &OpContext<Value>, id: &str) -> Result<Option<Redacted<Vec<u8>>>> {
-        let session = self.sessions.any(&ctx.sessions()).await?;
+    /// The secret `id` of a build of `sessions`.
+    pub(crate) async fn secret(&self, sessions: &[String], id: &str) -> Result<Option<Redacted<Vec<u8>>>> {
+        let session = self.sessions.any(sessions).await?;
         Ok(session.secret(id).await?)
     }
 

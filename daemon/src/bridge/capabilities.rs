@@ -6,7 +6,7 @@ use slipway_proto::gateway::PongResponse;
 use crate::control::workers::list;
 use crate::engine::Engine;
 
-const FRONTEND: [&str; 15] = [
+const FRONTEND: [&str; 23] = [
     "solve.base",
     "solve.inlinereturn",
     "resolveimage",
@@ -18,13 +18,21 @@ const FRONTEND: [&str; 15] = [
     "returnmap",
     "proto.refarray",
     "reference.output",
+    "frontend.inputs",
+    "frontend.caps",
     "gateway.solve.metadata",
     "gateway.solve.evaluate",
     "gateway.evaluate",
     "gateway.warnings",
+    "gateway.exec",
+    "gateway.exec.extrahosts",
+    "gateway.exec.secretenv",
+    "gateway.exec.signals",
+    "gateway.exec.filesystem",
+    "source.metaresolver",
 ];
 
-const LLB: [&str; 52] = [
+const LLB: [&str; 53] = [
     "source.image",
     "source.image.resolvemode",
     "source.image.layerlimit",
@@ -38,6 +46,7 @@ const LLB: [&str; 52] = [
     "source.local.excludepatterns",
     "source.local.sharedkeyhint",
     "source.local.differ",
+    "source.buildop.llbfilename",
     "exec.meta.base",
     "exec.meta.cgroup.parent",
     "exec.meta.network",

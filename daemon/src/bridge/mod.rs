@@ -1,14 +1,30 @@
-//! `moby.buildkit.v1.frontend.LLBBridge`: what a client that is a frontend itself may ask.
+//! `moby.buildkit.v1.frontend.LLBBridge`: what a frontend may ask.
 //!
-//! `buildctl` and `docker buildx` drive every build through it: they call `Control.Solve` without a
-//! frontend, solve through this bridge (naming the build in the metadata of each call), and hand in
-//! the outcome with `Return`. Containers are not offered; the capabilities say so.
+//! Two kinds of frontend ask here. `buildctl` and `docker buildx` are frontends themselves: they call
+//! `Control.Solve` without naming one, work through this service on the daemon's own address (naming the build in
+//! the metadata of each call), and hand in the outcome with `Return`. A frontend in an image has the service on its
+//! standard streams ([`crate::gateway`]), where there is nothing to name.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`conversation`] | all that one frontend has been told and has answered |
+//! | [`refs`] | graphs by name |
+//! | [`answer`] | what a frontend makes of a build |
+//! | [`solve`], [`source_meta`], [`files`] | questions about graphs, sources, files |
+//! | [`containers`], [`exec`], [`streams`], [`signals`] | processes |
+//! | [`capabilities`] | what may be asked at all |
 
+mod answer;
 mod capabilities;
+mod containers;
+mod conversation;
+mod exec;
 mod files;
 mod refs;
-mod returned;
+mod signals;
 mod solve;
+mod source_meta;
+mod streams;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,57 +36,84 @@ use slipway_worker::{Place, ops};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+pub(crate) use answer::{Answer, Returned};
+pub(crate) use conversation::Conversation;
+pub(crate) use refs::Refs;
+
 use crate::build::failure::Failure;
 use crate::build::journal::WarningEntry;
 use crate::build::{Build, images};
 use crate::engine::Engine;
-pub(crate) use refs::Refs;
-pub(crate) use returned::Returned;
 
-pub(crate) struct Bridge(pub Arc<Engine>);
-
-type Answer<T> = Result<Response<T>, Status>;
-
-impl Bridge {
-    /// The build that a call belongs to.
-    async fn build(&self, metadata: &MetadataMap) -> Result<Arc<Build>, Status> {
-        let id = metadata.get("buildkit-controlapi-buildid").and_then(|id| id.to_str().ok());
-        let id = id.ok_or_else(|| Status::invalid_argument("no buildid found in context"))?;
-        self.0.builds.get(id).await
-    }
+pub(crate) struct Bridge {
+    engine: Arc<Engine>,
+    /// The only one who can ask; none where each call names its build.
+    guest: Option<Guest>,
 }
 
-fn no_containers() -> Status {
-    Status::unimplemented("containers of frontends are not supported")
+/// A frontend at work, and the build that it works for.
+#[derive(Clone)]
+pub(crate) struct Guest {
+    pub build: Arc<Build>,
+    pub conversation: Arc<Conversation>,
+}
+
+type Answered<T> = Result<Response<T>, Status>;
+
+impl Bridge {
+    /// For clients, on the daemon's own address.
+    pub(crate) fn for_clients(engine: Arc<Engine>) -> Self {
+        Self { engine, guest: None }
+    }
+
+    pub(crate) fn for_guest(engine: Arc<Engine>, guest: Guest) -> Self {
+        Self { engine, guest: Some(guest) }
+    }
+
+    /// Who asks.
+    async fn guest(&self, metadata: &MetadataMap) -> Result<Guest, Status> {
+        if let Some(guest) = &self.guest {
+            return Ok(guest.clone());
+        }
+        let id = metadata.get("buildkit-controlapi-buildid").and_then(|id| id.to_str().ok());
+        let id = id.ok_or_else(|| Status::invalid_argument("no buildid found in context"))?;
+        let build = self.engine.builds.get(id).await?;
+        let conversation = build.client.clone();
+        Ok(Guest { build, conversation })
+    }
+
+    async fn tree(&self, guest: &Guest, reference: &str) -> Result<files::Tree, Status> {
+        let value = guest.conversation.refs.value(&self.engine, &guest.build, reference).await;
+        value.map(files::Tree::Value).map_err(Failure::into_status)
+    }
 }
 
 #[async_trait::async_trait]
 impl wire::llb_bridge_server::LlbBridge for Bridge {
     type ExecProcessStream = Pin<Box<dyn Stream<Item = Result<wire::ExecMessage, Status>> + Send>>;
 
-    async fn ping(&self, _: Request<wire::PingRequest>) -> Answer<wire::PongResponse> {
-        Ok(Response::new(capabilities::pong(&self.0)))
+    async fn ping(&self, _: Request<wire::PingRequest>) -> Answered<wire::PongResponse> {
+        Ok(Response::new(capabilities::pong(&self.engine)))
     }
 
-    async fn solve(&self, request: Request<wire::SolveRequest>) -> Answer<wire::SolveResponse> {
-        let build = self.build(request.metadata()).await?;
-        let solved = solve::solve(&self.0, &build, request.into_inner()).await;
+    async fn solve(&self, request: Request<wire::SolveRequest>) -> Answered<wire::SolveResponse> {
+        let guest = self.guest(request.metadata()).await?;
+        let solved = solve::solve(&self.engine, &guest, request.into_inner()).await;
         solved.map(Response::new).map_err(Failure::into_status)
     }
 
-    async fn r#return(&self, request: Request<wire::ReturnRequest>) -> Answer<wire::ReturnResponse> {
-        let build = self.build(request.metadata()).await?;
-        let returned = returned::returned(&self.0, &build, request.into_inner()).await;
-        // The build has ended already: nobody waits for its result.
-        let _ = build.returned.send(returned).await;
+    async fn r#return(&self, request: Request<wire::ReturnRequest>) -> Answered<wire::ReturnResponse> {
+        let Guest { conversation, .. } = self.guest(request.metadata()).await?;
+        let returned = answer::returned(&conversation.refs, request.into_inner());
+        returned.and_then(|returned| conversation.answer(returned)).map_err(Failure::into_status)?;
         Ok(Response::new(wire::ReturnResponse {}))
     }
 
     async fn resolve_image_config(
         &self,
         request: Request<wire::ResolveImageConfigRequest>,
-    ) -> Answer<wire::ResolveImageConfigResponse> {
-        let build = self.build(request.metadata()).await?;
+    ) -> Answered<wire::ResolveImageConfigResponse> {
+        let Guest { build, .. } = self.guest(request.metadata()).await?;
         let request = request.into_inner();
         let place = match request.resolver_type {
             0 => Place::Registry,
@@ -79,9 +122,12 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
                 store: request.store_id,
             },
         };
+        if !request.source_policies.iter().all(|policy| policy.rules.is_empty()) {
+            return Err(Failure::unsupported("a source policy").into_status());
+        }
         let platform = request.platform.as_ref().map(Platform::from);
         let (reference, mode, log_name) = (&request.r#ref, &request.resolve_mode, &request.log_name);
-        let resolving = images::resolve(&self.0, &build, reference, platform, mode, log_name, place);
+        let resolving = images::resolve(&self.engine, &build, reference, platform, mode, log_name, place);
         let resolved = resolving.await.map_err(Failure::into_status)?;
         Ok(Response::new(wire::ResolveImageConfigResponse {
             digest: resolved.digest.to_string(),
@@ -90,78 +136,112 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
         }))
     }
 
-    async fn read_file(&self, request: Request<wire::ReadFileRequest>) -> Answer<wire::ReadFileResponse> {
-        let build = self.build(request.metadata()).await?;
-        files::read_file(&self.0, &build, request.into_inner()).await.map(Response::new)
+    async fn resolve_source_meta(
+        &self,
+        request: Request<wire::ResolveSourceMetaRequest>,
+    ) -> Answered<wire::ResolveSourceMetaResponse> {
+        let Guest { build, .. } = self.guest(request.metadata()).await?;
+        let resolved = source_meta::resolve(&self.engine, &build, request.into_inner()).await;
+        resolved.map(Response::new).map_err(Failure::into_status)
     }
 
-    async fn read_dir(&self, request: Request<wire::ReadDirRequest>) -> Answer<wire::ReadDirResponse> {
-        let build = self.build(request.metadata()).await?;
-        files::read_dir(&self.0, &build, request.into_inner()).await.map(Response::new)
+    async fn read_file(&self, request: Request<wire::ReadFileRequest>) -> Answered<wire::ReadFileResponse> {
+        let guest = self.guest(request.metadata()).await?;
+        let request = request.into_inner();
+        files::read_file(self.tree(&guest, &request.r#ref).await?, request).await.map(Response::new)
     }
 
-    async fn stat_file(&self, request: Request<wire::StatFileRequest>) -> Answer<wire::StatFileResponse> {
-        let build = self.build(request.metadata()).await?;
-        files::stat_file(&self.0, &build, request.into_inner()).await.map(Response::new)
+    async fn read_dir(&self, request: Request<wire::ReadDirRequest>) -> Answered<wire::ReadDirResponse> {
+        let guest = self.guest(request.metadata()).await?;
+        let request = request.into_inner();
+        files::read_dir(self.tree(&guest, &request.r#ref).await?, request).await.map(Response::new)
     }
 
-    async fn evaluate(&self, request: Request<wire::EvaluateRequest>) -> Answer<wire::EvaluateResponse> {
-        let build = self.build(request.metadata()).await?;
+    async fn stat_file(&self, request: Request<wire::StatFileRequest>) -> Answered<wire::StatFileResponse> {
+        let guest = self.guest(request.metadata()).await?;
+        let request = request.into_inner();
+        files::stat_file(self.tree(&guest, &request.r#ref).await?, request).await.map(Response::new)
+    }
+
+    async fn evaluate(&self, request: Request<wire::EvaluateRequest>) -> Answered<wire::EvaluateResponse> {
+        let Guest { build, conversation } = self.guest(request.metadata()).await?;
         let reference = request.into_inner().r#ref;
-        refs::value(&self.0, &build, &reference).await.map_err(Failure::into_status)?;
+        conversation.refs.value(&self.engine, &build, &reference).await.map_err(Failure::into_status)?;
         Ok(Response::new(wire::EvaluateResponse {}))
     }
 
-    async fn warn(&self, request: Request<wire::WarnRequest>) -> Answer<wire::WarnResponse> {
-        let build = self.build(request.metadata()).await?;
+    async fn warn(&self, request: Request<wire::WarnRequest>) -> Answered<wire::WarnResponse> {
+        let Guest { build, .. } = self.guest(request.metadata()).await?;
         let wire::WarnRequest { digest, level, short, detail, url, info, ranges } = request.into_inner();
         build.journal.warn(digest, WarningEntry { level, short, detail, url, info, ranges });
         Ok(Response::new(wire::WarnResponse {}))
     }
 
-    async fn inputs(&self, _: Request<wire::InputsRequest>) -> Answer<wire::InputsResponse> {
-        // Inputs come with Control.Solve, to a frontend that runs here.
-        Ok(Response::new(wire::InputsResponse::default()))
-    }
-
-    async fn resolve_source_meta(
-        &self,
-        _: Request<wire::ResolveSourceMetaRequest>,
-    ) -> Answer<wire::ResolveSourceMetaResponse> {
-        Err(Status::unimplemented("resolving the metadata of sources is not supported"))
+    async fn inputs(&self, request: Request<wire::InputsRequest>) -> Answered<wire::InputsResponse> {
+        let Guest { conversation, .. } = self.guest(request.metadata()).await?;
+        Ok(Response::new(wire::InputsResponse { definitions: conversation.inputs.clone() }))
     }
 
     async fn new_container(
         &self,
-        _: Request<wire::NewContainerRequest>,
-    ) -> Answer<wire::NewContainerResponse> {
-        Err(no_containers())
+        request: Request<wire::NewContainerRequest>,
+    ) -> Answered<wire::NewContainerResponse> {
+        let guest = self.guest(request.metadata()).await?;
+        let created = containers::create(&self.engine, &guest, request.into_inner()).await;
+        created.map(|()| Response::new(wire::NewContainerResponse {})).map_err(Failure::into_status)
     }
 
     async fn release_container(
         &self,
-        _: Request<wire::ReleaseContainerRequest>,
-    ) -> Answer<wire::ReleaseContainerResponse> {
-        Err(no_containers())
+        request: Request<wire::ReleaseContainerRequest>,
+    ) -> Answered<wire::ReleaseContainerResponse> {
+        let Guest { conversation, .. } = self.guest(request.metadata()).await?;
+        conversation.containers.release(&request.into_inner().container_id).await?;
+        Ok(Response::new(wire::ReleaseContainerResponse {}))
     }
 
     async fn exec_process(
         &self,
-        _: Request<Streaming<wire::ExecMessage>>,
-    ) -> Answer<Self::ExecProcessStream> {
-        Err(no_containers())
+        request: Request<Streaming<wire::ExecMessage>>,
+    ) -> Answered<Self::ExecProcessStream> {
+        let guest = self.guest(request.metadata()).await?;
+        Ok(Response::new(Box::pin(exec::serve(guest, request.into_inner()))))
     }
 
-    async fn read_file_container(&self, _: Request<wire::ReadFileRequest>) -> Answer<wire::ReadFileResponse> {
-        Err(no_containers())
+    async fn read_file_container(
+        &self,
+        request: Request<wire::ReadFileRequest>,
+    ) -> Answered<wire::ReadFileResponse> {
+        let Guest { conversation, .. } = self.guest(request.metadata()).await?;
+        let request = request.into_inner();
+        let container = conversation.containers.get(&request.r#ref)?;
+        files::read_file(files::Tree::Container(container, request.mount_index), request)
+            .await
+            .map(Response::new)
     }
 
-    async fn read_dir_container(&self, _: Request<wire::ReadDirRequest>) -> Answer<wire::ReadDirResponse> {
-        Err(no_containers())
+    async fn read_dir_container(
+        &self,
+        request: Request<wire::ReadDirRequest>,
+    ) -> Answered<wire::ReadDirResponse> {
+        let Guest { conversation, .. } = self.guest(request.metadata()).await?;
+        let request = request.into_inner();
+        let container = conversation.containers.get(&request.r#ref)?;
+        files::read_dir(files::Tree::Container(container, request.mount_index), request)
+            .await
+            .map(Response::new)
     }
 
-    async fn stat_file_container(&self, _: Request<wire::StatFileRequest>) -> Answer<wire::StatFileResponse> {
-        Err(no_containers())
+    async fn stat_file_container(
+        &self,
+        request: Request<wire::StatFileRequest>,
+    ) -> Answered<wire::StatFileResponse> {
+        let Guest { conversation, .. } = self.guest(request.metadata()).await?;
+        let request = request.into_inner();
+        let container = conversation.containers.get(&request.r#ref)?;
+        files::stat_file(files::Tree::Container(container, request.mount_index), request)
+            .await
+            .map(Response::new)
     }
 }
 

@@ -1,7 +1,8 @@
-//! Graphs that a client has asked about, by the names under which it may ask again.
+//! Graphs that a frontend has asked about, by the names under which it may ask again.
 //!
-//! A reference is lazy: its graph is solved when a file of it is read, when it is evaluated, or when it
-//! is part of what the client returns.
+//! A reference is lazy: its graph is solved when a file of it is read, when it is evaluated, when it is
+//! mounted into a container, or when it is part of what the frontend returns. Frontends that call each other
+//! share references, each under names of its own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,44 +17,65 @@ use crate::build::failure::Failure;
 use crate::build::solve::solve_definition;
 use crate::engine::Engine;
 
-/// More references than this in one build are refused.
+/// More references than this of one frontend are refused.
 const MOST: usize = 10_000;
 
 #[derive(Default)]
 pub(crate) struct Refs(Mutex<HashMap<String, Arc<Reference>>>);
 
 pub(crate) struct Reference {
-    definition: pb::Definition,
+    pub definition: pb::Definition,
     value: OnceCell<Value>,
 }
 
-impl Refs {
-    /// Keeps `definition`; an empty one is scratch and needs no name.
-    pub(crate) fn add(&self, definition: pb::Definition) -> Result<String, Failure> {
-        if definition.def.is_empty() {
-            return Ok(String::new());
-        }
-        let mut known = self.0.lock();
-        if known.len() >= MOST {
-            return Err(Failure::invalid(format!("a build may hold at most {MOST} references")));
-        }
-        let id = format!("ref-{}", known.len());
-        known.insert(id.clone(), Arc::new(Reference { definition, value: OnceCell::new() }));
-        Ok(id)
+impl Reference {
+    /// None for an empty graph, which is scratch.
+    pub(crate) fn new(definition: pb::Definition) -> Option<Arc<Self>> {
+        let has_operations = !definition.def.is_empty();
+        has_operations.then(|| Arc::new(Self { definition, value: OnceCell::new() }))
     }
 
-    fn get(&self, id: &str) -> Result<Arc<Reference>, Failure> {
-        let found = self.0.lock().get(id).cloned();
-        found.ok_or_else(|| Failure::new(tonic::Code::NotFound, format!("no such reference {id:?}")))
+    /// The tree, solved now if it was not before.
+    pub(crate) async fn value(&self, engine: &Arc<Engine>, build: &Build) -> Result<Value, Failure> {
+        let solving = || solve_definition(engine, build, &self.definition);
+        self.value.get_or_try_init(solving).await.cloned()
     }
 }
 
-/// The tree behind `id`, solved now if it was not before; an empty name is scratch.
-pub(super) async fn value(engine: &Arc<Engine>, build: &Build, id: &str) -> Result<Value, Failure> {
-    if id.is_empty() {
-        return Ok(Value::Scratch);
+impl Refs {
+    /// Gives `reference` a name; scratch has the empty one.
+    pub(super) fn name(&self, reference: Option<Arc<Reference>>) -> Result<String, Failure> {
+        let Some(reference) = reference else { return Ok(String::new()) };
+        let mut known = self.0.lock();
+        if known.len() >= MOST {
+            return Err(Failure::invalid(format!("a frontend may hold at most {MOST} references")));
+        }
+        let id = format!("ref-{}", known.len());
+        known.insert(id.clone(), reference);
+        Ok(id)
     }
-    let reference = build.refs.get(id)?;
-    let solving = || solve_definition(engine, build, &reference.definition);
-    reference.value.get_or_try_init(solving).await.cloned()
+
+    /// What `id` names; the empty name is scratch.
+    pub(super) fn get(&self, id: &str) -> Result<Option<Arc<Reference>>, Failure> {
+        if id.is_empty() {
+            return Ok(None);
+        }
+        let found = self.0.lock().get(id).cloned();
+        found
+            .map(Some)
+            .ok_or_else(|| Failure::new(tonic::Code::NotFound, format!("no such reference {id:?}")))
+    }
+
+    /// The tree behind `id`.
+    pub(super) async fn value(
+        &self,
+        engine: &Arc<Engine>,
+        build: &Build,
+        id: &str,
+    ) -> Result<Value, Failure> {
+        match self.get(id)? {
+            None => Ok(Value::Scratch),
+            Some(reference) => reference.value(engine, build).await,
+        }
+    }
 }

@@ -1,79 +1,117 @@
-//! `Solve`: a definition, or a frontend that runs here, becomes references.
+//! `Solve`: a definition, or another frontend, becomes references.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use slipway_proto::gateway::{Ref, RefMap, Result as WireResult, SolveRequest, SolveResponse, result};
+use base64::Engine as _;
+use bytes::Bytes;
+use futures::future::try_join_all;
+use slipway_proto::gateway::{
+    Ref, RefMap, RefMapDeprecated, Result as WireResult, SolveRequest, SolveResponse, result,
+};
 
-use super::check_definition;
-use super::refs::value;
+use super::answer::{Answer, Trees};
+use super::refs::Reference;
+use super::{Guest, check_definition};
 use crate::build::failure::Failure;
-use crate::build::{Build, frontend};
+use crate::build::frontend;
 use crate::engine::Engine;
 
 pub(super) async fn solve(
     engine: &Arc<Engine>,
-    build: &Arc<Build>,
+    guest: &Guest,
     mut request: SolveRequest,
 ) -> Result<SolveResponse, Failure> {
-    if !request.cache_imports.is_empty() {
-        return Err(Failure::unsupported("importing a cache"));
-    }
-    if !request.source_policies.iter().all(|policy| policy.rules.is_empty()) {
-        return Err(Failure::unsupported("a source policy"));
-    }
-    let evaluate = request.evaluate;
-    let result = match request.definition.take().filter(|definition| !definition.def.is_empty()) {
+    refuse(&request)?;
+    let answer = match request.definition.take().filter(|definition| !definition.def.is_empty()) {
         Some(_) if !request.frontend.is_empty() => {
             return Err(Failure::invalid("cannot solve with both a definition and a frontend"));
         }
         Some(definition) => {
-            check_definition(engine, build, &definition)?;
-            single(build.refs.add(definition)?)
+            check_definition(engine, &guest.build, &definition)?;
+            Answer { trees: Trees::One(Reference::new(definition)), metadata: BTreeMap::new() }
         }
-        None if request.frontend.is_empty() => single(String::new()),
-        None => from_frontend(engine, build, &request).await?,
+        None if request.frontend.is_empty() => Answer { trees: Trees::One(None), metadata: BTreeMap::new() },
+        None => from_frontend(engine, guest, &request).await?,
     };
-    if evaluate {
-        for id in ids(&result) {
-            value(engine, build, id).await?;
-        }
+    if matches!(answer.trees, Trees::Each(_)) && !request.allow_result_return {
+        return Err(Failure::invalid("the result has several references, which the request does not allow"));
     }
-    Ok(SolveResponse { r#ref: String::new(), result: Some(result) })
+    if request.evaluate {
+        try_join_all(answer.references().map(|reference| reference.value(engine, &guest.build))).await?;
+    }
+    if request.r#final {
+        finish(guest, answer.clone(), &request.exporter_attr)?;
+    }
+    respond(guest, answer, &request)
+}
+
+fn refuse(request: &SolveRequest) -> Result<(), Failure> {
+    if let Some(import) = request.cache_imports.first() {
+        return Err(Failure::unsupported(format!("importing a cache of type {:?}", import.r#type)));
+    }
+    if !request.source_policies.iter().all(|policy| policy.rules.is_empty()) {
+        return Err(Failure::unsupported("a source policy"));
+    }
+    Ok(())
 }
 
 async fn from_frontend(
     engine: &Arc<Engine>,
-    build: &Arc<Build>,
+    guest: &Guest,
     request: &SolveRequest,
-) -> Result<WireResult, Failure> {
-    let (options, inputs) = (&request.frontend_opt, &request.frontend_inputs);
-    let made = frontend::run(engine, build, &request.frontend, options, inputs).await?;
-    let mut result = WireResult { metadata: made.metadata, ..WireResult::default() };
-    if !made.multi_platform
-        && let [output] = &made.outputs[..]
-    {
-        result.result = single(build.refs.add(output.definition.clone())?).result;
-        return Ok(result);
+) -> Result<Answer, Failure> {
+    let (name, options, inputs) = (&request.frontend, &request.frontend_opt, &request.frontend_inputs);
+    for definition in inputs.values() {
+        check_definition(engine, &guest.build, definition)?;
     }
-    let mut refs = RefMap::default();
-    for output in made.outputs {
-        let id = build.refs.add(output.definition)?;
-        refs.refs.insert(output.id, Ref { id, def: None });
-    }
-    result.result = Some(result::Result::Refs(refs));
-    Ok(result)
+    // Boxed, since a frontend may ask for a frontend.
+    Box::pin(frontend::run(engine, &guest.build, &guest.conversation, name, options, inputs)).await
 }
 
-fn single(id: String) -> WireResult {
-    WireResult { result: Some(result::Result::Ref(Ref { id, def: None })), ..WireResult::default() }
+/// The oldest frontends return with their last question.
+fn finish(guest: &Guest, mut answer: Answer, attributes: &[u8]) -> Result<(), Failure> {
+    let invalid =
+        |error: &dyn std::fmt::Display| Failure::invalid(format!("ExporterAttr is not valid: {error}"));
+    let attributes: BTreeMap<String, String> =
+        if attributes.is_empty() { Ok(BTreeMap::new()) } else { serde_json::from_slice(attributes) }
+            .map_err(|error| invalid(&error))?;
+    for (key, value) in attributes {
+        let value =
+            base64::engine::general_purpose::STANDARD.decode(value).map_err(|error| invalid(&error))?;
+        answer.metadata.entry(key).or_insert_with(|| Bytes::from(value));
+    }
+    guest.conversation.answer(Ok(answer))
 }
 
-fn ids(result: &WireResult) -> Vec<&str> {
-    match &result.result {
-        Some(result::Result::Ref(reference)) => vec![&reference.id],
-        Some(result::Result::Refs(refs)) => {
-            refs.refs.values().map(|reference| reference.id.as_str()).collect()
+fn respond(guest: &Guest, answer: Answer, request: &SolveRequest) -> Result<SolveResponse, Failure> {
+    let name = |reference: Option<Arc<Reference>>| {
+        let def = reference.as_ref().map(|reference| reference.definition.clone());
+        Ok::<_, Failure>(Ref { id: guest.conversation.refs.name(reference)?, def })
+    };
+    let mut default = String::new();
+    let named = match answer.trees {
+        Trees::One(reference) => {
+            let named = name(reference)?;
+            default.clone_from(&named.id);
+            match request.allow_result_array_ref {
+                true => result::Result::Ref(named),
+                false => result::Result::RefDeprecated(named.id),
+            }
         }
-        _ => Vec::new(),
-    }
+        Trees::Each(trees) => {
+            let named = trees.into_iter().map(|(key, reference)| Ok((key, name(reference)?)));
+            let refs = named.collect::<Result<BTreeMap<_, _>, Failure>>()?;
+            match request.allow_result_array_ref {
+                true => result::Result::Refs(RefMap { refs }),
+                false => {
+                    let refs = refs.into_iter().map(|(key, reference)| (key, reference.id)).collect();
+                    result::Result::RefsDeprecated(RefMapDeprecated { refs })
+                }
+            }
+        }
+    };
+    let result = WireResult { result: Some(named), metadata: answer.metadata, ..WireResult::default() };
+    let r#ref = if request.allow_result_return { String::new() } else { default };
+    Ok(SolveResponse { r#ref, result: Some(result) })
 }

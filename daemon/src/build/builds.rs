@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 use slipway_solver::Job;
 use slipway_worker::Value;
 use slipway_worker::ops::Scope;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::journal::Journal;
-use crate::bridge::{Refs, Returned};
+use crate::bridge::Conversation;
 use crate::engine::Engine;
 use crate::explain::Course;
 use crate::memory;
@@ -36,9 +36,8 @@ pub(crate) struct Build {
     pub scope: Scope,
     /// Pulled when the client gives up or the daemon ends.
     pub stop: CancellationToken,
-    /// Where a client that is the frontend itself hands in its result.
-    pub returned: mpsc::Sender<Returned>,
-    pub refs: Refs,
+    /// With the client, where it is the frontend itself.
+    pub client: Arc<Conversation>,
     pub resolved: super::images::Resolved,
 }
 

@@ -1,64 +1,82 @@
-//! Frontends that are part of the daemon: `dockerfile.v0`.
+//! Which frontend a build gets: the one in the daemon (`dockerfile.v0`) or one in an image (`gateway.v0`).
+//!
+//! A Dockerfile may ask for another frontend than the one that was named, by `# syntax=` or the build argument
+//! `BUILDKIT_SYNTAX`. The built-in frontend then hands over everything it was given, as the reference does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::future::try_join_all;
-use slipway_frontend::{Facts, FrontendResult, PlatformResult};
+use slipway_frontend::{Facts, OtherFrontend};
 use slipway_model::llb::pb;
 
 use super::Build;
 use super::failure::Failure;
 use super::gateway::BuildGateway;
-use super::result::{BuildResult, PlatformOutput};
-use super::solve::solve_definition;
+use crate::bridge::{Answer, Conversation};
 use crate::engine::Engine;
+use crate::gateway;
 
-/// Runs the frontend `name` and solves what it makes, all platforms at once.
-pub(crate) async fn solve(
-    engine: &Arc<Engine>,
-    build: &Arc<Build>,
-    name: &str,
-    options: &BTreeMap<String, String>,
-    inputs: &BTreeMap<String, pb::Definition>,
-) -> Result<BuildResult, Failure> {
-    let made = run(engine, build, name, options, inputs).await?;
-    let outputs = try_join_all(made.outputs.into_iter().map(|output| finish(engine, build, output))).await?;
-    Ok(BuildResult { outputs, multi_platform: made.multi_platform, metadata: made.metadata })
-}
-
-/// Runs the frontend alone.
+/// Asks the frontend `name`; nothing of its answer is solved yet. `asking` is whoever wants to know.
 pub(crate) async fn run(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
+    asking: &Conversation,
     name: &str,
     options: &BTreeMap<String, String>,
     inputs: &BTreeMap<String, pb::Definition>,
-) -> Result<FrontendResult, Failure> {
-    if name != "dockerfile.v0" {
-        return Err(Failure::unsupported(format!("the frontend {name:?}")));
+) -> Result<Answer, Failure> {
+    match name {
+        "dockerfile.v0" if !engine.frontends.dockerfile.enabled => {
+            let message = "the frontend dockerfile.v0 is disabled on this daemon";
+            Err(Failure::new(tonic::Code::PermissionDenied, message))
+        }
+        "dockerfile.v0" => dockerfile(engine, build, asking, options, inputs).await,
+        "gateway.v0" => gateway::run(engine, build, asking, options, inputs).await,
+        _ => Err(Failure::unsupported(format!("the frontend {name:?}"))),
     }
-    let facts = Facts { session_id: build.session.clone(), build_platforms: engine.worker.platforms.clone() };
-    let gateway = BuildGateway { engine: engine.clone(), build: build.clone(), facts };
-    slipway_frontend::build(&gateway, options, inputs).await.map_err(|error| {
-        let message = error.to_string();
-        error.sources.into_iter().fold(Failure::new(tonic::Code::Unknown, message), |failure, source| {
-            failure.with_source(source.info, source.ranges)
-        })
-    })
 }
 
-async fn finish(
+async fn dockerfile(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
-    output: PlatformResult,
-) -> Result<PlatformOutput, Failure> {
-    let value = solve_definition(engine, build, &output.definition).await?;
-    Ok(PlatformOutput {
-        id: output.id,
-        platform: output.platform,
-        value,
-        config: output.config,
-        base_config: output.base_config,
+    asking: &Conversation,
+    options: &BTreeMap<String, String>,
+    inputs: &BTreeMap<String, pb::Definition>,
+) -> Result<Answer, Failure> {
+    let gateway = built_in(engine, build);
+    let opened = slipway_frontend::open(&gateway, options, inputs).await.map_err(failure)?;
+    if let Some(other) = opened.other_frontend()
+        && !engine.frontends.is_built_in(&other.image)
+    {
+        let OtherFrontend { image, command_line, .. } = &other;
+        let mut options = options.clone();
+        options.insert("source".into(), image.clone());
+        options.insert("cmdline".into(), command_line.clone());
+        let answered = gateway::run(engine, build, asking, &options, inputs).await;
+        return answered.map_err(|failure| asked_for(failure, other));
+    }
+    opened.build().await.map(Answer::from).map_err(failure)
+}
+
+pub(crate) fn built_in(engine: &Arc<Engine>, build: &Arc<Build>) -> BuildGateway {
+    let facts = Facts { session_id: build.session.clone(), build_platforms: engine.worker.platforms.clone() };
+    BuildGateway { engine: engine.clone(), build: build.clone(), facts }
+}
+
+/// A failure that has no place yet gets that of the line which asked for the frontend.
+fn asked_for(failure: Failure, other: OtherFrontend) -> Failure {
+    if failure.has_source() {
+        return failure;
+    }
+    match other.source {
+        Some(source) => failure.with_source(source.info, source.ranges),
+        None => failure.context(format!("failed with BUILDKIT_SYNTAX = {}", other.command_line)),
+    }
+}
+
+pub(crate) fn failure(error: slipway_frontend::Error) -> Failure {
+    let message = error.to_string();
+    error.sources.into_iter().fold(Failure::new(tonic::Code::Unknown, message), |failure, source| {
+        failure.with_source(source.info, source.ranges)
     })
 }

@@ -35,7 +35,9 @@ pub(crate) enum What {
         inputs: BTreeMap<String, pb::Definition>,
     },
     /// The client is the frontend: it works through LLBBridge and returns a result.
-    Client,
+    Client {
+        inputs: BTreeMap<String, pb::Definition>,
+    },
 }
 
 pub(crate) struct ExporterRequest {
@@ -108,6 +110,14 @@ impl BuildRequest {
         }
     }
 
+    /// Graphs for a client that is the frontend.
+    pub(crate) fn client_inputs(&self) -> BTreeMap<String, pb::Definition> {
+        match &self.what {
+            What::Client { inputs } => inputs.clone(),
+            What::Definition(_) | What::Frontend { .. } => BTreeMap::new(),
+        }
+    }
+
     /// What this build may do: what it asks for, if the daemon grants it.
     pub(crate) fn scope(&self, granted: &[String]) -> Result<Scope, Status> {
         let mut scope = Scope::default();
@@ -139,7 +149,7 @@ fn what(
         }
         (Some(definition), true) => Ok(What::Definition(definition)),
         (None, false) => Ok(What::Frontend { name: frontend, options, inputs }),
-        (None, true) => Ok(What::Client),
+        (None, true) => Ok(What::Client { inputs }),
     }
 }
 

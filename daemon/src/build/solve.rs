@@ -8,7 +8,6 @@ use slipway_model::llb::pb;
 use slipway_proto::control::{SolveRequest, SolveResponse};
 use slipway_solver::JobOptions;
 use slipway_worker::{Value, ops};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -19,7 +18,7 @@ use super::journal::Journal;
 use super::request::{BuildRequest, What};
 use super::result::{BuildResult, PlatformOutput};
 use super::{Build, Builds, images};
-use crate::bridge::{Refs, Returned};
+use crate::bridge::Conversation;
 use crate::engine::Engine;
 use crate::explain::{Course, course};
 use crate::history::{Outcome, Recording};
@@ -42,7 +41,6 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         imports: Vec::new(),
         parallelism: None,
     });
-    let (returned, result) = mpsc::channel(1);
     let build = Arc::new(Build {
         id: request.id.clone(),
         session: request.session.clone(),
@@ -51,8 +49,7 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         job,
         scope,
         stop: CancellationToken::new(),
-        returned,
-        refs: Refs::default(),
+        client: Arc::new(Conversation::with_client(request.client_inputs())),
         resolved: images::Resolved::default(),
     });
     engine.builds.insert(&build)?;
@@ -63,7 +60,7 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
     // A task of its own, so that a client that hangs up in the middle leaves nothing half done: the
     // guard pulls the stop token, and the task sees the build come down.
     let guard = build.stop.clone().drop_guard();
-    let task = tokio::spawn(run(engine.clone(), build, request, result, recording));
+    let task = tokio::spawn(run(engine.clone(), build, request, recording));
     let outcome = task.await.unwrap_or_else(|error| Err(Failure::internal(error.to_string())));
     guard.disarm();
     outcome.map_err(|failure| failure.into_status())
@@ -73,15 +70,15 @@ async fn run(
     engine: Arc<Engine>,
     build: Arc<Build>,
     request: BuildRequest,
-    result: mpsc::Receiver<Returned>,
     recording: Option<Recording>,
 ) -> Result<SolveResponse, Failure> {
     let following = course::follow(&engine, &build);
     let outcome = tokio::select! {
         () = build.stop.cancelled() => Err(Failure::cancelled()),
         () = session_lost(&engine, &build) => Err(Failure::session_lost()),
-        outcome = work(&engine, &build, &request, result) => outcome,
+        outcome = work(&engine, &build, &request) => outcome,
     };
+    build.client.containers.release_all().await;
     course::finish(&engine, &build, following).await;
     build.job.end().await;
     build.journal.close();
@@ -128,23 +125,16 @@ async fn session_lost(engine: &Engine, build: &Build) {
     }
 }
 
-async fn work(
-    engine: &Arc<Engine>,
-    build: &Arc<Build>,
-    request: &BuildRequest,
-    mut result: mpsc::Receiver<Returned>,
-) -> Result<Exported, Failure> {
+async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) -> Result<Exported, Failure> {
     let exporters = export::prepare(&request.exporters)?;
     check_caches(request)?;
     let solved = match &request.what {
         What::Definition(definition) => definition_result(engine, build, definition).await?,
         What::Frontend { name, options, inputs } => {
-            frontend::solve(engine, build, name, options, inputs).await?
+            let answer = frontend::run(engine, build, &build.client, name, options, inputs).await?;
+            answer.solve(engine, build).await?
         }
-        What::Client => match result.recv().await {
-            Some(returned) => returned?,
-            None => return Err(Failure::internal("the client returned no result")),
-        },
+        What::Client { .. } => build.client.wait().await?.solve(engine, build).await?,
     };
     let mut exported = export::export(engine, build, exporters, &solved).await?;
     for (key, value) in &solved.metadata {

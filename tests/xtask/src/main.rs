@@ -3,6 +3,7 @@
 //! | command | does |
 //! |---|---|
 //! | `demo` | builds a real project from nothing, pushes it, runs it, and builds it again |
+//! | `frontend-image` | builds an image of the Dockerfile frontend, or of an example's |
 //! | `test` | the whole test suite, with what it needs from Debian |
 //! | `bench` | Slipway against a baseline on the same work |
 //! | `schedules` | a million random schedules of the solver against its model |
@@ -12,6 +13,7 @@
 
 mod bench;
 mod demo;
+mod frontend_image;
 mod packages;
 mod schedules;
 mod test;
@@ -31,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Build, push, run and rebuild the demo project
     Demo(demo::Arguments),
+    /// Build an image of the Dockerfile frontend, or of an example's
+    FrontendImage(frontend_image::Arguments),
     /// Run the whole test suite
     Test(test::Arguments),
     /// Try random schedules of the solver against its model
@@ -44,6 +48,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::FrontendImage(arguments) => frontend_image::run_command(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

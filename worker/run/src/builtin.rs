@@ -4,9 +4,11 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::launch::launch;
-use crate::protocol::{Order, Runtime};
+use crate::protocol::{Joined, Order, Runtime};
 use crate::resolv_conf::resolv_conf;
-use crate::{Error, Executor, Exit, Options, ProcessSpec, Result, Started, Stdio, capability, hosts};
+use crate::{
+    Error, Executor, Exit, Options, ProcessSpec, Result, Running, Started, Stdio, capability, hosts,
+};
 
 /// Runs steps without an OCI runtime. The binary must begin its `main` with [`crate::main_if_helper`].
 #[derive(Clone, Debug)]
@@ -30,7 +32,23 @@ impl Executor for BuiltinExecutor {
         started: Started,
     ) -> Result<Exit> {
         let options = self.options.clone();
-        launch(move || order(&options, spec, Runtime::Builtin), io, stop, started).await
+        launch(move || order(&options, spec, Runtime::Builtin), None, io, stop, started).await
+    }
+
+    async fn join(
+        &self,
+        container: &Running,
+        mut spec: ProcessSpec,
+        io: Stdio,
+        stop: CancellationToken,
+        started: Started,
+    ) -> Result<Exit> {
+        let options = self.options.clone();
+        spec.cgroup_parent.clone_from(&container.cgroup_parent);
+        let joined = Joined { id: container.id.clone() };
+        let process = rustix::io::fcntl_dupfd_cloexec(&container.process, 0)
+            .map_err(|error| Error::Helper { action: "reach the container with", source: error.into() })?;
+        launch(move || order(&options, spec, Runtime::Join(joined)), Some(process), io, stop, started).await
     }
 }
 

@@ -1,8 +1,10 @@
 //! The wall: whoever runs steps sees only this.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
 use async_trait::async_trait;
+use rustix::process::{Signal, pidfd_send_signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Dns, Exit, ProcessSpec, Result};
@@ -16,7 +18,26 @@ pub struct Stdio {
 }
 
 /// Called once, when the command has been executed.
-pub type Started = Box<dyn FnOnce() + Send>;
+pub type Started = Box<dyn FnOnce(Running) + Send>;
+
+/// A process that has started. It means nothing any more once the process has ended, and never another one.
+#[derive(Debug)]
+pub struct Running {
+    pub(crate) id: String,
+    pub(crate) cgroup_parent: Option<String>,
+    /// Of the process itself; of an OCI runtime, which passes signals on.
+    pub(crate) process: OwnedFd,
+}
+
+impl Running {
+    /// Sends a signal; one that has ended needs none.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(&self.process, signal) {
+            Err(error) if error != rustix::io::Errno::SRCH => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Runs processes.
 ///
@@ -35,9 +56,23 @@ pub trait Executor: Send + Sync {
         started: Started,
     ) -> Result<Exit>;
 
+    /// Run one more process, to its end, in the container whose first process is `container`.
+    ///
+    /// Of `spec` counts what belongs to the process alone: command, environment, user, working directory,
+    /// limits, security, terminal. Tree, mounts, names and network are the container's. When the container
+    /// ends, so does the process.
+    async fn join(
+        &self,
+        container: &Running,
+        spec: ProcessSpec,
+        io: Stdio,
+        stop: CancellationToken,
+        started: Started,
+    ) -> Result<Exit>;
+
     /// Run to the end.
     async fn run(&self, spec: ProcessSpec, io: Stdio, stop: CancellationToken) -> Result<Exit> {
-        self.run_with(spec, io, stop, Box::new(|| ())).await
+        self.run_with(spec, io, stop, Box::new(drop)).await
     }
 }
 

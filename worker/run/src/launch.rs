@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::Arc;
@@ -18,11 +18,13 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{self, HELPER_NAME, HELPER_SOCKET, Order, Report};
-use crate::{Error, Exit, Result, Started, Stdio, seccomp};
+use crate::{Error, Exit, Result, Running, Started, Stdio, seccomp};
 
-/// Run an order to its end. It is made on the blocking thread, since it takes reading files.
+/// Run an order to its end. It is made on the blocking thread, since it takes reading files. `joined` is the first
+/// process of the container to join, if the order is to join one.
 pub(crate) async fn launch(
     order: impl FnOnce() -> Result<Order> + Send + 'static,
+    joined: Option<OwnedFd>,
     io: Stdio,
     stop: CancellationToken,
     started: Started,
@@ -33,12 +35,13 @@ pub(crate) async fn launch(
     let (socket, helper_socket) = UnixStream::pair().map_err(failed("reach"))?;
     let socket = Arc::new(socket);
     let hang_up = HangUp(Arc::clone(&socket));
-    let mut ended =
-        tokio::task::spawn_blocking(move || accompany(&socket, helper_socket, &order()?, io, started));
+    let mut ended = tokio::task::spawn_blocking(move || {
+        accompany(&socket, helper_socket, &order()?, joined, io, started)
+    });
 
     tokio::select! {
         biased;
-        ended = &mut ended => return joined(ended),
+        ended = &mut ended => return outcome(ended),
         () = stop.cancelled() => drop(hang_up),
     }
     // However the helper ends now, what counts is that it has: everything it started is gone.
@@ -56,7 +59,7 @@ impl Drop for HangUp {
     }
 }
 
-fn joined(ended: Result<Result<Exit>, tokio::task::JoinError>) -> Result<Exit> {
+fn outcome(ended: Result<Result<Exit>, tokio::task::JoinError>) -> Result<Exit> {
     ended.unwrap_or_else(|error| Err(Error::HelperLost { how: error.to_string() }))
 }
 
@@ -68,11 +71,12 @@ fn accompany(
     socket: &UnixStream,
     helper_socket: UnixStream,
     order: &Order,
+    joined: Option<OwnedFd>,
     io: Stdio,
     started: Started,
 ) -> Result<Exit> {
     let helper = spawn(helper_socket.into(), io).map_err(failed("start"))?;
-    let answer = converse(socket, order, started);
+    let answer = converse(socket, order, joined, started);
     let status = reap(helper).map_err(failed("wait for"))?;
     match answer.map_err(|error| Error::HelperLost { how: format!("{status}; {error}") })? {
         Some(Report::Exited(exit)) => Ok(exit),
@@ -83,13 +87,27 @@ fn accompany(
 }
 
 /// The helper's last word.
-fn converse(mut socket: &UnixStream, order: &Order, started: Started) -> io::Result<Option<Report>> {
+fn converse(
+    mut socket: &UnixStream,
+    order: &Order,
+    joined: Option<OwnedFd>,
+    started: Started,
+) -> io::Result<Option<Report>> {
     protocol::write_message(&mut socket, order)?;
     protocol::write_frame(&mut socket, seccomp::default_filter().unwrap_or_default())?;
+    if let Some(joined) = joined {
+        protocol::send_descriptor(socket, joined.as_fd())?;
+    }
     let mut started = Some(started);
     loop {
         match protocol::read_message(&mut socket)? {
-            Some(Report::Started) => started.take().map(|tell| tell()).unwrap_or_default(),
+            Some(Report::Started) => {
+                let Some(process) = protocol::receive_descriptor(socket)? else { return Ok(None) };
+                let (id, cgroup_parent) = (order.spec.id.clone(), order.spec.cgroup_parent.clone());
+                if let Some(tell) = started.take() {
+                    tell(Running { id, cgroup_parent, process });
+                }
+            }
             last => return Ok(last),
         }
     }

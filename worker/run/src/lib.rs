@@ -29,7 +29,7 @@ mod spec;
 
 pub use builtin::BuiltinExecutor;
 pub use error::{Error, NotStarted};
-pub use executor::{Executor, Options, Started, Stdio};
+pub use executor::{Executor, Options, Running, Started, Stdio};
 pub use exit::{Exit, Status, Usage};
 pub use helper::main_if_helper;
 pub use hosts::DEFAULT_HOSTNAME;
@@ -37,6 +37,7 @@ pub use mount::{Mount, MountKind};
 pub use oci::OciExecutor;
 pub use resolv_conf::Dns;
 pub use resources::Resources;
+pub use rustix::process::Signal;
 pub use spec::{HostIp, Network, ProcessSpec, Security, Ulimit};
 
 /// What every fallible function of this room answers with.

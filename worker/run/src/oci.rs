@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::builtin::order;
 use crate::launch::launch;
 use crate::protocol::{OciRuntime, Runtime};
-use crate::{Error, Executor, Exit, Options, ProcessSpec, Result, Started, Stdio};
+use crate::{Error, Executor, Exit, Options, ProcessSpec, Result, Running, Started, Stdio};
 
 /// Runs steps with an OCI runtime. Trees are mounted in a mount namespace that only the helper and the
 /// runtime see. The binary must begin its `main` with [`crate::main_if_helper`].
@@ -45,7 +45,22 @@ impl Executor for OciExecutor {
         started: Started,
     ) -> Result<Exit> {
         let Self { options, runtime } = self.clone();
-        launch(move || order(&options, spec, Runtime::Oci(runtime)), io, stop, started).await
+        launch(move || order(&options, spec, Runtime::Oci(runtime)), None, io, stop, started).await
+    }
+
+    async fn join(
+        &self,
+        _: &Running,
+        _: ProcessSpec,
+        _: Stdio,
+        _: CancellationToken,
+        _: Started,
+    ) -> Result<Exit> {
+        let what = format!(
+            "a second process in a container is not supported with {}: use the built-in runtime",
+            self.runtime.binary.display()
+        );
+        Err(Error::InvalidSpec { what })
     }
 }
 

@@ -3,16 +3,24 @@
 //! ```text
 //! daemon                                helper
 //!   order (JSON), filter (bytes)  ->
-//!                                 <-    Started
+//!   process to join, if any (fd)  ->
+//!                                 <-    Started, the process (fd)
 //!                                 <-    one of Exited, NotStarted, Failed
 //!   end of file                   ->    kill everything, clean up, answer, end
 //! ```
 //! A frame is its length (u32, little-endian) and that many bytes. The daemon's end closing, for whatever
 //! reason, means "stop": so a daemon that was killed leaves no step behind.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Exit, NotStarted, ProcessSpec};
@@ -40,6 +48,15 @@ pub(crate) struct Order {
 pub(crate) enum Runtime {
     Builtin,
     Oci(OciRuntime),
+    /// Not a container of its own: one more process in one that runs.
+    Join(Joined),
+}
+
+/// The container to join. Its first process follows the order, as a descriptor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Joined {
+    /// The id that it was started with.
+    pub(crate) id: String,
 }
 
 /// How to drive an OCI runtime.
@@ -98,6 +115,36 @@ pub(crate) fn write_message(to: &mut impl Write, message: &impl Serialize) -> io
 pub(crate) fn read_message<T: for<'a> Deserialize<'a>>(from: &mut impl Read) -> io::Result<Option<T>> {
     let Some(bytes) = read_frame(from)? else { return Ok(None) };
     Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+/// Hands over a descriptor, with one byte to carry it. A frame never ends in the middle of one, so whoever reads
+/// frames never takes it for bytes.
+pub(crate) fn send_descriptor(to: &UnixStream, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [descriptor];
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(to, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// The descriptor that follows; none at the end of the stream.
+pub(crate) fn receive_descriptor(from: &UnixStream) -> io::Result<Option<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let mut buffers = [IoSliceMut::new(&mut byte)];
+    let received =
+        rustix::io::retry_on_intr(|| recvmsg(from, &mut buffers, &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let descriptors = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    let descriptor = descriptors.flatten().next();
+    descriptor.map(Some).ok_or_else(|| invalid("a descriptor is missing"))
 }
 
 fn invalid(what: &str) -> io::Error {

@@ -37,6 +37,9 @@ pub struct ProcessSpec {
     /// Overrides [`crate::Options::cgroup_parent`] where set and not empty.
     pub cgroup_parent: Option<String>,
     pub resources: Resources,
+    /// The standard input is a terminal, and to be the process's controlling one. Not with an OCI runtime, where
+    /// the process has a terminal but none that controls it.
+    pub terminal: bool,
     /// Remove also the parent directories that were made for a mount point, while they are empty.
     pub remove_mount_stubs_recursive: bool,
 }
@@ -95,6 +98,7 @@ impl ProcessSpec {
             ulimits: Vec::new(),
             cgroup_parent: None,
             resources: Resources::default(),
+            terminal: false,
             remove_mount_stubs_recursive: false,
         }
     }

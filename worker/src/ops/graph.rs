@@ -14,6 +14,7 @@ use slipway_model::llb::{self, VertexDigest, pb};
 use slipway_solver::progress::ProgressGroup;
 use slipway_solver::{Edge, Op, Vertex};
 
+use super::build_op::BuildOp;
 use super::cache_key::{self, CacheKey};
 use super::exec::ExecOp;
 use super::file_op::FileOp;
@@ -26,6 +27,20 @@ use crate::{Error, Result, Value, Worker};
 pub struct Scope {
     pub allow_host_network: bool,
     pub allow_insecure: bool,
+}
+
+impl Scope {
+    /// The one door: every process that is started for a build has passed here, be it a step or a process
+    /// that a frontend asked for.
+    pub(crate) fn admit(&self, network: NetMode, security: SecurityMode) -> Result<()> {
+        if network == NetMode::Host && !self.allow_host_network {
+            return Err(Error::NotAllowed("network.host"));
+        }
+        if security == SecurityMode::Insecure && !self.allow_insecure {
+            return Err(Error::NotAllowed("security.insecure"));
+        }
+        Ok(())
+    }
 }
 
 /// The edge that `definition` ends in; `None` is scratch.
@@ -141,7 +156,9 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
             Arc::new(MergeOp::new(worker, merge, inputs).map_err(|reason| invalid(&reason))?)
         }
         Some(Kind::Diff(_)) => return Err(Error::Unsupported("the operation diff".into())),
-        Some(Kind::Build(_)) => return Err(Error::Unsupported("the operation build".into())),
+        Some(Kind::Build(build)) => {
+            Arc::new(BuildOp::new(worker, build, inputs, scope).map_err(|reason| invalid(&reason))?)
+        }
         Some(Kind::Passthrough(_)) => return Err(Error::Unsupported("the operation passthrough".into())),
         None => return Err(invalid("it says nothing to do")),
     })
@@ -149,12 +166,7 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
 
 fn check_exec(exec: &pb::ExecOp, inputs: usize, scope: &Scope) -> Result<()> {
     let invalid = |reason: &str| Err(Error::Failed(reason.to_owned()));
-    if exec.network() == NetMode::Host && !scope.allow_host_network {
-        return Err(Error::NotAllowed("network.host"));
-    }
-    if exec.security() == SecurityMode::Insecure && !scope.allow_insecure {
-        return Err(Error::NotAllowed("security.insecure"));
-    }
+    scope.admit(exec.network(), exec.security())?;
     if !exec.cdi_devices.iter().all(|device| device.optional) {
         return Err(Error::Unsupported("a CDI device".into()));
     }

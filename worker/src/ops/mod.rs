@@ -3,6 +3,7 @@
 //! [`graph`] turns a definition into solver vertices; each kind of operation has a module with one
 //! implementation of `solver::Op`. How an operation is cached is told by [`cache_key`] alone.
 
+mod build_op;
 pub mod cache_key;
 mod content;
 pub(crate) mod exec;

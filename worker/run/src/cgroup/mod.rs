@@ -74,6 +74,21 @@ impl Groups {
         }
     }
 
+    /// Those of a step that runs, as far as it has any.
+    pub(crate) fn of_running(parent: &str, id: &str) -> Attempt<Self> {
+        let below = relative(parent)?.join(OURS).join(id);
+        let root = Path::new(ROOT);
+        if is_unified(root) {
+            return Ok(Self {
+                unified: Some(root.join(below)).filter(|path| path.is_dir()),
+                separate: Vec::new(),
+            });
+        }
+        let groups = v1::CONTROLLERS.map(|controller| (controller, root.join(controller).join(&below)));
+        let separate = groups.into_iter().filter(|(_, path)| path.is_dir()).collect();
+        Ok(Self { unified: None, separate })
+    }
+
     pub(crate) fn is_host_unified() -> bool {
         is_unified(Path::new(ROOT))
     }
@@ -88,12 +103,18 @@ impl Groups {
         self.unified.as_ref().map(open).transpose()
     }
 
-    /// Called by the step's process itself, before it loses sight of the host.
-    pub(crate) fn enter(&self) -> Attempt<()> {
+    /// Puts the calling process into the groups that it was not born into.
+    pub(crate) fn enter_processes(&self) -> Attempt<()> {
         for (controller, path) in &self.separate {
             fs::write(path.join("cgroup.procs"), "0")
                 .doing(format!("enter the {controller} control group"))?;
         }
+        Ok(())
+    }
+
+    /// Called by the step's process itself, before it loses sight of the host.
+    pub(crate) fn enter(&self) -> Attempt<()> {
+        self.enter_processes()?;
         if self.unified() {
             // SAFETY: a plain flag; what the namespace shows begins at the group we are in.
             if unsafe { libc::unshare(libc::CLONE_NEWCGROUP) } != 0 {

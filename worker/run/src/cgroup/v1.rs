@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use super::{make, set};
 use crate::Resources;
 
+/// Those that limits need.
+pub(super) const CONTROLLERS: [&str; 3] = ["memory", "cpu", "cpuset"];
+
 pub(super) fn create(
     root: &Path,
     below: &Path,

@@ -141,7 +141,8 @@ impl Invocation<'_> {
         let pid = pid.ok_or_else(|| failure("watch the runtime", "it has no process id"))?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).doing("watch the runtime")?;
         // A daemon that has gone is noticed by the first poll.
-        let _ = protocol::write_message(&mut &*daemon, &Report::Started);
+        let _ = protocol::write_message(&mut &*daemon, &Report::Started)
+            .and_then(|()| protocol::send_descriptor(daemon, pidfd.as_fd()));
         self.watch(&pidfd, daemon).doing("watch the runtime")?;
         let (status, usage) = supervise::wait(pid.as_raw_pid()).doing("wait for the runtime")?;
         if let Some(refused) = self.refusal(status) {

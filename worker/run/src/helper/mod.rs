@@ -24,15 +24,19 @@
 //! | `user` | `/etc/passwd`, `/etc/group` |
 //! | `stubs` | mount points that must not stay |
 //! | `supervise` | the part after the clone: wait, kill, count |
-//! | `container` | process 1, up to `execve`; with `standard`, `devices`, `masks`, `privileges`, `execute` |
+//! | `container` | process 1, up to the root; with `standard`, `devices`, `masks` |
+//! | `join` | one more process in a container that runs |
+//! | `command` | from there to `execve`; with `privileges`, `execute` |
 //! | `bundle`, `runtime_config` | the same through an OCI runtime |
 
 mod attempt;
 mod bundle;
+mod command;
 mod container;
 mod devices;
 mod execute;
 mod in_root;
+mod join;
 mod limits;
 mod masks;
 mod prepare;
@@ -91,6 +95,10 @@ fn serve() -> io::Result<()> {
     let report = match &order.runtime {
         Runtime::Builtin => supervise::run(&order, &filter, &socket),
         Runtime::Oci(runtime) => bundle::run(&order, runtime, &socket),
+        Runtime::Join(container) => {
+            let Some(process) = protocol::receive_descriptor(&socket)? else { return Ok(()) };
+            join::run(&order, container, &process, &filter, &socket)
+        }
     };
     protocol::write_message(&mut socket, &report.unwrap_or_else(Report::Failed))
 }

@@ -21,7 +21,7 @@ pub(super) fn run(order: &Order, filter: &[u8], daemon: &UnixStream) -> Attempt<
     let prepared = prepare(order)?;
     let groups = Groups::create(&order.cgroup_parent, &order.spec.id, &order.spec.resources)?;
     let (report, report_of_child) = UnixStream::pair().doing("make a socket pair")?;
-    let child = start(order.spec.network, &groups)?;
+    let child = start(order.spec.network, &groups).doing("create the step's namespaces")?;
     let Some(child) = child else {
         drop(report);
         Container { order, prepared: &prepared, filter, groups: &groups }.become_command(report_of_child)
@@ -36,8 +36,8 @@ pub(super) fn run(order: &Order, filter: &[u8], daemon: &UnixStream) -> Attempt<
     report
 }
 
-/// Process 1, as its parent sees it.
-struct Child {
+/// A process that was cloned, as its parent sees it.
+pub(super) struct Child {
     pid: libc::pid_t,
     pidfd: OwnedFd,
 }
@@ -46,18 +46,23 @@ struct Child {
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Forks into new namespaces; none is what the child gets.
-fn start(network: Network, groups: &Groups) -> Attempt<Option<Child>> {
+fn start(network: Network, groups: &Groups) -> io::Result<Option<Child>> {
     let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
     if network == Network::None {
         flags |= libc::CLONE_NEWNET;
     }
+    clone(flags, groups)
+}
+
+/// Forks, with `CLONE_NEW…` flags and into a control group; none is what the child gets.
+pub(super) fn clone(flags: i32, groups: &Groups) -> io::Result<Option<Child>> {
     let mut pidfd = -1;
     // SAFETY: all zeroes is a valid `clone_args`.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     arguments.flags = flags as u64 | libc::CLONE_PIDFD as u64;
     arguments.pidfd = &raw mut pidfd as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
-    let directory = groups.directory().doing("open the control group")?;
+    let directory = groups.directory()?;
     if let Some(directory) = &directory {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = std::os::fd::AsRawFd::as_raw_fd(directory) as u64;
@@ -71,12 +76,18 @@ fn start(network: Network, groups: &Groups) -> Attempt<Option<Child>> {
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
             Ok(Some(Child { pid: pid as libc::pid_t, pidfd }))
         }
-        _ => Err(io::Error::last_os_error()).doing("create the step's namespaces"),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
 /// From the clone to the end of every process of the step.
-fn accompany(child: &Child, report: &UnixStream, daemon: &UnixStream, groups: &Groups) -> Attempt<Report> {
+pub(super) fn accompany(
+    child: &Child,
+    report: &UnixStream,
+    daemon: &UnixStream,
+    groups: &Groups,
+) -> Attempt<Report> {
+    let_go_of_streams().doing("let go of the step's streams")?;
     let mut refused = None;
     let mut starting = true;
     let mut killed = false;
@@ -99,7 +110,8 @@ fn accompany(child: &Child, report: &UnixStream, daemon: &UnixStream, groups: &G
             refused = protocol::read_message::<Report>(&mut &*report).doing("hear of the step")?;
             if refused.is_none() {
                 // A daemon that has gone is noticed by the next poll.
-                let _ = protocol::write_message(&mut &*daemon, &Report::Started);
+                let _ = protocol::write_message(&mut &*daemon, &Report::Started)
+                    .and_then(|()| protocol::send_descriptor(daemon, child.pidfd.as_fd()));
             }
             continue;
         }
@@ -113,6 +125,14 @@ fn accompany(child: &Child, report: &UnixStream, daemon: &UnixStream, groups: &G
     }
     let (status, usage) = wait(child.pid).doing("wait for the step")?;
     Ok(refused.unwrap_or_else(|| Report::Exited(Exit { status, oom_killed: groups.oom_killed(), usage })))
+}
+
+/// The standard streams are the process's alone: who reads them is to see their end when it closes them.
+fn let_go_of_streams() -> io::Result<()> {
+    let nothing = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    Ok(rustix::stdio::dup2_stderr(&nothing)?)
 }
 
 /// The kernel kills the rest of the namespace when its process 1 dies.

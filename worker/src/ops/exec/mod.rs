@@ -9,10 +9,10 @@
 //! ```
 
 mod log_limit;
-mod mounts;
+pub(crate) mod mounts;
 mod output;
 mod run;
-mod spec;
+pub(crate) mod spec;
 
 use std::sync::Arc;
 

@@ -1,19 +1,32 @@
 //! What each mount of a process is made of, and what becomes of it afterwards.
 
+use std::sync::Arc;
+
 use slipway_model::llb::pb;
 use slipway_model::llb::pb::{CacheSharingOpt, MountType};
 use slipway_model::mount::Tree;
 use slipway_run::{Mount, MountKind};
-use slipway_solver::OpContext;
 use slipway_store::{Active, CacheMount, Ref, Sharing};
+use tokio_util::sync::CancellationToken;
 
-use super::ExecOp;
 use crate::blocking::blocking;
 use crate::worker::described;
-use crate::{Error, Result, Value};
+use crate::{Error, Result, Value, Worker};
+
+/// What is to be mounted, and in whose name.
+pub(crate) struct MountRequest<'a> {
+    pub worker: &'a Arc<Worker>,
+    pub mounts: &'a [pb::Mount],
+    pub inputs: &'a [Value],
+    /// Of the builds that want it: secrets come from there.
+    pub sessions: Vec<String>,
+    pub stop: &'a CancellationToken,
+    /// For `du`: what the writable ones are for.
+    pub purpose: String,
+}
 
 /// All mounts of one run, held until it has ended.
-pub(super) struct Mounts {
+pub(crate) struct Mounts {
     pub root: Tree,
     pub readonly_root: bool,
     pub others: Vec<Mount>,
@@ -32,9 +45,10 @@ enum Output {
 }
 
 impl Mounts {
-    pub(super) async fn prepare(op: &ExecOp, ctx: &OpContext<Value>, inputs: &[Value]) -> Result<Self> {
-        let mut prepared = Preparation { op, ctx, inputs, root: None, mounts: Self::empty() };
-        for mount in &op.exec.mounts {
+    pub(crate) async fn prepare(request: MountRequest<'_>) -> Result<Self> {
+        let wanted = request.mounts;
+        let mut prepared = Preparation { request, root: None, mounts: Self::empty() };
+        for mount in wanted {
             prepared.add(mount).await?;
         }
         let mut mounts = prepared.mounts;
@@ -44,7 +58,7 @@ impl Mounts {
     }
 
     /// Makes snapshots of what was written.
-    pub(super) fn commit(self) -> Result<Vec<Value>> {
+    pub(crate) fn commit(self) -> Result<Vec<Value>> {
         let count = self.outputs.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
         let mut values = vec![Value::Scratch; count];
         for (index, output) in self.outputs {
@@ -69,9 +83,7 @@ impl Mounts {
 }
 
 struct Preparation<'a> {
-    op: &'a ExecOp,
-    ctx: &'a OpContext<Value>,
-    inputs: &'a [Value],
+    request: MountRequest<'a>,
     root: Option<Tree>,
     mounts: Mounts,
 }
@@ -120,7 +132,7 @@ impl Preparation<'_> {
             Err(_) => Ok(Value::Scratch),
             Ok(index) => {
                 let missing = || Error::Failed(format!("a mount names input {index}, which does not exist"));
-                self.inputs.get(index).cloned().ok_or_else(missing)
+                self.request.inputs.get(index).cloned().ok_or_else(missing)
             }
         }
     }
@@ -137,7 +149,7 @@ impl Preparation<'_> {
             }
             return Ok(tree.readonly());
         }
-        let description = format!("mount {} from exec {}", mount.dest, self.op.exec.command());
+        let description = format!("mount {} from {}", mount.dest, self.request.purpose);
         let active = self.writable(input.clone(), description).await?;
         let tree = active.tree();
         match output {
@@ -153,7 +165,7 @@ impl Preparation<'_> {
 
     /// With the native snapshotter this is a full copy.
     async fn writable(&self, input: Value, description: String) -> Result<Active> {
-        let worker = self.op.worker.clone();
+        let worker = self.request.worker.clone();
         blocking(move || {
             let base = worker.snapshot_of(&input)?;
             Ok(worker.store.prepare(base.as_ref(), described(&description))?)
@@ -168,12 +180,12 @@ impl Preparation<'_> {
             CacheSharingOpt::Private => Sharing::Private,
             CacheSharingOpt::Locked => Sharing::Locked,
         };
-        let (worker, input) = (self.op.worker.clone(), self.input(mount.input)?);
+        let (worker, input) = (self.request.worker.clone(), self.input(mount.input)?);
         let base: Option<Ref> = blocking(move || worker.snapshot_of(&input)).await?;
         let id = if opt.id.is_empty() { mount.dest.as_str() } else { opt.id.as_str() };
-        let taking = self.op.worker.store.cache_mount(id, sharing, base.as_ref());
+        let taking = self.request.worker.store.cache_mount(id, sharing, base.as_ref());
         let cache = tokio::select! {
-            () = self.ctx.stop.cancelled() => return Err(Error::Cancelled),
+            () = self.request.stop.cancelled() => return Err(Error::Cancelled),
             cache = taking => cache?,
         };
         if cache.is_new() {
@@ -186,29 +198,18 @@ impl Preparation<'_> {
 
     /// In BuildKit's words: people filter by them.
     fn described_cache(&self, mount: &pb::Mount, id: &str) -> String {
-        let from = format!("cached mount {} from exec {}", mount.dest, self.op.exec.command());
+        let from = format!("cached mount {} from {}", mount.dest, self.request.purpose);
         if id == mount.dest { from } else { format!("{from} with id {id:?}") }
     }
 
     async fn secret(&self, mount: &pb::Mount) -> Result<Option<MountKind>> {
         let opt = mount.secret_opt.clone().unwrap_or_default();
-        match self.op.worker.secret(self.ctx, &opt.id).await? {
+        match self.request.worker.secret(&self.request.sessions, &opt.id).await? {
             Some(bytes) => {
                 Ok(Some(MountKind::File { bytes, mode: opt.mode & 0o777, uid: opt.uid, gid: opt.gid }))
             }
             None if opt.optional => Ok(None),
             None => Err(Error::SecretNotFound(opt.id)),
         }
-    }
-}
-
-/// The command as people know it.
-pub(super) trait Command {
-    fn command(&self) -> String;
-}
-
-impl Command for pb::ExecOp {
-    fn command(&self) -> String {
-        self.meta.as_ref().map(|meta| meta.args.join(" ")).unwrap_or_default()
     }
 }

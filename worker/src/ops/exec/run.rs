@@ -5,7 +5,7 @@ use slipway_run::{Exit, Stdio};
 use slipway_solver::OpContext;
 
 use super::ExecOp;
-use super::mounts::{Command, Mounts};
+use super::mounts::{MountRequest, Mounts};
 use super::output::log_pipe;
 use super::spec::process_spec;
 use crate::blocking::blocking;
@@ -13,7 +13,15 @@ use crate::{Error, Result, Value};
 
 pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>) -> Result<Vec<Value>> {
     let meta = op.exec.meta.clone().ok_or_else(|| Error::Failed("the operation has no command".into()))?;
-    let mounts = Mounts::prepare(op, ctx, &inputs).await?;
+    let mounts = Mounts::prepare(MountRequest {
+        worker: &op.worker,
+        mounts: &op.exec.mounts,
+        inputs: &inputs,
+        sessions: ctx.sessions(),
+        stop: &ctx.stop,
+        purpose: format!("exec {}", meta.args.join(" ")),
+    })
+    .await?;
     let spec = process_spec(op, &meta, ctx, &mounts).await?;
     let (stdout, output) = log_pipe(ctx, 1, op.worker.log_limits)?;
     let (stderr, errors) = log_pipe(ctx, 2, op.worker.log_limits)?;
@@ -21,7 +29,7 @@ pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>)
     let outcome = op.worker.executor.run(spec, io, ctx.stop.clone()).await;
     // All of the output is in the log before the step is over.
     let (output, errors) = tokio::join!(output.end(), errors.end());
-    if let Err(error) = judge(&op.exec, &meta, outcome) {
+    if let Err(error) = judge(&meta, outcome) {
         output.show(ctx).await;
         errors.show(ctx).await;
         return Err(error);
@@ -29,8 +37,8 @@ pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>)
     blocking(move || mounts.commit()).await
 }
 
-fn judge(exec: &pb::ExecOp, meta: &pb::Meta, outcome: slipway_run::Result<Exit>) -> Result<()> {
-    let process = exec.command();
+fn judge(meta: &pb::Meta, outcome: slipway_run::Result<Exit>) -> Result<()> {
+    let process = meta.args.join(" ");
     let exit = match outcome {
         Ok(exit) => exit,
         Err(slipway_run::Error::Cancelled) => return Err(Error::Cancelled),

@@ -7,9 +7,9 @@ use slipway_solver::OpContext;
 
 use super::ExecOp;
 use super::mounts::Mounts;
-use crate::{Error, Result, Value};
+use crate::{Error, Result, Value, Worker};
 
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) async fn process_spec(
     op: &ExecOp,
@@ -25,20 +25,28 @@ pub(super) async fn process_spec(
     spec.mounts = mounts.others.clone();
     spec.hostname = meta.hostname.clone();
     spec.extra_hosts = meta.extra_hosts.iter().map(extra_host).collect::<Result<_>>()?;
-    spec.network = match op.exec.network() {
-        NetMode::None => Network::None,
-        NetMode::Host => Network::Host,
-        NetMode::Unset => op.worker.default_network,
-    };
-    spec.security = match op.exec.security() {
-        SecurityMode::Sandbox => Security::Sandbox,
-        SecurityMode::Insecure => Security::Insecure,
-    };
+    spec.network = network(&op.worker, op.exec.network());
+    spec.security = security(op.exec.security());
     spec.ulimits = meta.ulimit.iter().map(ulimit).collect();
     spec.cgroup_parent = (!meta.cgroup_parent.is_empty()).then(|| meta.cgroup_parent.clone());
     spec.resources = op.resources.as_ref().map(resources).unwrap_or_default();
     spec.remove_mount_stubs_recursive = meta.remove_mount_stubs_recursive;
     Ok(spec)
+}
+
+pub(crate) fn network(worker: &Worker, mode: NetMode) -> Network {
+    match mode {
+        NetMode::None => Network::None,
+        NetMode::Host => Network::Host,
+        NetMode::Unset => worker.default_network,
+    }
+}
+
+pub(crate) fn security(mode: SecurityMode) -> Security {
+    match mode {
+        SecurityMode::Sandbox => Security::Sandbox,
+        SecurityMode::Insecure => Security::Insecure,
+    }
 }
 
 /// The step's own variables, a default `PATH`, proxies, and secrets that are asked for as variables.
@@ -51,8 +59,19 @@ async fn environment(op: &ExecOp, meta: &pb::Meta, ctx: &OpContext<Value>) -> Re
         env.push(DEFAULT_PATH.to_owned());
     }
     env.extend(meta.env.iter().cloned());
-    for secret in &op.exec.secretenv {
-        match op.worker.secret(ctx, &secret.id).await? {
+    env.extend(secret_variables(&op.worker, &ctx.sessions(), &op.exec.secretenv).await?);
+    Ok(env)
+}
+
+/// Secrets that are asked for as variables.
+pub(crate) async fn secret_variables(
+    worker: &Worker,
+    sessions: &[String],
+    wanted: &[pb::SecretEnv],
+) -> Result<Vec<String>> {
+    let mut env = Vec::new();
+    for secret in wanted {
+        match worker.secret(sessions, &secret.id).await? {
             Some(bytes) => {
                 let value = String::from_utf8(bytes.into_inner())
                     .map_err(|_| Error::Failed(format!("secret {} is not a text", secret.id)))?;
@@ -78,7 +97,7 @@ fn proxy_variables(proxy: &pb::ProxyEnv) -> Vec<String> {
         .collect()
 }
 
-fn extra_host(host: &pb::HostIp) -> Result<HostIp> {
+pub(crate) fn extra_host(host: &pb::HostIp) -> Result<HostIp> {
     let ip = host.ip.parse().map_err(|_| {
         Error::Failed(format!(
             "extra host {:?} has the address {:?}, which is not an IP address",

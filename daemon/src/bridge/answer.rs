@@ -1,0 +1,170 @@
+//! What a frontend makes of a build: references and facts about them, nothing of it solved yet.
+//!
+//! Every frontend answers in this form, whether it is part of the daemon, a container or the client itself.
+//! [`Answer::solve`] makes it the outcome of a build; a frontend that asked another one gets it as names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::try_join_all;
+use serde::Deserialize;
+use slipway_frontend::FrontendResult;
+use slipway_model::Platform;
+use slipway_proto::gateway::{Result as WireResult, ReturnRequest, result};
+use tonic::Code;
+
+use super::refs::{Reference, Refs};
+use crate::build::failure::Failure;
+use crate::build::result::{BuildResult, PlatformOutput};
+use crate::build::{Build, images};
+use crate::engine::Engine;
+
+pub(crate) type Returned = Result<Answer, Failure>;
+
+#[derive(Clone)]
+pub(crate) struct Answer {
+    pub trees: Trees,
+    /// Image configs, platforms, what sub-requests answer.
+    pub metadata: BTreeMap<String, Bytes>,
+}
+
+/// None is scratch.
+#[derive(Clone)]
+pub(crate) enum Trees {
+    One(Option<Arc<Reference>>),
+    /// By a key of the frontend's choosing; `refs.platforms` says what it stands for.
+    Each(BTreeMap<String, Option<Arc<Reference>>>),
+}
+
+/// The value of `refs.platforms`.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Platforms {
+    platforms: Vec<NamedPlatform>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NamedPlatform {
+    #[serde(rename = "ID")]
+    id: String,
+    platform: Platform,
+}
+
+impl From<FrontendResult> for Answer {
+    fn from(made: FrontendResult) -> Self {
+        let mut trees = made.outputs.into_iter().map(|output| (output.id, Reference::new(output.definition)));
+        let trees = match made.multi_platform {
+            true => Trees::Each(trees.collect()),
+            false => Trees::One(trees.next().and_then(|(_, reference)| reference)),
+        };
+        Self { trees, metadata: made.metadata }
+    }
+}
+
+/// What a frontend hands in with `Return`.
+pub(super) fn returned(refs: &Refs, request: ReturnRequest) -> Result<Returned, Failure> {
+    match (request.error, request.result) {
+        (Some(_), Some(_)) | (None, None) => {
+            Err(Failure::invalid("a frontend returns either a result or an error"))
+        }
+        (Some(error), None) => {
+            let failure = Failure::new(Code::from_i32(error.code), error.message);
+            Ok(Err(failure.with_details(error.details)))
+        }
+        (None, Some(result)) => Answer::read(refs, result).map(Ok),
+    }
+}
+
+impl Answer {
+    fn read(refs: &Refs, result: WireResult) -> Result<Self, Failure> {
+        if !result.attestations.is_empty() {
+            return Err(Failure::unsupported("an attestation"));
+        }
+        let each = |named: BTreeMap<String, String>| {
+            let find = |(key, id): (String, String)| Ok((key, refs.get(&id)?));
+            named.into_iter().map(find).collect::<Result<_, Failure>>().map(Trees::Each)
+        };
+        let trees = match result.result {
+            None => Trees::One(None),
+            Some(result::Result::Ref(reference)) => Trees::One(refs.get(&reference.id)?),
+            Some(result::Result::RefDeprecated(id)) => Trees::One(refs.get(&id)?),
+            Some(result::Result::Refs(map)) => {
+                each(map.refs.into_iter().map(|(key, reference)| (key, reference.id)).collect())?
+            }
+            Some(result::Result::RefsDeprecated(map)) => each(map.refs)?,
+        };
+        Ok(Self { trees, metadata: result.metadata })
+    }
+
+    /// All references, each once for each key.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &Arc<Reference>> {
+        let (one, each) = match &self.trees {
+            Trees::One(reference) => (Some(reference), None),
+            Trees::Each(trees) => (None, Some(trees.values())),
+        };
+        one.into_iter().chain(each.into_iter().flatten()).flatten()
+    }
+
+    /// Solves everything, all platforms at once.
+    pub(crate) async fn solve(
+        self,
+        engine: &Arc<Engine>,
+        build: &Arc<Build>,
+    ) -> Result<BuildResult, Failure> {
+        let (multi_platform, trees) = self.platforms(engine)?;
+        let metadata = &self.metadata;
+        let solving = trees.into_iter().map(|(NamedPlatform { id, platform }, reference)| async move {
+            let value = match reference {
+                None => slipway_worker::Value::Scratch,
+                Some(reference) => reference.value(engine, build).await?,
+            };
+            let config = fact(metadata, "containerimage.config", &id).unwrap_or_default();
+            let base_config = fact(metadata, "containerimage.base.config", &id);
+            Ok::<_, Failure>(PlatformOutput { id, platform, value, config, base_config })
+        });
+        let outputs = try_join_all(solving).await?;
+        Ok(BuildResult { outputs, multi_platform, metadata: self.metadata })
+    }
+
+    /// Whether platforms are told apart, and the tree for each.
+    fn platforms(
+        &self,
+        engine: &Engine,
+    ) -> Result<(bool, Vec<(NamedPlatform, Option<Arc<Reference>>)>), Failure> {
+        let listed = match self.metadata.get("refs.platforms") {
+            None => None,
+            Some(json) => Some(
+                serde_json::from_slice::<Platforms>(json)
+                    .map_err(|error| Failure::invalid(format!("refs.platforms is not valid: {error}")))?,
+            ),
+        };
+        let trees = match &self.trees {
+            Trees::One(reference) => {
+                let only = listed.map(|list| list.platforms).filter(|platforms| platforms.len() == 1);
+                let named = only.and_then(|platforms| platforms.into_iter().next()).unwrap_or_else(|| {
+                    let platform = images::default_platform(engine);
+                    NamedPlatform { id: platform.to_string(), platform }
+                });
+                return Ok((false, vec![(named, reference.clone())]));
+            }
+            Trees::Each(trees) => trees,
+        };
+        let Some(listed) = listed else {
+            return Err(Failure::invalid("a result with several references needs refs.platforms"));
+        };
+        let find = |named: NamedPlatform| {
+            let reference = trees.get(&named.id).cloned().ok_or_else(|| {
+                Failure::invalid(format!("refs.platforms names {:?}, which has no reference", named.id))
+            })?;
+            Ok((named, reference))
+        };
+        Ok((true, listed.platforms.into_iter().map(find).collect::<Result<_, Failure>>()?))
+    }
+}
+
+/// A fact about one platform, or about the only one.
+fn fact(metadata: &BTreeMap<String, Bytes>, key: &str, id: &str) -> Option<Bytes> {
+    metadata.get(&format!("{key}/{id}")).or_else(|| metadata.get(key)).cloned()
+}
