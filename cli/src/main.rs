@@ -14,6 +14,7 @@ mod dial_stdio;
 mod disk_usage;
 mod error;
 mod format;
+mod fsck;
 mod progress;
 mod prune;
 
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, DebugCommand};
 use crate::error::Failure;
 
 fn main() -> ExitCode {
@@ -41,6 +42,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { connection, command } = arguments;
     if let Command::Daemon(options) = command {
         return daemon::run(&connection, options);
+    }
+    if let Command::Debug { command: DebugCommand::Fsck(options) } = &command {
+        return fsck::run(&connection, options);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

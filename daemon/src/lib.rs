@@ -7,10 +7,12 @@
 //! | [`control`] | `moby.buildkit.v1.Control`, a file per method |
 //! | [`bridge`] | `moby.buildkit.v1.frontend.LLBBridge`, for clients that are frontends |
 //! | [`build`] | one build: its journal, its gateway for frontends, its results and exports |
+//! | [`check`] | what is wrong in a root that nobody uses |
 //! | [`listen`] | sockets, and the end of the daemon |
 
 mod bridge;
 mod build;
+pub mod check;
 pub mod config;
 mod control;
 mod engine;

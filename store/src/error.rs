@@ -31,7 +31,7 @@ pub enum Error {
     #[error("metadata database {path}")]
     Database { path: PathBuf, source: rusqlite::Error },
 
-    #[error("metadata database {path} is damaged: it is set aside at the next start")]
+    #[error("metadata database {path} is damaged: restart to save what can be read of it")]
     Corrupt { path: PathBuf, source: rusqlite::Error },
 
     #[error("metadata written before could not be committed: {reason}")]

@@ -27,12 +27,14 @@ use tokio::sync::Notify;
 
 use crate::blob::Blobs;
 use crate::error::{At as _, Error, Result};
-use crate::metadata::{Durability, Metadata, MetadataOptions};
+use crate::fault::{self, Point};
+use crate::metadata::{Durability, Mark, Metadata, MetadataOptions};
 use crate::refs::Live;
 use crate::snapshot::{Bin, Native, Overlay, SnapshotId, Snapshotter, SnapshotterChoice};
 pub use clock::Clock;
 pub(crate) use clock::time;
 use housekeeper::Housekeeper;
+pub(crate) use schema::HANGING;
 
 const LAYOUT: i64 = 1;
 
@@ -124,6 +126,17 @@ impl Store {
         self.inner.metadata.flush()
     }
 
+    /// Where the order of writes stands now, for [`flush_since`](Self::flush_since).
+    pub fn mark(&self) -> Mark {
+        self.inner.metadata.mark()
+    }
+
+    /// [`flush`](Self::flush) for those who rely on what was written after `mark`; see
+    /// [`Metadata::flush_since`].
+    pub fn flush_since(&self, mark: Mark) -> Result<()> {
+        self.inner.metadata.flush_since(mark)
+    }
+
     /// Calls `hook` with snapshots that pruning has removed, so that those who remember them forget. Their rows
     /// are gone already, their files not yet. It must not call [`prune`](Self::prune).
     pub fn on_removed(&self, hook: impl Fn(&[SnapshotId]) + Send + Sync + 'static) {
@@ -164,6 +177,7 @@ fn check_layout(root: &Path) -> Result<()> {
             Ok(())
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fault::pass(Point::Layout).at("write", &path)?;
             std::fs::write(&path, format!("{LAYOUT}\n")).at("write", &path)
         }
         Err(error) => Err(Error::io("read", path, error)),

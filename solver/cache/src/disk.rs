@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use slipway_solver::{
     Failure, KeyGraph, KeyId, Link, OpContext, Record, RecordId, RecordSource, RecordStore, Value,
 };
-use slipway_store::metadata::Metadata;
+use slipway_store::metadata::{Mark, Metadata};
 
 use crate::error::{Gone, Result};
 use crate::results::{LoadError, ResultStore};
@@ -24,6 +24,8 @@ pub struct DiskRecords<V> {
     known: RwLock<Known>,
     used: Mutex<Used>,
     next: AtomicI64,
+    /// Up to here, all of memory is in the database, unless a transaction was given up since.
+    written: Mutex<Mark>,
 }
 
 /// All that the tables hold.
@@ -54,26 +56,27 @@ impl<V: Value> DiskRecords<V> {
         if let Some(durable) = metadata.recovery().drop_after {
             metadata.with(|db| tables::delete_records_after(db, durable))?;
         }
-        let mut known = Known::default();
-        let mut last = 0;
-        metadata.with(|db| {
-            tables::for_each_link(db, |from, link, to| {
-                known.graph.link(&from, &link, &to);
-            })?;
-            for row in tables::all_records(db)? {
-                last = last.max(row.id);
-                known.add(row);
-            }
-            // What a crash, or dropped records, left leading nowhere.
-            tables::delete_keys(db, &known.graph.prune_all())
-        })?;
-        Ok(Self {
+        let (known, last) = metadata.with(read)?;
+        let written = Mutex::new(metadata.mark());
+        let cache = Self {
             metadata,
             results,
             known: RwLock::new(known),
             used: Mutex::default(),
             next: AtomicI64::new(last + 1),
-        })
+            written,
+        };
+        if cache.metadata.recovery().unclean {
+            cache.forget_lost_results();
+        }
+        Ok(cache)
+    }
+
+    /// A crash may come between a result and the records that name it.
+    fn forget_lost_results(&self) {
+        let names: Vec<String> = self.known.read().by_result.keys().cloned().collect();
+        let lost: Vec<_> = names.iter().filter(|name| !self.results.exists(name)).collect();
+        lost.iter().for_each(|name| self.forget_result(name));
     }
 
     /// Writes what waits, and returns when all of it would survive a kill. Blocks.
@@ -82,6 +85,7 @@ impl<V: Value> DiskRecords<V> {
         if !used.is_empty() {
             self.metadata.with(|db| tables::set_used(db, &used))?;
         }
+        self.write_lost()?;
         Ok(self.metadata.flush()?)
     }
 
@@ -147,9 +151,25 @@ impl<V: Value> DiskRecords<V> {
         }
     }
 
+    /// Writes all of memory again if a transaction was given up since it was written: else a record could be
+    /// saved that nothing leads to.
+    fn write_lost(&self) -> Result<()> {
+        let mut written = self.written.lock();
+        if !self.metadata.has_lost_since(*written) {
+            return Ok(());
+        }
+        let known = self.known.read();
+        let now = self.metadata.mark();
+        self.metadata.with_epoch(|db, epoch| known.write(db, epoch))?;
+        *written = now;
+        tracing::info!("records of the build cache that were lost are written again");
+        Ok(())
+    }
+
     async fn keep(&self, record: &Record, value: &V) -> Result<(), Failure> {
         let Some(id) = number(&record.id) else { return Ok(()) };
         let Some(result) = self.results.persist(value).await? else { return Ok(()) };
+        self.write_lost()?;
         let created = nanoseconds(record.created);
         let row = RecordRow { id, key: record.key, result, created, used: created };
         let mut known = self.known.write();
@@ -233,7 +253,46 @@ impl<V> Drop for DiskRecords<V> {
     }
 }
 
+/// All that is there, and the highest number of a record.
+fn read(db: &Connection) -> rusqlite::Result<(Known, i64)> {
+    let mut known = Known::default();
+    let damaged_links = tables::for_each_link(db, |from, link, to| {
+        known.graph.link(&from, &link, &to);
+    })?;
+    let (records, damaged) = tables::all_records(db)?;
+    if damaged.len() + damaged_links.len() > 0 {
+        tracing::warn!(
+            records = damaged.len(),
+            links = damaged_links.len(),
+            "damaged rows of the build cache are removed"
+        );
+        damaged.iter().try_for_each(|id| tables::delete_record(db, *id).map(drop))?;
+        damaged_links.iter().try_for_each(|link| tables::delete_damaged_link(db, link).map(drop))?;
+    }
+    let last = records.iter().map(|row| row.id).chain(damaged).max().unwrap_or(0);
+    records.into_iter().for_each(|row| known.add(row));
+    // What a crash, or dropped records, left leading nowhere.
+    tables::delete_keys(db, &known.graph.prune_all())?;
+    Ok((known, last))
+}
+
 impl Known {
+    fn write(&self, db: &Connection, epoch: i64) -> rusqlite::Result<()> {
+        for (from, link, to) in self.graph.all_links() {
+            tables::insert_link(db, &from, &link, &to)?;
+        }
+        for record in self.graph.all_records() {
+            let Some((id, kept)) = number(&record.id).and_then(|id| Some((id, self.rows.get(&id)?))) else {
+                continue;
+            };
+            let created = nanoseconds(record.created);
+            let row =
+                RecordRow { id, key: record.key, result: kept.result.clone(), created, used: kept.used };
+            tables::insert_record(db, &row, epoch)?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, row: RecordRow) {
         self.graph.add(Record { id: record_id(row.id), key: row.key, created: time(row.created) });
         self.by_result.entry(row.result.clone()).or_default().insert(row.id);

@@ -19,6 +19,7 @@ use slipway_model::mount::Tree;
 use super::table::{self, IN_USE, Row};
 use super::{Live, RecordType, Ref};
 use crate::error::{At as _, Error, Result};
+use crate::fault::{self, Point};
 use crate::snapshot::{SnapshotId, copy_tree_from};
 use crate::store::Store;
 
@@ -104,8 +105,15 @@ impl Store {
         let mut live = self.inner.live.lock();
         let members = self.inner.metadata.with(|db| members(db, pool))?;
         if let Some(id) = choose(&live, &members, sharing) {
-            self.inner.metadata.with(|db| table::set_epoch(db, &id, IN_USE))?;
-            return Ok(Some(self.take(&mut live, id, sharing)));
+            let mark = self.inner.metadata.mark();
+            let before = self.inner.metadata.with(|db| table::set_in_use(db, &id))?;
+            let taken = self.take(&mut live, id, sharing);
+            drop(live);
+            if before <= self.inner.metadata.durable_epoch() {
+                // After a power loss, its row as it was would be believed, whatever is half written by then.
+                self.inner.metadata.flush_durable(mark)?;
+            }
+            return Ok(Some(taken));
         }
         let wait = sharing == Sharing::Locked && !members.is_empty() || live.being_made.contains(pool);
         if wait {
@@ -117,7 +125,10 @@ impl Store {
         let mut live = self.inner.live.lock();
         live.being_made.remove(pool);
         let result = made.and_then(|new| {
-            self.inner.metadata.with(|db| insert(db, &self.row(new, purpose), pool))?;
+            self.inner.metadata.expecting_leftovers(|| {
+                fault::pass(Point::CacheMountRow).at("note a cache mount in", &self.inner.root)?;
+                self.inner.metadata.with(|db| insert(db, &self.row(new, purpose), pool))
+            })?;
             Ok(Some(self.take(&mut live, new, sharing)))
         });
         drop(live);
@@ -142,7 +153,7 @@ impl Store {
         match made {
             Ok(()) => Ok(id),
             Err(error) => {
-                snapshotter.discard(&id)?;
+                self.inner.metadata.expecting_leftovers(|| snapshotter.discard(&id))?;
                 self.inner.housekeeper.empty_bin();
                 Err(error)
             }

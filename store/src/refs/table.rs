@@ -1,5 +1,6 @@
 //! The rows of snapshots.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::RecordType;
@@ -47,6 +48,21 @@ pub(crate) fn all(db: &Connection) -> Result<Vec<Row>> {
     db.prepare_cached(&format!("SELECT {COLUMNS} FROM snapshot ORDER BY created, id"))?
         .query_map([], row)?
         .collect()
+}
+
+/// Removes rows that do not hold what was put in. How many those were.
+pub(crate) fn delete_damaged(db: &Connection) -> Result<usize> {
+    let mut damaged: Vec<Value> = Vec::new();
+    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM snapshot"))?;
+    let mut rows = statement.query([])?;
+    while let Some(found) = rows.next()? {
+        if row(found).is_err() {
+            damaged.push(found.get(0)?);
+        }
+    }
+    damaged
+        .iter()
+        .try_fold(0, |count, id| Ok(count + db.execute("DELETE FROM snapshot WHERE id = ?1", [id])?))
 }
 
 pub(super) fn insert(db: &Connection, new: &Row, epoch: i64) -> Result<()> {
@@ -99,7 +115,15 @@ pub(super) fn add_uses(db: &Connection, id: &SnapshotId, count: i64, last: i64) 
     Ok(())
 }
 
-/// A mutable snapshot is written from now on ([`IN_USE`]), or has been: its size is unknown.
+/// A mutable snapshot is written from now on; answers with its epoch before.
+pub(super) fn set_in_use(db: &Connection, id: &SnapshotId) -> Result<i64> {
+    let before =
+        db.prepare_cached("SELECT epoch FROM snapshot WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
+    set_epoch(db, id, IN_USE)?;
+    Ok(before)
+}
+
+/// A mutable snapshot has been written: its size is unknown.
 pub(super) fn set_epoch(db: &Connection, id: &SnapshotId, epoch: i64) -> Result<()> {
     db.prepare_cached("UPDATE snapshot SET epoch = ?2, size = NULL WHERE id = ?1")?
         .execute(params![id, epoch])?;

@@ -55,6 +55,18 @@ pub(super) const STEPS: &[&str] = &[
      END;",
 ];
 
+/// Tables whose rows go with a snapshot, and the column that names it.
+pub(crate) const HANGING: &[(&str, &str)] = &[
+    ("name", "snapshot"),
+    ("chain", "snapshot"),
+    ("diff", "snapshot"),
+    ("layer", "snapshot"),
+    ("cache_mount", "snapshot"),
+    ("fact", "snapshot"),
+    ("sharing", "snapshot"),
+    ("sharing", "other"),
+];
+
 pub(super) fn snapshotter(db: &Connection) -> Result<Option<String>> {
     db.query_row("SELECT value FROM setting WHERE key = 'snapshotter'", [], |row| row.get(0)).optional()
 }

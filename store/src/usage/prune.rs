@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use super::{Filter, Surveyed, UsageRecord, in_parallel, space};
 use crate::blob::Unnamed;
-use crate::error::Result;
+use crate::error::{At as _, Result};
+use crate::fault::{self, Point};
 use crate::refs::{RecordType, table};
 use crate::snapshot::SnapshotId;
 use crate::store::Store;
@@ -94,6 +95,7 @@ impl Store {
     /// Removes those of `batch` (leaves first) that still nobody uses, with their blobs and files.
     fn remove_batch<'a>(&self, batch: &[&'a Surveyed]) -> Result<Vec<&'a Surveyed>> {
         let inner = &self.inner;
+        let mark = inner.metadata.mark();
         let (gone, blobs) = {
             let live = inner.live.lock();
             inner.metadata.with(|db| {
@@ -111,16 +113,15 @@ impl Store {
         if gone.is_empty() {
             return Ok(gone);
         }
-        inner.metadata.flush_durable()?;
-        self.tell_removed(&gone.iter().map(|found| found.id).collect::<Vec<_>>());
-        let removed = self
-            .blobs()
-            .remove_if_unnamed(&blobs)
-            .and_then(|_| in_parallel(&gone, |found| inner.snapshotter.remove(&found.id)));
-        if removed.is_err() {
-            inner.metadata.expect_leftovers();
-        }
-        removed.map(|()| gone)
+        inner.metadata.expecting_leftovers(|| {
+            inner.metadata.flush_since(mark)?;
+            self.tell_removed(&gone.iter().map(|found| found.id).collect::<Vec<_>>());
+            inner.metadata.flush_durable(mark)?;
+            fault::pass(Point::PruneFiles).at("remove files in", self.root())?;
+            self.blobs().remove_if_unnamed(&blobs)?;
+            in_parallel(&gone, |found| inner.snapshotter.remove(&found.id))
+        })?;
+        Ok(gone)
     }
 }
 

@@ -5,11 +5,13 @@
 //! | `demo` | builds a real project from nothing, pushes it, runs it, and builds it again |
 //! | `test` | the whole test suite, with what it needs from Debian |
 //! | `bench` | Slipway against a baseline on the same work |
+//! | `crashes` | kills daemons at a thousand places and looks at what they leave |
 //! | `golden` | the frontend against recorded answers |
 #![allow(unreachable_pub, reason = "nothing of a binary is reachable")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
 mod bench;
+mod crashes;
 mod demo;
 mod packages;
 mod test;
@@ -33,6 +35,8 @@ enum Command {
     Test(test::Arguments),
     /// Compare with a baseline binary
     Bench(bench::Arguments),
+    /// Kill daemons at many points and look at what they leave
+    Crashes(crashes::Arguments),
     /// Compare with the recorded answers in a folder
     Golden { folder: Option<PathBuf> },
 }
@@ -42,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Crashes(arguments) => crashes::run(&arguments),
         Command::Golden { folder } => xtask::golden::run(folder),
     }
 }
