@@ -29,7 +29,7 @@ use crate::blob::Blobs;
 use crate::error::{At as _, Error, Result};
 use crate::fault::{self, Point};
 use crate::metadata::{Durability, Mark, Metadata, MetadataOptions};
-use crate::refs::Live;
+use crate::refs::{Live, Ref};
 use crate::snapshot::{Bin, Native, Overlay, SnapshotId, Snapshotter, SnapshotterChoice};
 pub use clock::Clock;
 pub(crate) use clock::time;
@@ -135,6 +135,23 @@ impl Store {
     /// [`Metadata::flush_since`].
     pub fn flush_since(&self, mark: Mark) -> Result<()> {
         self.inner.metadata.flush_since(mark)
+    }
+
+    /// Whether hardly a block is free where it lies.
+    pub fn is_full(&self) -> bool {
+        const HARDLY: u64 = 1 << 20;
+        let stat = rustix::fs::statvfs(&self.inner.root);
+        stat.is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < HARDLY)
+    }
+
+    /// Whether all of `snapshot` is still written down: a transaction that was given up takes rows along.
+    pub fn keeps(&self, snapshot: &Ref) -> Result<bool> {
+        for below in snapshot.chain() {
+            if !self.exists(&below.id())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Calls `hook` with snapshots that pruning has removed, so that those who remember them forget. Their rows

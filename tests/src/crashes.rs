@@ -43,7 +43,7 @@ pub struct Swept {
 pub fn sweep(seed: u64, kills: usize) -> Swept {
     let started = Instant::now();
     let mut swept = Swept::default();
-    let mut random = Random(seed | 1);
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     while swept.kills < kills {
         let wanted = KILLS_OF_A_ROOT.min(kills - swept.kills);
         Root::new(seed).live(&mut random, wanted, &mut swept);
@@ -98,7 +98,8 @@ impl Root {
         while here < kills {
             let limit = if self.done.is_empty() { POINTS.0 } else { POINTS.1 };
             let action = if random.below(3) == 0 { "torn" } else { "kill" };
-            let killed = self.life(random, &format!("{action}@{}", random_point(random, limit)));
+            let fault = format!("{action}@{}", random_point(random, limit));
+            let killed = self.life(random, &fault);
             here += usize::from(killed);
             swept.unharmed += usize::from(!killed);
             if killed && random.below(4) == 0 && self.recovery(&format!("kill@{}", 1 + random.below(25))) {

@@ -1,7 +1,9 @@
 //! The embedded worker: store, runtime and sessions, as operations use them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
+use parking_lot::Mutex;
 use slipway_model::{Digest, Platform, Redacted};
 use slipway_run::{Executor, Network};
 use slipway_session::caller::Sessions;
@@ -36,6 +38,9 @@ pub struct Worker {
     pub platforms: Vec<Platform>,
     digests: Arc<Digests>,
     permits: Option<Arc<Semaphore>>,
+    /// How often room was made on a full disk, and by whom right now.
+    pub(crate) room_made: AtomicU64,
+    pub(crate) making_room: Mutex<()>,
 }
 
 impl Worker {
@@ -52,6 +57,8 @@ impl Worker {
             default_network: options.default_network,
             platforms: options.platforms,
             permits: options.max_parallelism.map(|limit| Arc::new(Semaphore::new(limit.max(1)))),
+            room_made: AtomicU64::new(0),
+            making_room: Mutex::default(),
         }
     }
 

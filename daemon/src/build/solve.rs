@@ -91,6 +91,7 @@ async fn work(
     request: &BuildRequest,
     mut result: mpsc::Receiver<Returned>,
 ) -> Result<SolveResponse, Failure> {
+    let mark = engine.mark();
     let exporters = export::prepare(&request.exporters)?;
     check_caches(request)?;
     let solved = match &request.what {
@@ -110,8 +111,10 @@ async fn work(
             response.entry(key.clone()).or_insert_with(|| String::from_utf8_lossy(value).into_owned());
         }
     }
-    let store = engine.store.clone();
-    let flushed = tokio::task::spawn_blocking(move || store.flush());
+    let results: Vec<_> =
+        solved.outputs.iter().filter_map(|output| output.value.snapshot().cloned()).collect();
+    let engine = engine.clone();
+    let flushed = tokio::task::spawn_blocking(move || engine.flush(mark, &results));
     flushed.await.map_err(|error| Failure::internal(error.to_string()))?.map_err(Failure::from_error)?;
     Ok(SolveResponse { exporter_response: response })
 }

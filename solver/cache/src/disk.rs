@@ -49,7 +49,7 @@ pub struct RecordUse {
     pub last_used: SystemTime,
 }
 
-impl<V: Value> DiskRecords<V> {
+impl<V> DiskRecords<V> {
     /// Reads the records that `metadata` holds. Blocks.
     pub fn open(metadata: Metadata, results: Arc<dyn ResultStore<V>>) -> Result<Self> {
         metadata.migrate("cache", tables::STEPS)?;
@@ -158,8 +158,9 @@ impl<V: Value> DiskRecords<V> {
         if !self.metadata.has_lost_since(*written) {
             return Ok(());
         }
-        let known = self.known.read();
         let now = self.metadata.mark();
+        self.forget_lost_results();
+        let known = self.known.read();
         self.metadata.with_epoch(|db, epoch| known.write(db, epoch))?;
         *written = now;
         tracing::info!("records of the build cache that were lost are written again");
@@ -247,7 +248,9 @@ impl<V: Value> RecordStore<V> for DiskRecords<V> {
 impl<V> Drop for DiskRecords<V> {
     fn drop(&mut self) {
         let used = self.used.get_mut().take();
-        if let Err(error) = self.metadata.with(|db| tables::set_used(db, &used)) {
+        let written =
+            self.write_lost().and_then(|()| Ok(self.metadata.with(|db| tables::set_used(db, &used))?));
+        if let Err(error) = written {
             tracing::warn!(%error, "the build cache cannot write when its records were used");
         }
     }
@@ -277,7 +280,9 @@ fn read(db: &Connection) -> rusqlite::Result<(Known, i64)> {
 }
 
 impl Known {
+    /// In place of whatever is there: what was removed since may have come back.
     fn write(&self, db: &Connection, epoch: i64) -> rusqlite::Result<()> {
+        tables::delete_all(db)?;
         for (from, link, to) in self.graph.all_links() {
             tables::insert_link(db, &from, &link, &to)?;
         }

@@ -59,6 +59,10 @@ pub(crate) fn delete_record(db: &Connection, id: i64) -> Result<usize> {
     db.prepare_cached("DELETE FROM cache_record WHERE id = ?1")?.execute([id])
 }
 
+pub(crate) fn delete_all(db: &Connection) -> Result<()> {
+    db.execute_batch("DELETE FROM cache_link; DELETE FROM cache_record")
+}
+
 pub(crate) fn delete_records_after(db: &Connection, epoch: i64) -> Result<usize> {
     db.execute("DELETE FROM cache_record WHERE epoch > ?1", [epoch])
 }

@@ -236,7 +236,7 @@ impl Drop for CacheMount {
         }
         let saved = live
             .save_uses(&inner.metadata)
-            .and_then(|()| inner.metadata.with_epoch(|db, epoch| table::set_epoch(db, &self.id, epoch)));
+            .and_then(|()| inner.metadata.with_epoch(|db, epoch| table::set_free(db, &self.id, epoch)));
         drop(live);
         if let Err(error) = saved {
             tracing::warn!(id = %self.id, error = &error as &dyn std::error::Error, "the use of a cache mount was not noted");

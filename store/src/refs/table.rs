@@ -123,8 +123,14 @@ pub(super) fn set_in_use(db: &Connection, id: &SnapshotId) -> Result<i64> {
     Ok(before)
 }
 
-/// A mutable snapshot has been written: its size is unknown.
-pub(super) fn set_epoch(db: &Connection, id: &SnapshotId, epoch: i64) -> Result<()> {
+/// A mutable snapshot has been written, and is free: its size is unknown, and so are those of snapshots that have
+/// names for files which it may have replaced.
+pub(super) fn set_free(db: &Connection, id: &SnapshotId, epoch: i64) -> Result<()> {
+    set_epoch(db, id, epoch)?;
+    forget_shared_sizes(db, id)
+}
+
+fn set_epoch(db: &Connection, id: &SnapshotId, epoch: i64) -> Result<()> {
     db.prepare_cached("UPDATE snapshot SET epoch = ?2, size = NULL WHERE id = ?1")?
         .execute(params![id, epoch])?;
     Ok(())

@@ -17,6 +17,7 @@ use slipway_solver::{Edge, Op, Vertex};
 use super::exec::ExecOp;
 use super::file_op::FileOp;
 use super::merge::MergeOp;
+use super::room::WithRoom;
 use super::source;
 use crate::{Error, Result, Value, Worker};
 
@@ -66,7 +67,7 @@ fn build(
     scope: &Scope,
     known: &HashMap<VertexDigest, Arc<Vertex<Value>>>,
 ) -> Result<Arc<Vertex<Value>>> {
-    let op = operation(worker, vertex, scope)?;
+    let op = Arc::new(WithRoom { worker: worker.clone(), op: operation(worker, vertex, scope)? });
     let metadata = &vertex.metadata;
     let custom = metadata.description.get("llb.customname").filter(|name| !name.is_empty());
     Ok(Arc::new(Vertex {

@@ -11,6 +11,7 @@ mod file_op;
 pub mod graph;
 mod image;
 mod merge;
+mod room;
 mod source;
 
 pub use graph::{Scope, load};

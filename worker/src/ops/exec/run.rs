@@ -21,7 +21,12 @@ pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>)
     let outcome = op.worker.executor.run(spec, io, ctx.stop.clone()).await;
     // All of the output is in the log before the step is over.
     let _ = tokio::join!(out_copied, err_copied);
-    judge(&op.exec, &meta, outcome)?;
+    // Looked at while what it wrote is still there.
+    let is_full = op.worker.store.is_full();
+    judge(&op.exec, &meta, outcome).map_err(|error| match error {
+        Error::Exit { .. } if is_full => Error::DiskFull { source: Box::new(error) },
+        other => other,
+    })?;
     blocking(move || mounts.commit()).await
 }
 
