@@ -37,12 +37,20 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn open(config: &Config) -> Result<Self> {
+        match Self::open_once(config) {
+            // Seen by the store, which saves what can be read when it is opened once more.
+            Err(Error::Store(slipway_store::Error::Corrupt { .. })) => Self::open_once(config),
+            opened => opened,
+        }
+    }
+
+    fn open_once(config: &Config) -> Result<Self> {
         let root = config.root.as_deref().ok_or_else(|| Error::Worker("no state directory is set".into()))?;
         let store =
             Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..StoreOptions::default() })?;
         let results = Arc::new(SnapshotResults(store.clone()));
         let records = DiskRecords::open(store.metadata().clone(), results)
-            .map_err(|error| Error::Records(error.to_string()))?;
+            .map_err(|slipway_cache::Error::Metadata(error)| Error::Store(error))?;
         let records = Arc::new(records);
         // The store's hook must not keep the records alive, which keep the store.
         let forgetful = Arc::downgrade(&records);

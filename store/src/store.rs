@@ -34,7 +34,7 @@ use crate::snapshot::{Bin, Native, Overlay, SnapshotId, Snapshotter, Snapshotter
 pub use clock::Clock;
 pub(crate) use clock::time;
 use housekeeper::Housekeeper;
-pub(crate) use schema::HANGING;
+pub(crate) use schema::{HANGING, delete_hanging};
 
 const LAYOUT: i64 = 1;
 
@@ -76,6 +76,14 @@ impl Store {
     /// [`Error::Locked`] if it is open elsewhere, [`Error::Newer`] if a later version made it,
     /// [`Error::OtherSnapshotter`] and [`Error::NoOverlay`] if it cannot be used as asked.
     pub fn open(root: &Path, options: StoreOptions) -> Result<Self> {
+        match Self::open_once(root, options.clone()) {
+            // It has left its mark: what can be read is saved now.
+            Err(Error::Corrupt { .. }) => Self::open_once(root, options),
+            opened => opened,
+        }
+    }
+
+    fn open_once(root: &Path, options: StoreOptions) -> Result<Self> {
         let metadata = MetadataOptions { durability: options.durability, boot_id: options.boot_id };
         let metadata = Metadata::open(root, metadata)?;
         let root = root.canonicalize().at("resolve", root)?;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -26,6 +26,8 @@ pub struct DiskRecords<V> {
     next: AtomicI64,
     /// Up to here, all of memory is in the database, unless a transaction was given up since.
     written: Mutex<Mark>,
+    /// A write has failed.
+    differs: AtomicBool,
 }
 
 /// All that the tables hold.
@@ -65,6 +67,7 @@ impl<V> DiskRecords<V> {
             used: Mutex::default(),
             next: AtomicI64::new(last + 1),
             written,
+            differs: AtomicBool::new(false),
         };
         if cache.metadata.recovery().unclean {
             cache.forget_lost_results();
@@ -147,6 +150,7 @@ impl<V> DiskRecords<V> {
 
     fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) {
         if let Err(error) = self.metadata.with(work) {
+            self.differs.store(true, Ordering::SeqCst);
             tracing::warn!(%error, "the build cache cannot write its records");
         }
     }
@@ -155,14 +159,17 @@ impl<V> DiskRecords<V> {
     /// saved that nothing leads to.
     fn write_lost(&self) -> Result<()> {
         let mut written = self.written.lock();
-        if !self.metadata.has_lost_since(*written) {
+        if !self.differs.swap(false, Ordering::SeqCst) && !self.metadata.has_lost_since(*written) {
             return Ok(());
         }
+        // Until it has come to its end.
+        self.differs.store(true, Ordering::SeqCst);
         let now = self.metadata.mark();
         self.forget_lost_results();
         let known = self.known.read();
         self.metadata.with_epoch(|db, epoch| known.write(db, epoch))?;
         *written = now;
+        self.differs.store(false, Ordering::SeqCst);
         tracing::info!("records of the build cache that were lost are written again");
         Ok(())
     }

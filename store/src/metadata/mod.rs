@@ -52,6 +52,7 @@ mod lock;
 mod log;
 mod open;
 mod salvage;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -162,6 +163,7 @@ impl Metadata {
             }
             if found < known {
                 db.execute("INSERT OR REPLACE INTO room (name, version) VALUES (?1, ?2)", (room, known))?;
+                schema::note_schema(db)?;
             }
             Ok(found)
         })?;

@@ -23,6 +23,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::epoch::{note, noted, stop};
 use super::inspect;
+use super::schema::check_schema;
 
 /// What came of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,7 @@ const NEEDED: &[&str] = &["room"];
 /// Copies what is readable from the database at `from` into the empty one `to`, in one transaction.
 pub(super) fn salvage(from: &Path, to: &mut Connection) -> rusqlite::Result<Vec<Saved>> {
     let source = inspect::open(from)?;
+    check_schema(&source)?;
     let target = to.transaction()?;
     let tables = definitions(&source, "type = 'table'")?;
     let mut saved = Vec::new();

@@ -9,12 +9,17 @@ use crate::error::Result;
 use crate::metadata::Metadata;
 use crate::refs::table::{self, IN_USE};
 use crate::snapshot::{SnapshotId, Snapshotter};
-use crate::store::HANGING;
+use crate::store::delete_hanging;
 
 /// Drops rows whose files may be torn or are missing, with all that stands on them; then removes files
 /// that have no row.
 pub(super) fn recover(metadata: &Metadata, snapshotter: &dyn Snapshotter, blobs: &Blobs) -> Result<()> {
     let recovery = metadata.recovery();
+    let damaged = metadata.with(table::delete_damaged)?;
+    if damaged > 0 {
+        tracing::warn!(rows = damaged, "damaged rows of snapshots are removed");
+        metadata.expect_leftovers();
+    }
     blobs.recover(recovery)?;
     if !recovery.unclean {
         return Ok(());
@@ -24,10 +29,6 @@ pub(super) fn recover(metadata: &Metadata, snapshotter: &dyn Snapshotter, blobs:
     let kept = metadata.with_epoch(|db, now| {
         // Links come and go with the files below, and what was being written has another size by now.
         db.execute(UNMEASURED, [])?;
-        let damaged = table::delete_damaged(db)?;
-        if damaged > 0 {
-            tracing::warn!(rows = damaged, "damaged rows of snapshots are removed");
-        }
         if let Some(epoch) = recovery.drop_after {
             db.execute("DELETE FROM snapshot WHERE epoch > ?1", [epoch])?;
         }
@@ -37,10 +38,7 @@ pub(super) fn recover(metadata: &Metadata, snapshotter: &dyn Snapshotter, blobs:
             }
         }
         while db.execute(ORPHANS, [])? > 0 {}
-        for (table, column) in HANGING {
-            let sql = format!("DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM snapshot)");
-            db.execute(&sql, [])?;
-        }
+        delete_hanging(db)?;
         // Nobody uses any of them now: they are as good as what is made from here on.
         db.execute("UPDATE snapshot SET epoch = ?1 WHERE epoch = ?2", [now, IN_USE])?;
         ids(db)

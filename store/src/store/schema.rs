@@ -67,6 +67,14 @@ pub(crate) const HANGING: &[(&str, &str)] = &[
     ("sharing", "other"),
 ];
 
+/// Removes rows that hang on snapshots which are gone.
+pub(crate) fn delete_hanging(db: &Connection) -> Result<()> {
+    for (table, column) in HANGING {
+        db.execute(&format!("DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM snapshot)"), [])?;
+    }
+    Ok(())
+}
+
 pub(super) fn snapshotter(db: &Connection) -> Result<Option<String>> {
     db.query_row("SELECT value FROM setting WHERE key = 'snapshotter'", [], |row| row.get(0)).optional()
 }

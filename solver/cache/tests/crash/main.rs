@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stderr, reason = "a sweep says what it did")]
 
+mod damage;
 mod scenario;
 mod verify;
 
@@ -63,6 +64,7 @@ fn child() {
     runtime.block_on(async {
         match std::env::var("CRASH_SCENARIO").as_deref() {
             Ok("open") => scenario::open_and_close(Path::new(&root)),
+            Ok("some") => scenario::some(Path::new(&root)).await,
             _ => scenario::all(Path::new(&root)).await,
         }
     });

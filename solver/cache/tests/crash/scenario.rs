@@ -183,8 +183,9 @@ fn report(root: &Path, line: &str) {
 }
 
 async fn build(root: &Path, life: &Life, name: &str) -> Outcome<Ref> {
+    let mark = life.store.mark();
     let (made, _) = life.build(name).await?;
-    life.flush()?;
+    life.store.flush_since(mark)?;
     report(root, &format!("built {name}"));
     Ok(made)
 }
@@ -234,4 +235,13 @@ fn prune(root: &Path, life: &Life, options: PruneOptions) {
 
 pub(crate) fn open_and_close(root: &Path) {
     drop(Life::open(root));
+}
+
+/// Enough for something to be damaged.
+pub(crate) async fn some(root: &Path) {
+    let life = Life::open(root).unwrap();
+    for name in ["abc", "abqr", "mcno", "xyz"] {
+        build(root, &life, name).await.unwrap();
+    }
+    export(root, &life).await.unwrap();
 }

@@ -74,3 +74,38 @@ fn findings(root: &Path) -> Vec<Finding> {
     findings.extend(inspection.ask(|db| slipway_cache::check::check(db, exists)));
     findings
 }
+
+/// Whatever is answered from the cache is whole, and what is not is made again.
+pub(crate) fn contents(life: &Life) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        for name in ["abc", "abqr", "mcno", "xyz", "new"] {
+            let (built, _) = life.build(name).await.unwrap();
+            for at in 1..=name.len() {
+                let file = built.upper_dir().join(&name[..at]);
+                assert_eq!(std::fs::read_to_string(file).unwrap(), name[..at].repeat(5000));
+            }
+            for layer in built.layers(&slipway_store::layer::LayerOptions::default()).unwrap() {
+                let digest = layer.descriptor.digest;
+                let blob = std::fs::read(life.store.blobs().path(&digest).unwrap().unwrap()).unwrap();
+                assert_eq!(slipway_solver::Digest::of(blob), digest.0, "a layer of {name}");
+            }
+        }
+    });
+    life.store.flush().unwrap();
+}
+
+pub(crate) fn only_damaged_blobs(root: &Path, is_blob: bool) {
+    drop(Life::open(root).unwrap());
+    let mut left = findings(root);
+    left.retain(|finding| !is_blob || !["blob-content", "blob-size"].contains(&finding.kind));
+    assert_eq!(left, []);
+}
+
+pub(crate) fn pruning_leaves_nothing(root: &Path) {
+    let life = Life::open(root).unwrap();
+    life.store.prune(&PruneOptions { all: true, ..PruneOptions::default() }).unwrap();
+    drop(life);
+    assert_eq!(findings(root), [], "after pruning");
+    assert_eq!(disk_usage(root), 0, "orphans");
+}
