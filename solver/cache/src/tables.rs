@@ -7,6 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Result, Row, params, params_from_iter};
 use slipway_model::Digest;
 use slipway_solver::{KeyId, Link, OpDigest, Selector};
+use slipway_store::metadata::raw_value;
 
 /// Steps of the layout; only ever added to.
 pub(crate) const STEPS: &[&str] = &["
@@ -118,7 +119,8 @@ pub(crate) fn for_each_link(
         match link(row) {
             Ok((from, link, to)) => each(from, link, to),
             Err(_) => {
-                damaged.push([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?]);
+                let column = |at| raw_value(row, at);
+                damaged.push([column(0)?, column(1)?, column(2)?, column(3)?, column(4)?, column(5)?]);
             }
         }
     }
@@ -140,7 +142,7 @@ fn link(row: &Row<'_>) -> Result<(KeyId, Link, KeyId)> {
 pub(crate) fn delete_damaged_link(db: &Connection, link: &DamagedLink) -> Result<usize> {
     db.prepare_cached(
         "DELETE FROM cache_link WHERE to_key = ?1 AND from_key = ?2 AND input = ?3 AND output = ?4
-         AND operation = ?5 AND selector = ?6",
+         AND CAST(operation AS BLOB) = CAST(?5 AS BLOB) AND CAST(selector AS BLOB) = CAST(?6 AS BLOB)",
     )?
     .execute(params_from_iter(link))
 }

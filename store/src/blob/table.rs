@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use slipway_model::BlobDigest;
 
 use super::Unnamed;
+use crate::metadata::raw_value;
 
 pub(super) fn size(db: &Connection, digest: &BlobDigest) -> Result<Option<u64>> {
     db.prepare_cached("SELECT size FROM blob WHERE digest = ?1")?
@@ -47,12 +48,12 @@ pub(super) fn all(db: &Connection) -> Result<Vec<(String, u64)>> {
     while let Some(row) = rows.next()? {
         match blob(row) {
             Ok(blob) => blobs.push(blob),
-            Err(_) => damaged.push(row.get(0)?),
+            Err(_) => damaged.push(raw_value(row, 0)?),
         }
     }
     for digest in damaged {
         tracing::warn!(?digest, "a damaged row of a blob is removed");
-        db.execute("DELETE FROM blob WHERE digest = ?1", [digest])?;
+        db.execute("DELETE FROM blob WHERE CAST(digest AS BLOB) = CAST(?1 AS BLOB)", [digest])?;
     }
     Ok(blobs)
 }

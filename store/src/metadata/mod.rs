@@ -55,6 +55,7 @@ mod salvage;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,7 @@ pub use connection::Mark;
 use connection::State;
 pub use epoch::Recovery;
 pub(crate) use lock::RootLock;
+pub use value::raw_value;
 
 /// How long a write waits for company before it is committed.
 const COMMIT_DELAY: Duration = Duration::from_millis(20);

@@ -24,6 +24,7 @@ use rusqlite::{Connection, params_from_iter};
 use super::epoch::{note, noted, stop};
 use super::inspect;
 use super::schema::check_schema;
+use super::value::raw_value;
 
 /// What came of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +136,8 @@ impl Shape {
                 Err(_) => return Ok(false),
                 Ok(None) => return Ok(true),
                 Ok(Some(row)) => {
-                    let values: Result<Vec<Value>, _> = (0..columns.len()).map(|at| row.get(at)).collect();
+                    let values: Result<Vec<Value>, _> =
+                        (0..columns.len()).map(|at| raw_value(row, at)).collect();
                     // A row that no longer fits its own table is damaged, and lost.
                     let kept = values.and_then(|values| insert.execute(params_from_iter(values)));
                     *count += kept.map_or(0, |rows| rows as u64);

@@ -4,6 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::RecordType;
+use crate::metadata::raw_value;
 use crate::snapshot::SnapshotId;
 
 /// The epoch of a mutable snapshot in use: whatever a power loss leaves of it is not to be trusted.
@@ -57,12 +58,12 @@ pub(crate) fn delete_damaged(db: &Connection) -> Result<usize> {
     let mut rows = statement.query([])?;
     while let Some(found) = rows.next()? {
         if row(found).is_err() {
-            damaged.push(found.get(0)?);
+            damaged.push(raw_value(found, 0)?);
         }
     }
-    damaged
-        .iter()
-        .try_fold(0, |count, id| Ok(count + db.execute("DELETE FROM snapshot WHERE id = ?1", [id])?))
+    damaged.iter().try_fold(0, |count, id| {
+        Ok(count + db.execute("DELETE FROM snapshot WHERE CAST(id AS BLOB) = CAST(?1 AS BLOB)", [id])?)
+    })
 }
 
 pub(super) fn insert(db: &Connection, new: &Row, epoch: i64) -> Result<()> {
@@ -96,6 +97,17 @@ pub(super) fn size(db: &Connection, id: &SnapshotId) -> Result<Option<u64>> {
 
 pub(crate) fn set_size(db: &Connection, id: &SnapshotId, size: u64) -> Result<()> {
     db.prepare_cached("UPDATE snapshot SET size = ?2 WHERE id = ?1")?.execute(params![id, size])?;
+    Ok(())
+}
+
+/// [`set_size`] for a size that may be of a moment ago: those of shared files change with others, and are measured
+/// when somebody asks.
+pub(crate) fn set_size_unless_shared(db: &Connection, id: &SnapshotId, size: u64) -> Result<()> {
+    db.prepare_cached(
+        "UPDATE snapshot SET size = ?2 WHERE id = ?1
+         AND NOT EXISTS (SELECT 1 FROM sharing WHERE snapshot = ?1 OR other = ?1)",
+    )?
+    .execute(params![id, size])?;
     Ok(())
 }
 
