@@ -85,6 +85,10 @@ impl Store {
     /// The size of each; those unknown are measured, and kept if they cannot change any more.
     fn sizes(&self, rows: &[Known]) -> Result<Vec<u64>> {
         let unknown: Vec<usize> = (0..rows.len()).filter(|at| rows[*at].row.size.is_none()).collect();
+        if !unknown.is_empty() {
+            // What is thrown away may still have names for files of what is not.
+            self.inner.housekeeper.empty_bin_now()?;
+        }
         let measured = Mutex::new(HashMap::with_capacity(unknown.len()));
         in_parallel(&unknown, |at| {
             let size = match self.inner.snapshotter.usage(&rows[*at].row.id) {
