@@ -49,7 +49,8 @@ fn unused_cache_goes_before_a_build_fails() {
 
     // Beside a build that fails for want of space, with one error, another goes on.
     let small = Project::new(&fake.busybox(), "FROM BUSYBOX\nRUN sleep 1; echo small > /small\n");
-    let (large, other) = (daemon.build(&step("large", 64)).start(), daemon.build(&small).start());
+    let too_large = step("large", 64);
+    let (large, other) = (daemon.build(&too_large).start(), daemon.build(&small).start());
     let failed = large.wait().failed(1, &["no space is left for the build cache"]);
     assert_eq!(failed.errors().len(), 1, "{}", failed.told());
     other.wait().succeeded();
