@@ -47,10 +47,12 @@ fn unused_cache_goes_before_a_build_fails() {
     assert!(told.stderr.contains("unused build cache was removed"), "{}", told.told());
     assert_eq!(daemon.build(&third).succeed().progress().ran(), Vec::<&str>::new());
 
-    // Beside a build that fails for want of space, with one error, another goes on.
-    let small = Project::new(&fake.busybox(), "FROM BUSYBOX\nRUN sleep 1; echo small > /small\n");
+    // Beside a build that fails for want of space, with one error, another that needs none meanwhile goes on.
+    let small = Project::new(&fake.busybox(), "FROM BUSYBOX\nRUN echo go; sleep 5; echo small > /small\n");
     let too_large = step("large", 64);
-    let (large, other) = (daemon.build(&too_large).start(), daemon.build(&small).start());
+    let mut other = daemon.build(&small).start();
+    other.wait_for(" go");
+    let large = daemon.build(&too_large).start();
     let failed = large.wait().failed(1, &["no space is left for the build cache"]);
     assert_eq!(failed.errors().len(), 1, "{}", failed.told());
     other.wait().succeeded();
