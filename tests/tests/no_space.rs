@@ -56,6 +56,7 @@ fn unused_cache_goes_before_a_build_fails() {
     let failed = large.wait().failed(1, &["no space is left for the build cache"]);
     assert_eq!(failed.errors().len(), 1, "{}", failed.told());
     other.wait().succeeded();
-    daemon.assert_usable();
+    // The small disk is a mount that would count as left behind.
+    daemon.info().succeeded();
     daemon.build(&step("again", 5)).succeed();
 }
