@@ -178,6 +178,10 @@ impl<V> DiskRecords<V> {
         let Some(id) = number(&record.id) else { return Ok(()) };
         let Some(result) = self.results.persist(value).await? else { return Ok(()) };
         self.write_lost()?;
+        if self.metadata.has_lost() && !self.results.exists(&result) {
+            // Lost with its row, although whoever made it still holds it.
+            return Ok(());
+        }
         let created = nanoseconds(record.created);
         let row = RecordRow { id, key: record.key, result, created, used: created };
         let mut known = self.known.write();

@@ -186,7 +186,7 @@ impl Metadata {
     }
 
     /// Whether any write was lost since this was opened.
-    pub(crate) fn has_lost(&self) -> bool {
+    pub fn has_lost(&self) -> bool {
         self.has_lost_since(Mark::FIRST)
     }
 
