@@ -55,6 +55,18 @@ pub enum DebugCommand {
     Workers,
     /// Show the daemon's version
     Info,
+    /// Check the files of a stopped daemon: exit code 0 if all is well, 1 if not
+    Fsck(FsckArguments),
+}
+
+#[derive(Args)]
+pub struct FsckArguments {
+    /// Also read every blob whole and compare it with its digest
+    #[arg(long, alias = "verify")]
+    pub deep: bool,
+    /// One JSON object for each finding
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Subcommand)]

@@ -27,6 +27,7 @@ pub async fn run(connection: &Connection, command: DebugCommand) -> Result<(), F
             let version = info.buildkit_version.unwrap_or_default();
             println!("{} {} {}", version.package, version.version, version.revision);
         }
+        DebugCommand::Fsck(options) => crate::fsck::run(connection, &options)?,
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod disk_usage;
 mod error;
 mod filters;
 mod format;
+mod fsck;
 mod history;
 mod progress;
 mod prune;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, DebugCommand};
 use crate::error::Failure;
 
 fn main() -> ExitCode {
@@ -44,6 +45,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { connection, command } = arguments;
     if let Command::Daemon(options) = command {
         return daemon::run(&connection, options);
+    }
+    if let Command::Debug { command: DebugCommand::Fsck(options) } = &command {
+        return fsck::run(&connection, options);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -11,7 +11,8 @@ use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig};
 use slipway_run::{BuiltinExecutor, Executor, Network, OciExecutor, Options};
 use slipway_session::caller::Sessions;
 use slipway_solver::{Solver, SolverOptions, with_causes};
-use slipway_store::{SnapshotterChoice, Store, StoreOptions};
+use slipway_store::metadata::Mark;
+use slipway_store::{Ref, SnapshotterChoice, Store, StoreOptions};
 use slipway_worker::source::image::ImageSource;
 use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
@@ -44,12 +45,20 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn open(config: &Config) -> Result<Self> {
+        match Self::open_once(config) {
+            // Seen by the store, which saves what can be read when it is opened once more.
+            Err(Error::Store(slipway_store::Error::Corrupt { .. })) => Self::open_once(config),
+            opened => opened,
+        }
+    }
+
+    fn open_once(config: &Config) -> Result<Self> {
         let root = config.root.as_deref().ok_or_else(|| Error::Worker("no state directory is set".into()))?;
         let store =
             Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..StoreOptions::default() })?;
         let results = Arc::new(SnapshotResults(store.clone()));
         let records = DiskRecords::open(store.metadata().clone(), results)
-            .map_err(|error| Error::Records(error.to_string()))?;
+            .map_err(|slipway_cache::Error::Metadata(error)| Error::Store(error))?;
         let records = Arc::new(records);
         // The store's hook must not keep the records alive, which keep the store.
         let forgetful = Arc::downgrade(&records);
@@ -84,6 +93,33 @@ impl Engine {
             entitlements: config.entitlements.clone(),
             store,
         })
+    }
+
+    /// Where the order of writes stands, for [`Self::flush`].
+    pub(crate) fn mark(&self) -> Mark {
+        self.store.mark()
+    }
+
+    /// Returns when what a build that began at `mark` has made survives a kill; `results` are what it answers with.
+    ///
+    /// A transaction may have been given up meanwhile. What memory still has of it is written again; the build
+    /// fails if rows of its own results are gone, and is not concerned if they were others'. Blocks.
+    pub(crate) fn flush(&self, mark: Mark, results: &[Ref]) -> slipway_store::Result<()> {
+        let lost = match self.store.flush_since(mark) {
+            Err(lost @ slipway_store::Error::WritesLost { .. }) => lost,
+            flushed => return flushed,
+        };
+        let now = self.store.mark();
+        if let Err(error) = self.records.flush() {
+            tracing::warn!(%error, "the build cache cannot be written again");
+            return Err(lost);
+        }
+        for result in results {
+            if !self.store.keeps(result)? {
+                return Err(lost);
+            }
+        }
+        self.store.flush_since(now)
     }
 
     /// Stops all builds, waits for them to come down, and writes down what is not yet.

@@ -10,12 +10,14 @@
 //! | [`frontends`] | which frontends builds may use |
 //! | [`history`] | what builds were there: their records and logs |
 //! | [`build`] | one build: its journal, its gateway for frontends, its results and exports |
+//! | [`check`] | what is wrong in a root that nobody uses |
 //! | [`explain`] | why steps ran: followed while a build goes on, kept, served |
 //! | [`gc`] | what may stay in the store, and when the rest goes |
 //! | [`listen`] | sockets, and the end of the daemon |
 
 mod bridge;
 mod build;
+pub mod check;
 pub mod config;
 mod control;
 mod duration;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use rusqlite::OptionalExtension as _;
 use slipway_model::{BlobDigest, Descriptor};
+use slipway_store::check::Finding;
 use slipway_store::{BlobLease, SharedBlobs, Store};
 
 use crate::error::{Error, Result};
@@ -23,6 +24,22 @@ const STEPS: &[&str] = &["
         PRIMARY KEY (name, digest)
     ) STRICT;
 "];
+
+/// Names whose image is not whole: a blob of it is not in the store. For a database that nobody uses.
+pub fn check(db: &rusqlite::Connection) -> rusqlite::Result<Vec<Finding>> {
+    let table =
+        db.query_row("SELECT 1 FROM sqlite_master WHERE name = 'image_blob'", [], |_| Ok(())).optional()?;
+    if table.is_none() {
+        return Ok(Vec::new());
+    }
+    db.prepare("SELECT name, digest FROM image_blob WHERE digest NOT IN (SELECT digest FROM blob)")?
+        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?
+        .map(|row| {
+            let (name, digest) = row?;
+            Ok(Finding::new("image-blob", name, format!("its blob {digest} is not in the store")))
+        })
+        .collect()
+}
 
 /// The named images of a store. Cheap to clone.
 #[derive(Clone)]
@@ -54,6 +71,18 @@ pub struct WeakImages {
 impl Images {
     pub fn open(store: &Store) -> Result<Self> {
         store.metadata().migrate("images", STEPS)?;
+        // A power loss, or damage, takes blobs; an image that is not whole is none.
+        let torn = store.metadata().with(|db| {
+            db.execute(
+                "DELETE FROM image WHERE name IN
+                 (SELECT name FROM image_blob WHERE digest NOT IN (SELECT digest FROM blob))",
+                [],
+            )?;
+            db.execute("DELETE FROM image_blob WHERE name NOT IN (SELECT name FROM image)", [])
+        })?;
+        if torn > 0 {
+            tracing::warn!("images whose blobs were lost have lost their names");
+        }
         let images = Self { store: store.clone(), held: Arc::default() };
         let named = store.metadata().with(|db| {
             db.prepare("SELECT name, digest FROM image_blob")?

@@ -31,7 +31,7 @@ pub enum Error {
     #[error("metadata database {path}")]
     Database { path: PathBuf, source: rusqlite::Error },
 
-    #[error("metadata database {path} is damaged: it is set aside at the next start")]
+    #[error("metadata database {path} is damaged: restart to save what can be read of it")]
     Corrupt { path: PathBuf, source: rusqlite::Error },
 
     #[error("metadata written before could not be committed: {reason}")]
@@ -91,7 +91,15 @@ impl Error {
     }
 
     pub(crate) fn database(path: &Path, source: rusqlite::Error) -> Self {
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
         use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
+        if matches!(
+            source,
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)
+        ) {
+            // Not what was put in: a bit is flipped where the database does not look.
+            return Self::Corrupt { path: path.into(), source };
+        }
         match source.sqlite_error_code() {
             Some(DiskFull) => Self::NoSpace { path: path.into() },
             Some(DatabaseCorrupt | NotADatabase) => Self::Corrupt { path: path.into(), source },

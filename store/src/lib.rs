@@ -8,6 +8,8 @@
 //! | [`refs`] | who uses which snapshot: `Ref`, `Active`, names, layer facts, cache mounts |
 //! | [`layer`] | snapshots to layer blobs and back |
 //! | [`usage`] | disk usage, filters, pruning |
+//! | [`fault`] | dying and failing on purpose, for tests |
+//! | [`check`] | looking at a root that nobody uses: do rows and files agree |
 //! | [`inroot`] | reading files of a foreign tree without leaving it |
 //!
 //! [`Store`] is the door to all of them. Everything here blocks (disk, SQLite) and is called from
@@ -15,8 +17,10 @@
 //! (`store/registry`), what a step or an image is (`worker`), and any mount that outlives a descriptor.
 
 pub mod blob;
+pub mod check;
 pub mod content_hash;
 pub mod error;
+pub mod fault;
 pub mod inroot;
 pub mod layer;
 pub mod metadata;

@@ -28,13 +28,15 @@ use tokio::sync::Notify;
 
 use crate::blob::Blobs;
 use crate::error::{At as _, Error, Result};
-use crate::metadata::{Durability, Metadata, MetadataOptions};
-use crate::refs::{Live, table};
+use crate::fault::{self, Point};
+use crate::metadata::{Durability, Mark, Metadata, MetadataOptions};
+use crate::refs::{Live, Ref, table};
 use crate::snapshot::{Bin, Native, Overlay, SnapshotId, Snapshotter, SnapshotterChoice};
 use crate::usage::Shares;
 pub use clock::Clock;
 pub(crate) use clock::time;
 use housekeeper::Housekeeper;
+pub(crate) use schema::{HANGING, delete_hanging};
 
 const LAYOUT: i64 = 1;
 
@@ -79,6 +81,14 @@ impl Store {
     /// [`Error::Locked`] if it is open elsewhere, [`Error::Newer`] if a later version made it,
     /// [`Error::OtherSnapshotter`] and [`Error::NoOverlay`] if it cannot be used as asked.
     pub fn open(root: &Path, options: StoreOptions) -> Result<Self> {
+        match Self::open_once(root, options.clone()) {
+            // It has left its mark: what can be read is saved now.
+            Err(Error::Corrupt { .. }) => Self::open_once(root, options),
+            opened => opened,
+        }
+    }
+
+    fn open_once(root: &Path, options: StoreOptions) -> Result<Self> {
         let metadata = MetadataOptions { durability: options.durability, boot_id: options.boot_id };
         let metadata = Metadata::open(root, metadata)?;
         let root = root.canonicalize().at("resolve", root)?;
@@ -141,6 +151,34 @@ impl Store {
     pub(crate) fn save_uses(&self) -> Result<()> {
         self.inner.live.lock().save_uses(&self.inner.metadata)?;
         self.blobs().save_uses()
+    }
+
+    /// Where the order of writes stands now, for [`flush_since`](Self::flush_since).
+    pub fn mark(&self) -> Mark {
+        self.inner.metadata.mark()
+    }
+
+    /// [`flush`](Self::flush) for those who rely on what was written after `mark`; see
+    /// [`Metadata::flush_since`].
+    pub fn flush_since(&self, mark: Mark) -> Result<()> {
+        self.inner.metadata.flush_since(mark)
+    }
+
+    /// Whether hardly a block is free where it lies.
+    pub fn is_full(&self) -> bool {
+        const HARDLY: u64 = 1 << 20;
+        let stat = rustix::fs::statvfs(&self.inner.root);
+        stat.is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < HARDLY)
+    }
+
+    /// Whether all of `snapshot` is still written down: a transaction that was given up takes rows along.
+    pub fn keeps(&self, snapshot: &Ref) -> Result<bool> {
+        for below in snapshot.chain() {
+            if !self.exists(&below.id())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Calls `hook` with snapshots that pruning has removed, so that those who remember them forget. Their rows
@@ -206,6 +244,7 @@ fn check_layout(root: &Path) -> Result<()> {
             Ok(())
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fault::pass(Point::Layout).at("write", &path)?;
             std::fs::write(&path, format!("{LAYOUT}\n")).at("write", &path)
         }
         Err(error) => Err(Error::io("read", path, error)),

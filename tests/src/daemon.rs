@@ -55,10 +55,18 @@ impl Daemon {
 
     /// With the same root and options as before.
     pub fn start_again(&mut self) {
+        assert!(self.try_start(&[]), "the daemon does not answer:\n{}", self.log());
+    }
+
+    /// With more in its environment; whether it answers, or has ended before it did.
+    pub fn try_start(&mut self, environment: &[(&str, &str)]) -> bool {
         assert!(self.process.is_none(), "the daemon runs");
+        // That of a daemon that was killed tells nothing of this one.
+        let _ = fs::remove_file(self.socket());
         let log = File::options().append(true).create(true).open(self.log_path()).expect("a log file");
         let mut command = self.command();
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
         self.process = Some(command.spawn().expect("the daemon starts"));
         let answers = eventually(START, || {
@@ -66,7 +74,23 @@ impl Daemon {
                 self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(Some(_))));
             ended || (self.socket().exists() && self.info().status.success())
         });
-        assert!(answers && self.socket().exists(), "the daemon does not answer:\n{}", self.log());
+        assert!(answers, "the daemon does not answer:\n{}", self.log());
+        !self.has_ended()
+    }
+
+    /// Whether it has ended by itself, or was never there.
+    pub fn has_ended(&mut self) -> bool {
+        if self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(Some(_)))) {
+            self.process = None;
+        }
+        self.process.is_none()
+    }
+
+    /// `slipway --root … ARGUMENTS`: a command about the files of a daemon that does not run.
+    pub fn about_root(&self, arguments: &[&str]) -> Outcome {
+        let mut command = client(&self.folder.path().join("home"));
+        command.arg("--root").arg(self.root()).args(arguments);
+        Running::start(command, None).wait()
     }
 
     fn command(&self) -> Command {

@@ -10,6 +10,7 @@
 //! | `guest` | a client that is a frontend itself |
 //! | `process` | a program that is running, and what came of it |
 //! | `progress` | what plain progress says about each step |
+//! | `crashes` | a daemon that is killed wherever it changes a file |
 //! | `leftovers` | mounts and processes that should be gone |
 //! | `project` | a folder with a Dockerfile |
 //! | `archive` | a tar, read back |
@@ -30,6 +31,7 @@ pub mod base_images;
 mod binary;
 mod build;
 pub mod command;
+pub mod crashes;
 mod daemon;
 mod fake;
 pub mod guest;

@@ -16,6 +16,8 @@ pub enum Error {
     SecretNotFound(String),
     #[error("process {process:?} did not complete successfully: {end}")]
     Exit { process: String, end: String, code: i32 },
+    #[error("{source}: no space is left for the build cache: prune it, or free some space")]
+    DiskFull { source: Box<Error> },
     #[error("process {process:?} did not complete successfully: failed to create the container: {source}")]
     Start { process: String, source: slipway_run::Error },
     #[error("cannot run the process: {0}")]

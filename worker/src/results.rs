@@ -7,12 +7,18 @@ use async_trait::async_trait;
 use slipway_cache::{LoadError, ResultStore};
 use slipway_solver::{Failure, OpContext};
 use slipway_store::Store;
+use slipway_store::check::Inspection;
 
 use crate::Value;
 
 pub struct SnapshotResults(pub Store);
 
 const SCRATCH: &str = "scratch";
+
+/// Whether a root that nobody uses has a result of this name.
+pub fn exists(inspection: &Inspection, name: &str) -> bool {
+    name == SCRATCH || inspection.has_snapshot(name)
+}
 
 #[async_trait]
 impl ResultStore<Value> for SnapshotResults {
@@ -22,6 +28,11 @@ impl ResultStore<Value> for SnapshotResults {
             Value::Snapshot(snapshot) => Some(snapshot.id().to_string()),
             Value::Context(_) => None,
         })
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        // What cannot be answered now is found out when it is loaded.
+        name == SCRATCH || name.parse().is_ok_and(|id| self.0.exists(&id).unwrap_or(true))
     }
 
     async fn load(&self, name: &str, _: &OpContext<Value>) -> Result<Value, LoadError> {

@@ -1,7 +1,9 @@
 //! The embedded worker: store, runtime and sessions, as operations use them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
+use parking_lot::Mutex;
 use slipway_model::{Digest, Platform, Redacted};
 use slipway_run::{Executor, Network};
 use slipway_session::caller::Sessions;
@@ -42,6 +44,9 @@ pub struct Worker {
     pub(crate) digests: Arc<Digests>,
     pub(crate) contents: Contents,
     permits: Option<Arc<Semaphore>>,
+    /// How often room was made on a full disk, and by whom right now.
+    pub(crate) room_made: AtomicU64,
+    pub(crate) making_room: Mutex<()>,
 }
 
 impl Worker {
@@ -60,6 +65,8 @@ impl Worker {
             log_limits: options.log_limits,
             platforms: options.platforms,
             permits: options.max_parallelism.map(|limit| Arc::new(Semaphore::new(limit.max(1)))),
+            room_made: AtomicU64::new(0),
+            making_room: Mutex::default(),
         }
     }
 

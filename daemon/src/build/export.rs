@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use slipway_exporter::{Context, ExportSource, Exporter, PlatformImage, exporter};
 use slipway_model::Descriptor;
+use slipway_store::Ref;
 use slipway_worker::Value;
 
 use super::Build;
@@ -36,6 +37,8 @@ pub(crate) struct Exported {
     pub response: Response,
     /// The images they made, by their place in the request.
     pub images: BTreeMap<usize, Descriptor>,
+    /// What was exported.
+    pub results: Vec<Ref>,
 }
 
 /// Runs all exporters at once.

@@ -7,6 +7,7 @@ use slipway_model::llb;
 use slipway_model::llb::pb;
 use slipway_proto::control::{SolveRequest, SolveResponse};
 use slipway_solver::JobOptions;
+use slipway_store::metadata::Mark;
 use slipway_worker::{Value, ops};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -72,6 +73,7 @@ async fn run(
     request: BuildRequest,
     recording: Option<Recording>,
 ) -> Result<SolveResponse, Failure> {
+    let mark = engine.mark();
     let following = course::follow(&engine, &build);
     let outcome = tokio::select! {
         () = build.stop.cancelled() => Err(Failure::cancelled()),
@@ -83,29 +85,31 @@ async fn run(
     build.job.end().await;
     build.journal.close();
     engine.collector.ask();
-    let outcome = report(&engine, outcome, recording).await;
+    let outcome = report(&engine, outcome, recording, mark).await;
     Builds::retire(engine, build);
     outcome
 }
 
 /// Writes down what came of the build; when this returns with a response, a kill takes nothing of it back.
 async fn report(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     outcome: Result<Exported, Failure>,
     recording: Option<Recording>,
+    mark: Mark,
 ) -> Result<SolveResponse, Failure> {
     let ended = match &outcome {
-        Ok(Exported { response, images }) => {
+        Ok(Exported { response, images, .. }) => {
             Outcome::Built { response: response.clone(), exported: images.clone() }
         }
         Err(failure) => Outcome::Failed(failure.clone().into_wire()),
     };
-    let store = engine.store.clone();
+    let results = outcome.as_ref().map_or_else(|_| Vec::new(), |exported| exported.results.clone());
+    let engine = engine.clone();
     let recorded = tokio::task::spawn_blocking(move || {
         if let Some(recording) = recording {
             recording.complete(ended);
         }
-        store.flush()
+        engine.flush(mark, &results)
     });
     let recorded = recorded.await.map_err(|error| Failure::internal(error.to_string()))?;
     let exported = outcome?;
@@ -146,6 +150,7 @@ async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) 
                 .or_insert_with(|| String::from_utf8_lossy(value).into_owned());
         }
     }
+    exported.results = solved.outputs.iter().filter_map(|output| output.value.snapshot().cloned()).collect();
     Ok(exported)
 }
 

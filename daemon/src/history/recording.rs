@@ -68,12 +68,13 @@ impl History {
     pub(crate) fn begin(&self, started: Started, spool: Arc<Spool>) -> Result<Recording> {
         let record = started.into_record();
         let mut state = self.inner.state.lock();
+        let mark = self.inner.metadata.mark();
         let orphans = self.inner.metadata.with_epoch(|db, epoch| {
             let orphans = table::delete(db, &record.r#ref)?;
             table::put(db, &record, &[], epoch)?;
             Ok(orphans)
         })?;
-        self.inner.remove_content(&orphans.unwrap_or_default())?;
+        self.inner.remove_content(mark, &orphans.unwrap_or_default())?;
         state.deleted.remove(&record.r#ref);
         let active = Active { record: record.clone(), spool: spool.clone() };
         state.active.insert(record.r#ref.clone(), active);

@@ -2,6 +2,7 @@
 
 use prost::Message as _;
 use slipway_proto::control::{BuildHistoryEventType, BuildHistoryRecord};
+use slipway_store::metadata::Mark;
 
 use super::error::{Error, Result};
 use super::{History, Inner, State, table};
@@ -51,17 +52,18 @@ impl Inner {
             return Ok(());
         }
         state.deleted.remove(name);
+        let mark = self.metadata.mark();
         let Some(orphans) = self.metadata.with(|db| table::delete(db, name))? else { return Ok(()) };
-        self.remove_content(&orphans)?;
+        self.remove_content(mark, &orphans)?;
         let record = BuildHistoryRecord { r#ref: name.to_owned(), ..BuildHistoryRecord::default() };
         self.tell(BuildHistoryEventType::Deleted, record);
         Ok(())
     }
 
-    /// Removes files whose rows are gone: durably, before they are.
-    pub(super) fn remove_content(&self, digests: &[String]) -> Result<()> {
+    /// Removes files whose rows went after `mark`: durably, before they do.
+    pub(super) fn remove_content(&self, mark: Mark, digests: &[String]) -> Result<()> {
         if !digests.is_empty() {
-            self.metadata.flush_durable()?;
+            self.metadata.flush_durable(mark)?;
         }
         let digests = digests.iter().filter_map(|digest| digest.parse().ok());
         digests.for_each(|digest| self.content.remove(&digest));

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use slipway_solver::{
     Failure, KeyGraph, KeyId, Link, OpContext, Record, RecordId, RecordSource, RecordStore, Value,
 };
-use slipway_store::metadata::Metadata;
+use slipway_store::metadata::{Mark, Metadata};
 
 use crate::error::{Gone, Result};
 use crate::results::{LoadError, ResultStore};
@@ -24,6 +24,10 @@ pub struct DiskRecords<V> {
     known: RwLock<Known>,
     used: Mutex<Used>,
     next: AtomicI64,
+    /// Up to here, all of memory is in the database, unless a transaction was given up since.
+    written: Mutex<Mark>,
+    /// A write has failed.
+    differs: AtomicBool,
 }
 
 /// All that the tables hold.
@@ -47,33 +51,35 @@ pub struct RecordUse {
     pub last_used: SystemTime,
 }
 
-impl<V: Value> DiskRecords<V> {
+impl<V> DiskRecords<V> {
     /// Reads the records that `metadata` holds. Blocks.
     pub fn open(metadata: Metadata, results: Arc<dyn ResultStore<V>>) -> Result<Self> {
         metadata.migrate("cache", tables::STEPS)?;
         if let Some(durable) = metadata.recovery().drop_after {
             metadata.with(|db| tables::delete_records_after(db, durable))?;
         }
-        let mut known = Known::default();
-        let mut last = 0;
-        metadata.with(|db| {
-            tables::for_each_link(db, |from, link, to| {
-                known.graph.link(&from, &link, &to);
-            })?;
-            for row in tables::all_records(db)? {
-                last = last.max(row.id);
-                known.add(row);
-            }
-            // What a crash, or dropped records, left leading nowhere.
-            tables::delete_keys(db, &known.graph.prune_all())
-        })?;
-        Ok(Self {
+        let (known, last) = metadata.with(read)?;
+        let written = Mutex::new(metadata.mark());
+        let cache = Self {
             metadata,
             results,
             known: RwLock::new(known),
             used: Mutex::default(),
             next: AtomicI64::new(last + 1),
-        })
+            written,
+            differs: AtomicBool::new(false),
+        };
+        if cache.metadata.recovery().unclean {
+            cache.forget_lost_results();
+        }
+        Ok(cache)
+    }
+
+    /// A crash may come between a result and the records that name it.
+    fn forget_lost_results(&self) {
+        let names: Vec<String> = self.known.read().by_result.keys().cloned().collect();
+        let lost: Vec<_> = names.iter().filter(|name| !self.results.exists(name)).collect();
+        lost.iter().for_each(|name| self.forget_result(name));
     }
 
     /// Writes what waits, and returns when all of it would survive a kill. Blocks.
@@ -82,6 +88,7 @@ impl<V: Value> DiskRecords<V> {
         if !used.is_empty() {
             self.metadata.with(|db| tables::set_used(db, &used))?;
         }
+        self.write_lost()?;
         Ok(self.metadata.flush()?)
     }
 
@@ -143,13 +150,38 @@ impl<V: Value> DiskRecords<V> {
 
     fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) {
         if let Err(error) = self.metadata.with(work) {
+            self.differs.store(true, Ordering::SeqCst);
             tracing::warn!(%error, "the build cache cannot write its records");
         }
+    }
+
+    /// Writes all of memory again if a transaction was given up since it was written: else a record could be
+    /// saved that nothing leads to.
+    fn write_lost(&self) -> Result<()> {
+        let mut written = self.written.lock();
+        if !self.differs.swap(false, Ordering::SeqCst) && !self.metadata.has_lost_since(*written) {
+            return Ok(());
+        }
+        // Until it has come to its end.
+        self.differs.store(true, Ordering::SeqCst);
+        let now = self.metadata.mark();
+        self.forget_lost_results();
+        let known = self.known.read();
+        self.metadata.with_epoch(|db, epoch| known.write(db, epoch))?;
+        *written = now;
+        self.differs.store(false, Ordering::SeqCst);
+        tracing::info!("records of the build cache that were lost are written again");
+        Ok(())
     }
 
     async fn keep(&self, record: &Record, value: &V) -> Result<(), Failure> {
         let Some(id) = number(&record.id) else { return Ok(()) };
         let Some(result) = self.results.persist(value).await? else { return Ok(()) };
+        self.write_lost()?;
+        if self.metadata.has_lost() && !self.results.exists(&result) {
+            // Lost with its row, although whoever made it still holds it.
+            return Ok(());
+        }
         let created = nanoseconds(record.created);
         let row = RecordRow { id, key: record.key, result, created, used: created };
         let mut known = self.known.write();
@@ -227,13 +259,56 @@ impl<V: Value> RecordStore<V> for DiskRecords<V> {
 impl<V> Drop for DiskRecords<V> {
     fn drop(&mut self) {
         let used = self.used.get_mut().take();
-        if let Err(error) = self.metadata.with(|db| tables::set_used(db, &used)) {
+        let written =
+            self.write_lost().and_then(|()| Ok(self.metadata.with(|db| tables::set_used(db, &used))?));
+        if let Err(error) = written {
             tracing::warn!(%error, "the build cache cannot write when its records were used");
         }
     }
 }
 
+/// All that is there, and the highest number of a record.
+fn read(db: &Connection) -> rusqlite::Result<(Known, i64)> {
+    let mut known = Known::default();
+    let damaged_links = tables::for_each_link(db, |from, link, to| {
+        known.graph.link(&from, &link, &to);
+    })?;
+    let (records, damaged) = tables::all_records(db)?;
+    if damaged.len() + damaged_links.len() > 0 {
+        tracing::warn!(
+            records = damaged.len(),
+            links = damaged_links.len(),
+            "damaged rows of the build cache are removed"
+        );
+        damaged.iter().try_for_each(|id| tables::delete_record(db, *id).map(drop))?;
+        damaged_links.iter().try_for_each(|link| tables::delete_damaged_link(db, link).map(drop))?;
+    }
+    let last = records.iter().map(|row| row.id).chain(damaged).max().unwrap_or(0);
+    records.into_iter().for_each(|row| known.add(row));
+    // What a crash, or dropped records, left leading nowhere.
+    tables::delete_keys(db, &known.graph.prune_all())?;
+    Ok((known, last))
+}
+
 impl Known {
+    /// In place of whatever is there: what was removed since may have come back.
+    fn write(&self, db: &Connection, epoch: i64) -> rusqlite::Result<()> {
+        tables::delete_all(db)?;
+        for (from, link, to) in self.graph.all_links() {
+            tables::insert_link(db, &from, &link, &to)?;
+        }
+        for record in self.graph.all_records() {
+            let Some((id, kept)) = number(&record.id).and_then(|id| Some((id, self.rows.get(&id)?))) else {
+                continue;
+            };
+            let created = nanoseconds(record.created);
+            let row =
+                RecordRow { id, key: record.key, result: kept.result.clone(), created, used: kept.used };
+            tables::insert_record(db, &row, epoch)?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, row: RecordRow) {
         self.graph.add(Record { id: record_id(row.id), key: row.key, created: time(row.created) });
         self.by_result.entry(row.result.clone()).or_default().insert(row.id);

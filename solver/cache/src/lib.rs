@@ -3,6 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | the record store over the metadata database | [`disk`] |
+//! | whether the rows of a cache that nobody uses can be right | [`check`] |
 //! | turning values into durable names and back, which is others' business | [`results`] |
 //! | the tables | [`tables`] |
 //! | when records were last used, written in batches | [`used`] |
@@ -24,6 +25,7 @@
 //! Absent on purpose: what a value is, how results are stored, and when to delete them. Whoever
 //! deletes results says so ([`DiskRecords::forget_result`]).
 
+pub mod check;
 pub mod disk;
 pub mod error;
 pub mod results;

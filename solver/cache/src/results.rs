@@ -10,6 +10,9 @@ pub trait ResultStore<V>: Send + Sync {
     /// Equal values may be given again and again, and then have the same name.
     async fn persist(&self, value: &V) -> Result<Option<String>, Failure>;
 
+    /// Whether there is a value called `name`. Asked after a crash, for each record.
+    fn exists(&self, name: &str) -> bool;
+
     /// The value called `name`, for the vertex that `ctx` speaks of.
     async fn load(&self, name: &str, ctx: &OpContext<V>) -> Result<V, LoadError>;
 

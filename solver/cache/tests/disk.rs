@@ -31,6 +31,10 @@ impl ResultStore<String> for Shelf {
         Ok(Some(name))
     }
 
+    fn exists(&self, name: &str) -> bool {
+        self.values.lock().contains_key(name)
+    }
+
     async fn load(&self, name: &str, _: &OpContext<String>) -> Result<String, LoadError> {
         self.values.lock().get(name).cloned().ok_or(LoadError::Gone)
     }

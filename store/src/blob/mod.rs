@@ -15,18 +15,23 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use slipway_model::{BlobDigest, Digest};
+use parking_lot::Mutex;
+use slipway_model::{BlobDigest, Digest, Hasher};
 
 use crate::error::{At as _, Error, Result, if_exists};
+use crate::fault::{self, Point};
 use crate::metadata::Metadata;
 use crate::store::Clock;
 pub use ingest::{Ingest, StoredBlob};
 pub use lease::BlobLease;
+pub(crate) use recover::files_of;
 
 /// The blobs of a store. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +48,8 @@ struct Inner {
     metadata: Metadata,
     clock: Clock,
     leases: lease::Leases,
+    /// Those that this process has hashed, when they came in or before they went out.
+    verified: Mutex<HashSet<BlobDigest>>,
 }
 
 impl Blobs {
@@ -59,6 +66,7 @@ impl Blobs {
             metadata,
             clock,
             leases: Default::default(),
+            verified: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -74,6 +82,31 @@ impl Blobs {
         }
         self.inner.leases.used(digest);
         Ok(Some(file))
+    }
+
+    /// As [`open`](Self::open), for content that leaves the store: what was not hashed by this process yet is
+    /// hashed first. A blob that is not what its name says is removed, and `None`, so that it is made or fetched
+    /// again.
+    pub fn open_whole(&self, digest: &BlobDigest) -> Result<Option<File>> {
+        let damage = match self.open(digest) {
+            Ok(None) => return Ok(None),
+            Ok(Some(file)) if self.inner.verified.lock().contains(digest) => return Ok(Some(file)),
+            Ok(Some(mut file)) => {
+                let path = self.file(digest)?;
+                let actual = BlobDigest(digest_of(&file).at("read", &path)?);
+                file.rewind().at("read", &path)?;
+                if actual == *digest {
+                    self.inner.verified.lock().insert(*digest);
+                    return Ok(Some(file));
+                }
+                Error::WrongDigest { expected: Box::new(*digest), actual: Box::new(actual) }
+            }
+            Err(error @ Error::WrongSize { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        tracing::warn!(%digest, error = %damage, "a damaged blob is removed");
+        self.remove(digest)?;
+        Ok(None)
     }
 
     /// How many bytes it has; `None` if it is not here.
@@ -112,20 +145,47 @@ impl Blobs {
     /// Removes it, whoever names it; fine if it is not here.
     pub fn remove(&self, digest: &BlobDigest) -> Result<()> {
         let path = self.file(digest)?;
-        self.inner.metadata.with(|db| table::delete(db, digest))?;
-        self.inner.metadata.flush_durable()?;
-        if_exists(std::fs::remove_file(&path).at("remove", &path)).map(|_| ())
+        self.inner.verified.lock().remove(digest);
+        let metadata = &self.inner.metadata;
+        let mark = metadata.mark();
+        metadata.with(|db| table::delete(db, digest))?;
+        metadata.expecting_leftovers(|| {
+            metadata.flush_durable(mark)?;
+            if_exists(unlink(&path)).map(|_| ())
+        })
     }
 
     fn file(&self, digest: &BlobDigest) -> Result<PathBuf> {
-        match digest.0 {
-            Digest::Sha256(_) => {
-                let hex = digest.0.hex();
-                Ok(self.inner.directory.join(&hex[..2]).join(hex))
-            }
-            other => Err(Error::Algorithm { digest: Box::new(other) }),
+        file_of(&self.inner.directory, digest)
+    }
+}
+
+/// Where a blob is below `directory`.
+pub(crate) fn file_of(directory: &Path, digest: &BlobDigest) -> Result<PathBuf> {
+    match digest.0 {
+        Digest::Sha256(_) => {
+            let hex = digest.0.hex();
+            Ok(directory.join(&hex[..2]).join(hex))
+        }
+        other => Err(Error::Algorithm { digest: Box::new(other) }),
+    }
+}
+
+/// The digest of all that `file` holds, from where it stands.
+pub(crate) fn digest_of(mut file: &File) -> std::io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            length => hasher.update(&buffer[..length]),
         }
     }
+}
+
+fn unlink(path: &Path) -> Result<()> {
+    fault::pass(Point::BlobUnlink).at("remove", path)?;
+    std::fs::remove_file(path).at("remove", path)
 }
 
 /// A blob that belongs to no snapshot.

@@ -1,11 +1,11 @@
 //! Blobs after a crash, and blobs that nobody wants any more.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use slipway_model::BlobDigest;
 
-use super::{Blobs, Unnamed, table};
+use super::{Blobs, Unnamed, table, unlink};
 use crate::error::{At as _, Result, if_exists};
 use crate::metadata::Recovery;
 
@@ -15,11 +15,12 @@ impl Blobs {
         let inner = &self.inner;
         for entry in std::fs::read_dir(&inner.unfinished).at("list", &inner.unfinished)? {
             let path = entry.at("list", &inner.unfinished)?.path();
-            std::fs::remove_file(&path).at("remove", &path)?;
+            unlink(&path)?;
         }
         if !recovery.unclean {
             return Ok(());
         }
+        let mark = inner.metadata.mark();
         if let Some(epoch) = recovery.drop_after {
             for digest in inner.metadata.with(|db| table::newer_than(db, epoch))? {
                 self.forget(&digest)?;
@@ -34,16 +35,17 @@ impl Blobs {
                 _ => self.forget(&digest)?,
             }
         }
-        let leftovers: Vec<_> = self.files()?.into_iter().filter(|path| !whole.contains(path)).collect();
+        let leftovers: Vec<_> =
+            files_of(&self.inner.directory)?.into_iter().filter(|path| !whole.contains(path)).collect();
         if !leftovers.is_empty() {
-            inner.metadata.flush_durable()?;
+            inner.metadata.flush_durable(mark)?;
         }
-        leftovers.iter().try_for_each(|path| std::fs::remove_file(path).at("remove", path))
+        leftovers.iter().try_for_each(|path| unlink(path))
     }
 
     /// Removes files without a row while others write blobs: theirs are held. Always looks at all.
     pub(crate) fn sweep(&self) -> Result<bool> {
-        for path in self.files()? {
+        for path in files_of(&self.inner.directory)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if let Ok(digest) = format!("sha256:{name}").parse::<BlobDigest>() {
                 self.remove_file(&digest)?;
@@ -54,19 +56,6 @@ impl Blobs {
 
     fn forget(&self, digest: &str) -> Result<()> {
         self.inner.metadata.with(|db| db.execute("DELETE FROM blob WHERE digest = ?1", [digest])).map(|_| ())
-    }
-
-    /// All files that are, or are named like, blobs.
-    fn files(&self) -> Result<Vec<PathBuf>> {
-        let top = &self.inner.directory;
-        let mut files = Vec::new();
-        for directory in std::fs::read_dir(top).at("list", top)? {
-            let directory = directory.at("list", top)?.path();
-            for entry in std::fs::read_dir(&directory).at("list", &directory)? {
-                files.push(entry.at("list", &directory)?.path());
-            }
-        }
-        Ok(files)
     }
 
     /// Writes down which blobs were used.
@@ -92,6 +81,7 @@ impl Blobs {
     /// Removes those of `digests` that belong to no snapshot and nobody holds; answers with what went.
     pub(crate) fn remove_if_unnamed(&self, digests: &[BlobDigest]) -> Result<Vec<BlobDigest>> {
         let inner = &self.inner;
+        let mark = inner.metadata.mark();
         let removed = inner.leases.while_still(|held| {
             inner.metadata.with(|db| {
                 let mut removed = Vec::new();
@@ -103,10 +93,17 @@ impl Blobs {
                 Ok(removed)
             })
         })?;
-        if !removed.is_empty() {
-            inner.metadata.flush_durable()?;
+        if removed.is_empty() {
+            return Ok(removed);
         }
-        removed.iter().try_for_each(|digest| self.remove_file(digest))?;
+        {
+            let mut verified = inner.verified.lock();
+            verified.retain(|digest| !removed.contains(digest));
+        }
+        inner.metadata.expecting_leftovers(|| {
+            inner.metadata.flush_durable(mark)?;
+            removed.iter().try_for_each(|digest| self.remove_file(digest))
+        })?;
         Ok(removed)
     }
 
@@ -121,7 +118,19 @@ impl Blobs {
             if self.size(digest)?.is_some() {
                 return Ok(());
             }
-            if_exists(std::fs::remove_file(&path).at("remove", &path)).map(|_| ())
+            if_exists(unlink(&path)).map(|_| ())
         })
     }
+}
+
+/// All files below `top` that are, or are named like, blobs.
+pub(crate) fn files_of(top: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for directory in std::fs::read_dir(top).at("list", top)? {
+        let directory = directory.at("list", top)?.path();
+        for entry in std::fs::read_dir(&directory).at("list", &directory)? {
+            files.push(entry.at("list", &directory)?.path());
+        }
+    }
+    Ok(files)
 }

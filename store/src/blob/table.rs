@@ -1,9 +1,11 @@
 //! The rows of blobs.
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use slipway_model::BlobDigest;
 
 use super::Unnamed;
+use crate::metadata::raw_value;
 
 pub(super) fn size(db: &Connection, digest: &BlobDigest) -> Result<Option<u64>> {
     db.prepare_cached("SELECT size FROM blob WHERE digest = ?1")?
@@ -11,10 +13,11 @@ pub(super) fn size(db: &Connection, digest: &BlobDigest) -> Result<Option<u64>> 
         .optional()
 }
 
+/// Also for a blob whose file was replaced, so that it is of this epoch now.
 pub(super) fn insert(db: &Connection, digest: &BlobDigest, size: u64, now: i64, epoch: i64) -> Result<()> {
     db.prepare_cached(
         "INSERT INTO blob (digest, size, created, last_used, epoch) VALUES (?1, ?2, ?3, ?3, ?4)
-         ON CONFLICT (digest) DO UPDATE SET last_used = ?3",
+         ON CONFLICT (digest) DO UPDATE SET size = ?2, last_used = ?3, epoch = ?4",
     )?
     .execute(params![digest.to_string(), size, now, epoch])?;
     Ok(())
@@ -37,10 +40,29 @@ pub(super) fn newer_than(db: &Connection, epoch: i64) -> Result<Vec<String>> {
         .collect()
 }
 
+/// All that can be read; rows that do not hold what was put in are removed.
 pub(super) fn all(db: &Connection) -> Result<Vec<(String, u64)>> {
-    db.prepare_cached("SELECT digest, size FROM blob")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
+    let (mut blobs, mut damaged) = (Vec::new(), Vec::<Value>::new());
+    let mut statement = db.prepare("SELECT digest, size, created, last_used, epoch FROM blob")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        match blob(row) {
+            Ok(blob) => blobs.push(blob),
+            Err(_) => damaged.push(raw_value(row, 0)?),
+        }
+    }
+    for digest in damaged {
+        tracing::warn!(?digest, "a damaged row of a blob is removed");
+        db.execute("DELETE FROM blob WHERE CAST(digest AS BLOB) = CAST(?1 AS BLOB)", [digest])?;
+    }
+    Ok(blobs)
+}
+
+fn blob(row: &Row<'_>) -> Result<(String, u64)> {
+    for number in 2..5 {
+        row.get::<_, i64>(number)?;
+    }
+    Ok((row.get(0)?, row.get(1)?))
 }
 
 /// Blobs that belong to no snapshot.

@@ -6,14 +6,17 @@ use super::*;
 use crate::metadata::Durability;
 use crate::store::{Store, StoreOptions};
 
-fn store() -> (tempfile::TempDir, Store) {
-    let root = tempfile::tempdir().unwrap();
-    let options = StoreOptions {
+fn options() -> StoreOptions {
+    StoreOptions {
         snapshotter: crate::SnapshotterChoice::Native,
         durability: Durability::Pretended,
         ..Default::default()
-    };
-    let store = Store::open(root.path(), options).unwrap();
+    }
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), options()).unwrap();
     (root, store)
 }
 
@@ -89,4 +92,28 @@ fn a_torn_file_is_noticed() {
     assert!(matches!(store.blobs().open(&of("whole")), Err(Error::WrongSize { expected: 5, actual: 3, .. })));
     store.blobs().put(b"whole").unwrap();
     assert!(store.blobs().open(&of("whole")).unwrap().is_some());
+}
+
+#[test]
+fn a_damaged_blob_does_not_leave_the_store_and_is_replaced() {
+    for damage in [b"whOle".as_slice(), b"who"] {
+        let (root, store) = store();
+        store.blobs().put(b"whole").unwrap();
+        let path = store.blobs().path(&of("whole")).unwrap().unwrap();
+        assert!(store.blobs().open_whole(&of("whole")).unwrap().is_some());
+        drop(store);
+        std::fs::write(&path, damage).unwrap();
+        let again = || Store::open(root.path(), options()).unwrap();
+        let store = again();
+        assert!(store.blobs().open_whole(&of("whole")).unwrap().is_none());
+        assert!(!path.exists() && store.blobs().size(&of("whole")).unwrap().is_none());
+        store.blobs().put(b"whole").unwrap();
+        drop(store);
+        // Found by nobody, and written once more.
+        std::fs::write(&path, damage).unwrap();
+        let store = again();
+        store.blobs().put(b"whole").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert!(store.blobs().open_whole(&of("whole")).unwrap().is_some());
+    }
 }

@@ -116,7 +116,7 @@ fn available(
     let fits = fitting.len();
     for (index, blob) in fitting.into_iter().chain(others).enumerate() {
         let lease = store.hold(&blob.digest);
-        let Some(file) = store.open(&blob.digest)? else { continue };
+        let Some(file) = store.open_whole(&blob.digest)? else { continue };
         if index < fits || !options.force {
             let layer = Layer { descriptor: blob.descriptor(), diff_id, lease };
             return Ok(Available::AsWanted(Box::new(layer)));

@@ -20,6 +20,7 @@ use super::apply::{Applied, ApplyOptions, Limits, Target, apply};
 use super::of_ref::open;
 use super::whiteout::Namespace;
 use super::{Expected, LayerError};
+use crate::fault::{self, Point};
 use crate::refs::{Active, LayerBlob, PrepareOptions, RecordType, Ref};
 use crate::snapshot::Changes;
 use crate::store::Store;
@@ -194,6 +195,7 @@ fn move_into(from: &Path, to: &Path) -> Result<(), LayerError> {
         let entry = entry.map_err(failed())?;
         let name = entry.file_name();
         if name != c"." && name != c".." {
+            fault::pass(Point::LayerMove).map_err(failed())?;
             rustix::fs::renameat(&from, name, &to, name).map_err(failed())?;
         }
     }

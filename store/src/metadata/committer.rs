@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
-use super::connection::State;
+use super::connection::{Mark, State};
 use super::{COMMIT_DELAY, Core, Durability, LOG_LIMIT, SYNC_IDLE, SYNC_LATEST};
 use crate::error::{At as _, Error, Result};
 
@@ -47,14 +47,12 @@ impl Core {
         }
     }
 
-    /// Commits; says if something before was lost.
-    pub(super) fn commit(&self) -> Result<()> {
+    /// Commits; says if a write after `mark` was lost, now or before.
+    pub(super) fn commit(&self, mark: Option<Mark>) -> Result<()> {
         let mut state = self.state.lock();
-        let lost = state.take_lost();
         let committed = state.commit().map_err(|error| self.error(error));
-        state.take_lost();
-        match lost {
-            Some(reason) => Err(Error::WritesLost { reason }),
+        match mark.and_then(|mark| state.lost_since(mark)) {
+            Some(reason) => Err(Error::WritesLost { reason: reason.to_owned() }),
             None => committed,
         }
     }

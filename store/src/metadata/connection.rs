@@ -1,22 +1,30 @@
 //! The connection with its open transaction.
 //!
 //! SQLite may roll back the *whole* transaction on its own (a full disk, an I/O error). Then writes of
-//! others, reported as done but not flushed, are gone too; this is remembered, and the next flush says so.
+//! others, reported as done but not flushed, are gone too. Whoever relies on writes takes a [`Mark`] before them
+//! and gives it to the flush after them, which says whether any write in between was lost: so each of several
+//! builds hears of it, however many flushes of others came first, and one that began afterwards does not.
 
 use std::time::Instant;
 
-use rusqlite::{Connection, Result, TransactionState};
+use rusqlite::{Connection, Result, TransactionState, ffi};
+
+use super::epoch::Begun;
+use crate::fault::Point;
 
 pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) epoch: i64,
+    pub(super) durable: i64,
     /// Writes in the open transaction, and since when there are any.
     pending: u64,
     pub(super) pending_since: Option<Instant>,
     /// The first write that no durable epoch covers yet, and the last write of all.
     pub(super) unsynced_since: Option<Instant>,
     pub(super) last_write: Instant,
-    lost: Option<String>,
+    /// Writes there ever were.
+    sequence: u64,
+    lost: Option<Loss>,
     /// Files may lie around without a row, so this stop must not count as an orderly one.
     pub(super) leftovers: bool,
     news: bool,
@@ -24,14 +32,16 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(connection: Connection, epoch: i64) -> Self {
+    pub(super) fn new(connection: Connection, begun: &Begun) -> Self {
         Self {
             connection,
-            epoch,
+            epoch: begun.epoch,
+            durable: begun.durable,
             pending: 0,
             pending_since: None,
             unsynced_since: None,
             last_write: Instant::now(),
+            sequence: 0,
             lost: None,
             leftovers: false,
             news: false,
@@ -81,6 +91,7 @@ impl State {
     fn note_write(&mut self) {
         let now = Instant::now();
         self.pending += 1;
+        self.sequence += 1;
         self.last_write = now;
         self.unsynced_since.get_or_insert(now);
         if self.pending_since.is_none() {
@@ -94,7 +105,10 @@ impl State {
         if self.connection.is_autocommit() {
             return Ok(());
         }
-        let result = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        let result = crate::fault::pass(Point::Commit)
+            .map_err(refused)
+            .and_then(|()| self.connection.prepare_cached("COMMIT"))
+            .and_then(|mut commit| commit.execute([]));
         if let Err(error) = result {
             if !self.connection.is_autocommit() {
                 self.connection.execute_batch("ROLLBACK")?;
@@ -110,22 +124,49 @@ impl State {
     fn give_up(&mut self, reason: String) {
         if self.pending > 0 {
             tracing::warn!(writes = self.pending, reason, "uncommitted metadata was lost");
-            self.lost = Some(reason);
+            self.lost = Some(Loss { last: self.sequence, reason });
             self.leftovers = true;
         }
         self.pending = 0;
         self.pending_since = None;
     }
 
-    /// Why writes were lost since this was last asked.
-    pub(super) fn take_lost(&mut self) -> Option<String> {
-        self.lost.take()
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.sequence)
+    }
+
+    /// Why writes made after `mark` were lost, if any were.
+    pub(super) fn lost_since(&self, mark: Mark) -> Option<&str> {
+        // What is lost is all that was pending, up to the last: a range that ends before the mark is others'.
+        self.lost.as_ref().filter(|loss| loss.last > mark.0).map(|loss| loss.reason.as_str())
     }
 
     /// Whether the committer has something new to wait for.
     pub(super) fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
     }
+}
+
+/// A fault on purpose, as SQLite would tell of it.
+fn refused(error: rustix::io::Errno) -> rusqlite::Error {
+    let code = if error == rustix::io::Errno::NOSPC { ffi::SQLITE_FULL } else { ffi::SQLITE_IOERR };
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(error.to_string()))
+}
+
+/// A place in the order of all writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// Before any write.
+    pub(super) const FIRST: Self = Self(0);
+}
+
+/// A transaction that was given up: the latest, as that tells for each mark whether there was one after it.
+struct Loss {
+    /// The last write in it.
+    last: u64,
+    reason: String,
 }
 
 /// Undone unless kept; also when a panic passes through.

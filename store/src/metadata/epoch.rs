@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Core, Durability};
 use crate::error::{At as _, Result};
+use crate::fault::{self, Point};
 
 /// What an open found of the time before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,14 @@ pub struct Recovery {
     pub unclean: bool,
     /// The machine went down: rows with a higher epoch than this may name torn files and have to go.
     pub drop_after: Option<i64>,
+}
+
+/// Where a new user stands.
+pub(super) struct Begun {
+    pub(super) recovery: Recovery,
+    pub(super) epoch: i64,
+    /// The last epoch that is known to be on the disk.
+    pub(super) durable: i64,
 }
 
 /// How the last user left, as noted under `stop`.
@@ -34,7 +43,7 @@ pub(super) fn note(db: &Connection, key: &str, value: &str) -> rusqlite::Result<
     Ok(())
 }
 
-pub(super) fn noted(db: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+pub(in crate::metadata) fn noted(db: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT value FROM note WHERE key = ?1")?.query_row([key], |row| row.get(0)).optional()
 }
 
@@ -43,7 +52,7 @@ fn noted_number(db: &Connection, key: &str) -> rusqlite::Result<i64> {
 }
 
 /// Reads how the last user left, begins a new epoch, and notes that somebody is at work.
-pub(super) fn begin(db: &Connection, boot_id: &str) -> rusqlite::Result<(Recovery, i64)> {
+pub(super) fn begin(db: &Connection, boot_id: &str) -> rusqlite::Result<Begun> {
     let last_stop = noted(db, "stop")?;
     let last_boot = noted(db, "boot_id")?;
     let durable = noted_number(db, "durable")?;
@@ -62,7 +71,7 @@ pub(super) fn begin(db: &Connection, boot_id: &str) -> rusqlite::Result<(Recover
     note(db, "epoch", &epoch.to_string())?;
     note(db, "boot_id", boot_id)?;
     note(db, "stop", stop::RUNNING)?;
-    Ok((recovery, epoch))
+    Ok(Begun { recovery, epoch, durable })
 }
 
 impl Core {
@@ -98,6 +107,7 @@ impl Core {
                 })
                 .and_then(|()| state.commit())
                 .map_err(|error| self.error(error))?;
+            state.durable = epoch;
             // This write is about durability, it does not call for more of it.
             state.unsynced_since = before;
         }
@@ -123,7 +133,9 @@ impl Core {
 
     fn sync_files(&self) -> Result<()> {
         match self.durability {
-            Durability::Synced => rustix::fs::syncfs(&self.root).at("sync the filesystem of", &self.path),
+            Durability::Synced => fault::pass(Point::SyncFiles)
+                .and_then(|()| rustix::fs::syncfs(&self.root))
+                .at("sync the filesystem of", &self.path),
             _ => Ok(()),
         }
     }
@@ -134,6 +146,7 @@ impl Core {
             return Ok(());
         }
         let log = self.log_path();
+        fault::pass(Point::SyncLog).at("sync", &log)?;
         match File::open(&log).and_then(|file| file.sync_data()) {
             // Folded into the database, which SQLite syncs itself.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

@@ -19,8 +19,37 @@ use crate::error::{At as _, Error, Result};
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(25);
 
-pub(super) struct RootLock {
+pub(crate) struct RootLock {
     file: File,
+}
+
+impl RootLock {
+    /// Creates `root` for its owner alone and locks it.
+    pub(crate) fn take(root: &Path) -> Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(root).at("create", root)?;
+        std::fs::set_permissions(root, Permissions::from_mode(0o700)).at("set the mode of", root)?;
+        let path = root.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .at("open", &path)?;
+        match lock(&file) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(Error::Locked { root: root.into(), pid: holder(&mut file) });
+            }
+            Err(error) => return Err(Error::io("lock", path, error)),
+        }
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| write!(file, "{}", std::process::id()))
+            .at("write", &path)?;
+        Ok(Self { file })
+    }
 }
 
 impl Drop for RootLock {
@@ -28,31 +57,6 @@ impl Drop for RootLock {
         // Closing the file would do, if no child were about to exec.
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
-}
-
-/// Creates `root` for its owner alone and locks it.
-pub(super) fn take(root: &Path) -> Result<RootLock> {
-    DirBuilder::new().recursive(true).mode(0o700).create(root).at("create", root)?;
-    std::fs::set_permissions(root, Permissions::from_mode(0o700)).at("set the mode of", root)?;
-    let path = root.join("lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .at("open", &path)?;
-    match lock(&file) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(Error::Locked { root: root.into(), pid: holder(&mut file) }),
-        Err(error) => return Err(Error::io("lock", path, error)),
-    }
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| write!(file, "{}", std::process::id()))
-        .at("write", &path)?;
-    Ok(RootLock { file })
 }
 
 fn lock(file: &File) -> rustix::io::Result<()> {

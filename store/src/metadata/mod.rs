@@ -38,17 +38,24 @@
 //!
 //! # Damage
 //!
-//! A database that SQLite calls corrupt is renamed (`metadata.db.damaged-<time>`) with a warning, and an
-//! empty one takes its place: the cache is lost, the service is not. Damage that shows only later leaves a
-//! mark, so that the next open does the same.
+//! A database that SQLite calls corrupt is renamed (`metadata.db.damaged-<time>`) with a warning, and what can
+//! be read of it goes into a new one ([`mod@salvage`]): the rows on damaged pages are lost, the service and the
+//! rest of the cache are not. Damage that shows only later leaves a mark, so that the next open does the same.
+//! Damage in the middle of the log, which SQLite takes for its end, is found by [`mod@log`]; the database is then
+//! an earlier state of itself, and files and rows are made to agree as after a crash.
 
 mod committer;
 mod connection;
 mod epoch;
+pub(crate) mod inspect;
 mod lock;
+mod log;
 mod open;
+mod salvage;
+mod schema;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -60,8 +67,11 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::error::{Error, Result};
+pub use connection::Mark;
 use connection::State;
 pub use epoch::Recovery;
+pub(crate) use lock::RootLock;
+pub use value::raw_value;
 
 /// How long a write waits for company before it is committed.
 const COMMIT_DELAY: Duration = Duration::from_millis(20);
@@ -155,6 +165,7 @@ impl Metadata {
             }
             if found < known {
                 db.execute("INSERT OR REPLACE INTO room (name, version) VALUES (?1, ?2)", (room, known))?;
+                schema::note_schema(db)?;
             }
             Ok(found)
         })?;
@@ -164,16 +175,39 @@ impl Metadata {
         self.flush()
     }
 
-    /// Returns when everything written before is committed: a kill -9 cannot undo it any more.
-    ///
-    /// [`Error::WritesLost`] if SQLite had to give up an open transaction since the last flush (a full disk).
-    pub fn flush(&self) -> Result<()> {
-        self.shared.core.commit()
+    /// Where the order of writes stands now.
+    pub fn mark(&self) -> Mark {
+        self.shared.core.state.lock().mark()
     }
 
-    /// [`flush`](Self::flush), and not even a power loss can undo it. Costs an fsync: for deletions, not for steps.
-    pub fn flush_durable(&self) -> Result<()> {
-        self.flush()?;
+    /// Whether writes made after `mark` were lost.
+    pub fn has_lost_since(&self, mark: Mark) -> bool {
+        self.shared.core.state.lock().lost_since(mark).is_some()
+    }
+
+    /// Whether any write was lost since this was opened.
+    pub fn has_lost(&self) -> bool {
+        self.has_lost_since(Mark::FIRST)
+    }
+
+    /// Returns when everything written before is committed: a kill -9 cannot undo it any more. Whether anything
+    /// was lost *before* is answered by [`flush_since`](Self::flush_since) alone.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.core.commit(None)
+    }
+
+    /// [`flush`](Self::flush) for those who rely on what they wrote after `mark`.
+    ///
+    /// [`Error::WritesLost`] if SQLite had to give up a transaction with writes after it (a full disk), whoever
+    /// else was told already.
+    pub fn flush_since(&self, mark: Mark) -> Result<()> {
+        self.shared.core.commit(Some(mark))
+    }
+
+    /// [`flush_since`](Self::flush_since), and not even a power loss can undo it. Costs an fsync: for deletions,
+    /// not for steps.
+    pub fn flush_durable(&self, mark: Mark) -> Result<()> {
+        self.flush_since(mark)?;
         self.shared.core.sync_log()
     }
 
@@ -202,9 +236,23 @@ impl Metadata {
         state.connection.execute_batch("PRAGMA shrink_memory").map_err(|error| core.error(error))
     }
 
+    /// The last epoch whose rows and files survive a power loss.
+    pub(crate) fn durable_epoch(&self) -> i64 {
+        self.shared.core.state.lock().durable
+    }
+
     /// Some files could not be removed when their rows were: the next prune or open has to look for them.
     pub fn expect_leftovers(&self) {
         self.shared.core.state.lock().leftovers = true;
+    }
+
+    /// Runs `removal`, after whose failure files may be left whose rows are gone.
+    pub(crate) fn expecting_leftovers<T>(&self, removal: impl FnOnce() -> Result<T>) -> Result<T> {
+        let removed = removal();
+        if removed.is_err() {
+            self.expect_leftovers();
+        }
+        removed
     }
 
     /// Whether leftovers are expected; from now on they are not.

@@ -251,3 +251,51 @@ fn many_threads_write_at_once() {
     });
     assert_eq!(items(&metadata).len(), 1600);
 }
+
+#[test]
+fn a_loss_is_told_to_each_whose_writes_were_lost_and_to_no_other() {
+    let root = tempfile::tempdir().unwrap();
+    let metadata = open(root.path(), "a");
+    let before = metadata.mark();
+    add(&metadata, "kept");
+    metadata.flush().unwrap();
+    let (one, two) = (metadata.mark(), metadata.mark());
+    add(&metadata, "lost");
+    // What SQLite does on its own when the disk is full.
+    let ended = metadata.with(|db| {
+        db.execute_batch("ROLLBACK")?;
+        db.execute("INSERT INTO item VALUES ('kept', 0)", [])
+    });
+    assert!(ended.is_err());
+    let after = metadata.mark();
+    add(&metadata, "later");
+    metadata.flush_since(after).unwrap();
+    for mark in [one, two, before, one] {
+        assert!(matches!(metadata.flush_since(mark), Err(Error::WritesLost { .. })), "{mark:?}");
+    }
+    metadata.flush().unwrap();
+    assert_eq!(items(&metadata), ["kept", "later"]);
+}
+
+#[test]
+fn a_damaged_page_costs_the_rows_that_are_on_it() {
+    let mut left = Vec::new();
+    for part in 3..9 {
+        let root = tempfile::tempdir().unwrap();
+        let metadata = open(root.path(), "a");
+        for number in 0..2000 {
+            add(&metadata, &format!("{number:040}"));
+        }
+        drop(metadata);
+        let path = root.path().join("metadata.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        // With its head, so that it cannot be read.
+        let page = bytes.len() / 4096 * part / 10 * 4096;
+        bytes[page..page + 64].fill(0xa5);
+        std::fs::write(&path, bytes).unwrap();
+        left.push(items(&open(root.path(), "a")).len());
+    }
+    // Pages of the index cost nothing.
+    assert!(left.iter().all(|left| (1800..=2000).contains(left)), "{left:?}");
+    assert!(left.iter().any(|left| *left < 2000), "{left:?}");
+}

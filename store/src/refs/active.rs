@@ -7,7 +7,8 @@ use slipway_model::mount::Tree;
 
 use super::table::{self, Row};
 use super::{CacheMount, RecordType, Ref};
-use crate::error::{At as _, Result};
+use crate::error::{At as _, Error, Result};
+use crate::fault::{self, Point};
 use crate::mounted::Mounted;
 use crate::snapshot::{Changes, SnapshotId};
 use crate::store::Store;
@@ -102,9 +103,16 @@ impl Active {
     pub fn commit(mut self) -> Result<Ref> {
         let inner = &self.store.inner;
         inner.snapshotter.commit(&self.row.id)?;
+        fault::pass(Point::SnapshotRow).at("note a snapshot in", &inner.root)?;
         let committed = {
             // In one go, so that pruning never sees the row without its user.
             let mut live = inner.live.lock();
+            if let Some(parent) = &self.parent
+                && !self.store.has_row(&parent.id())?
+            {
+                let reason = format!("the snapshot below, {}, is gone", parent.id());
+                return Err(Error::WritesLost { reason });
+            }
             inner.metadata.with_epoch(|db, epoch| {
                 table::insert(db, &self.row, epoch)?;
                 table::share(db, &self.row.id, &self.shares_with)

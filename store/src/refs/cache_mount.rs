@@ -19,6 +19,7 @@ use slipway_model::mount::Tree;
 use super::table::{self, IN_USE, Row};
 use super::{Live, RecordType, Ref};
 use crate::error::{At as _, Error, Result};
+use crate::fault::{self, Point};
 use crate::snapshot::{SnapshotId, copy_tree_from};
 use crate::store::Store;
 
@@ -105,8 +106,15 @@ impl Store {
         let mut live = self.inner.live.lock();
         let members = self.inner.metadata.with(|db| members(db, pool))?;
         if let Some(id) = choose(&live, &members, sharing) {
-            self.inner.metadata.with(|db| table::set_epoch(db, &id, IN_USE))?;
-            return Ok(Some(self.take(&mut live, id, sharing)));
+            let mark = self.inner.metadata.mark();
+            let before = self.inner.metadata.with(|db| table::set_in_use(db, &id))?;
+            let taken = self.take(&mut live, id, sharing);
+            drop(live);
+            if before <= self.inner.metadata.durable_epoch() {
+                // After a power loss, its row as it was would be believed, whatever is half written by then.
+                self.inner.metadata.flush_durable(mark)?;
+            }
+            return Ok(Some(taken));
         }
         let wait = sharing == Sharing::Locked && !members.is_empty() || live.being_made.contains(pool);
         if wait {
@@ -118,7 +126,10 @@ impl Store {
         let mut live = self.inner.live.lock();
         live.being_made.remove(pool);
         let result = made.and_then(|new| {
-            self.inner.metadata.with(|db| insert(db, &self.row(new, purpose), pool))?;
+            self.inner.metadata.expecting_leftovers(|| {
+                fault::pass(Point::CacheMountRow).at("note a cache mount in", &self.inner.root)?;
+                self.inner.metadata.with(|db| insert(db, &self.row(new, purpose), pool))
+            })?;
             let mut mount = self.take(&mut live, new, sharing);
             mount.new = true;
             Ok(Some(mount))
@@ -145,7 +156,7 @@ impl Store {
         match made {
             Ok(()) => Ok(id),
             Err(error) => {
-                snapshotter.discard(&id)?;
+                self.inner.metadata.expecting_leftovers(|| snapshotter.discard(&id))?;
                 self.inner.housekeeper.empty_bin();
                 Err(error)
             }
@@ -233,7 +244,7 @@ impl Drop for CacheMount {
         }
         let saved = live
             .save_uses(&inner.metadata)
-            .and_then(|()| inner.metadata.with_epoch(|db, epoch| table::set_epoch(db, &self.id, epoch)));
+            .and_then(|()| inner.metadata.with_epoch(|db, epoch| table::set_free(db, &self.id, epoch)));
         drop(live);
         if let Err(error) = saved {
             tracing::warn!(id = %self.id, error = &error as &dyn std::error::Error, "the use of a cache mount was not noted");

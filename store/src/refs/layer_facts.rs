@@ -151,16 +151,26 @@ fn facts(db: &Connection, id: &SnapshotId) -> rusqlite::Result<LayerFacts> {
         .prepare_cached(
             "SELECT digest, media_type, size, annotations FROM layer WHERE snapshot = ?1 ORDER BY digest",
         )?
-        .query_map([id], |row| {
-            Ok(LayerBlob {
-                digest: row.get::<_, String>(0)?.parse().map_err(invalid)?,
-                media_type: row.get(1)?,
-                size: row.get(2)?,
-                annotations: serde_json::from_str(&row.get::<_, String>(3)?).map_err(invalid)?,
-            })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(LayerFacts { diff_id: diff_id.map(|text| text.parse().map_err(invalid)).transpose()?, blobs })
+        .query_map([id], |row| Ok(layer_blob(row)))?
+        // A damaged row is none: what it told is found out again.
+        .filter_map(|blob| blob.and_then(|blob| blob).inspect_err(|error| damaged(id, error)).ok())
+        .collect();
+    let diff_id = diff_id.map(|text| text.parse().map_err(invalid));
+    let diff_id = diff_id.and_then(|parsed| parsed.inspect_err(|error| damaged(id, error)).ok());
+    Ok(LayerFacts { diff_id, blobs })
+}
+
+fn layer_blob(row: &rusqlite::Row<'_>) -> rusqlite::Result<LayerBlob> {
+    Ok(LayerBlob {
+        digest: row.get::<_, String>(0)?.parse().map_err(invalid)?,
+        media_type: row.get(1)?,
+        size: row.get(2)?,
+        annotations: serde_json::from_str(&row.get::<_, String>(3)?).map_err(invalid)?,
+    })
+}
+
+fn damaged(id: &SnapshotId, error: &rusqlite::Error) {
+    tracing::warn!(snapshot = %id, %error, "what was known of a snapshot as a layer is damaged");
 }
 
 /// A row that does not hold what was put in.

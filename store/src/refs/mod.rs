@@ -159,6 +159,16 @@ impl Store {
         Ok(top)
     }
 
+    /// Whether there is a committed snapshot of this name, and nothing of it was lost.
+    pub fn exists(&self, id: &SnapshotId) -> Result<bool> {
+        Ok(self.inner.metadata.with(|db| table::get(db, id))?.is_some_and(|row| !row.mutable))
+    }
+
+    /// Whether a snapshot that is in use still has its row: a transaction that was given up may have held it.
+    pub(super) fn has_row(&self, id: &SnapshotId) -> Result<bool> {
+        if self.inner.metadata.has_lost() { self.exists(id) } else { Ok(true) }
+    }
+
     /// Collects rows from `id` down to one that is in use already, or to the bottom.
     fn load(
         &self,
@@ -169,7 +179,10 @@ impl Store {
     ) -> Result<()> {
         let mut next = Some(*id);
         while let Some(id) = next {
-            if let Some(inner) = live.find(&id) {
+            let found = live.find(&id);
+            if let Some(inner) = found
+                && self.has_row(&id)?
+            {
                 *lowest = Some(Ref { inner });
                 break;
             }

@@ -1,9 +1,11 @@
 //! The rows of snapshots.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use slipway_model::BlobDigest;
 
 use super::RecordType;
+use crate::metadata::raw_value;
 use crate::snapshot::SnapshotId;
 
 /// The epoch of a mutable snapshot in use: whatever a power loss leaves of it is not to be trusted.
@@ -72,6 +74,21 @@ pub(crate) fn of_blob(db: &Connection, digest: &BlobDigest) -> Result<Vec<Snapsh
         .collect()
 }
 
+/// Removes rows that do not hold what was put in. How many those were.
+pub(crate) fn delete_damaged(db: &Connection) -> Result<usize> {
+    let mut damaged: Vec<Value> = Vec::new();
+    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM snapshot"))?;
+    let mut rows = statement.query([])?;
+    while let Some(found) = rows.next()? {
+        if row(found).is_err() {
+            damaged.push(raw_value(found, 0)?);
+        }
+    }
+    damaged.iter().try_fold(0, |count, id| {
+        Ok(count + db.execute("DELETE FROM snapshot WHERE CAST(id AS BLOB) = CAST(?1 AS BLOB)", [id])?)
+    })
+}
+
 pub(super) fn insert(db: &Connection, new: &Row, epoch: i64) -> Result<()> {
     db.prepare_cached(
         "INSERT INTO snapshot
@@ -106,6 +123,17 @@ pub(crate) fn set_size(db: &Connection, id: &SnapshotId, size: u64) -> Result<()
     Ok(())
 }
 
+/// [`set_size`] for a size that may be of a moment ago: those of shared files change with others, and are measured
+/// when somebody asks.
+pub(crate) fn set_size_unless_shared(db: &Connection, id: &SnapshotId, size: u64) -> Result<()> {
+    db.prepare_cached(
+        "UPDATE snapshot SET size = ?2 WHERE id = ?1
+         AND NOT EXISTS (SELECT 1 FROM sharing WHERE snapshot = ?1 OR other = ?1)",
+    )?
+    .execute(params![id, size])?;
+    Ok(())
+}
+
 pub(super) fn set_description(db: &Connection, id: &SnapshotId, description: &str) -> Result<()> {
     db.prepare_cached("UPDATE snapshot SET description = ?2 WHERE id = ?1")?
         .execute(params![id, description])?;
@@ -122,8 +150,22 @@ pub(super) fn add_uses(db: &Connection, id: &SnapshotId, count: i64, last: i64) 
     Ok(())
 }
 
-/// A mutable snapshot is written from now on ([`IN_USE`]), or has been: its size is unknown.
-pub(super) fn set_epoch(db: &Connection, id: &SnapshotId, epoch: i64) -> Result<()> {
+/// A mutable snapshot is written from now on; answers with its epoch before.
+pub(super) fn set_in_use(db: &Connection, id: &SnapshotId) -> Result<i64> {
+    let before =
+        db.prepare_cached("SELECT epoch FROM snapshot WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
+    set_epoch(db, id, IN_USE)?;
+    Ok(before)
+}
+
+/// A mutable snapshot has been written, and is free: its size is unknown, and so are those of snapshots that have
+/// names for files which it may have replaced.
+pub(super) fn set_free(db: &Connection, id: &SnapshotId, epoch: i64) -> Result<()> {
+    set_epoch(db, id, epoch)?;
+    forget_shared_sizes(db, id)
+}
+
+fn set_epoch(db: &Connection, id: &SnapshotId, epoch: i64) -> Result<()> {
     db.prepare_cached("UPDATE snapshot SET epoch = ?2, size = NULL WHERE id = ?1")?
         .execute(params![id, epoch])?;
     Ok(())

@@ -17,6 +17,7 @@ use rustix::io::{Errno, Result};
 
 use super::xattr;
 use crate::error::At as _;
+use crate::fault::{self, Point};
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -85,6 +86,7 @@ impl Copy {
         to: &std::rc::Rc<OwnedFd>,
         name: &CStr,
     ) -> Result<Option<Level>> {
+        fault::pass(Point::TreeCopy)?;
         let stat = fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {

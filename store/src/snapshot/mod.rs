@@ -35,6 +35,7 @@ pub use disk_usage::{DiskUsage, disk_usage};
 pub use id::SnapshotId;
 pub use native::Native;
 pub use overlay::Overlay;
+pub(crate) use remove::list as list_snapshots;
 pub use remove::{Bin, remove_tree};
 
 /// Keeps the directories of snapshots. `parents` are always the whole stack, from the nearest down.

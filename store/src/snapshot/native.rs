@@ -10,6 +10,7 @@ use slipway_model::mount::Tree;
 use super::remove::Bin;
 use super::{Changes, DiskUsage, SnapshotId, Snapshotter, copy, copy_tree, disk_usage};
 use crate::error::{At as _, Result};
+use crate::fault::{self, Point};
 
 pub struct Native {
     root: PathBuf,
@@ -40,7 +41,9 @@ impl Snapshotter for Native {
     fn prepare(&self, id: &SnapshotId, parents: &[SnapshotId]) -> Result<()> {
         let directory = self.directory(id);
         let tree = self.tree_directory(id);
+        fault::pass(Point::SnapshotDirectory).at("create", &directory)?;
         DirBuilder::new().mode(0o700).create(&directory).at("create", &directory)?;
+        fault::pass(Point::SnapshotDirectory).at("create", &tree)?;
         DirBuilder::new().mode(0o755).create(&tree).at("create", &tree)?;
         match parents.first() {
             Some(parent) => copy_tree(&self.tree_directory(parent), &tree),

@@ -18,6 +18,7 @@ use slipway_model::mount::{OverlayUpper, Tree};
 use super::remove::Bin;
 use super::{Changes, DiskUsage, SnapshotId, Snapshotter, copy, disk_usage, probe};
 use crate::error::{At as _, Error, Result};
+use crate::fault::{self, Point};
 
 /// The kernel's `OVL_MAX_STACK`.
 const LAYER_LIMIT: usize = 500;
@@ -61,8 +62,11 @@ impl Snapshotter for Overlay {
         }
         let directory = self.directory(id);
         let upper = self.upper(id);
+        fault::pass(Point::SnapshotDirectory).at("create", &directory)?;
         DirBuilder::new().mode(0o700).create(&directory).at("create", &directory)?;
+        fault::pass(Point::SnapshotDirectory).at("create", &upper)?;
         DirBuilder::new().mode(0o755).create(&upper).at("create", &upper)?;
+        fault::pass(Point::SnapshotAttributes).at("set the attributes of", &upper)?;
         match parents.first() {
             Some(parent) => {
                 let work = self.work(id);
@@ -89,6 +93,7 @@ impl Snapshotter for Overlay {
 
     fn commit(&self, id: &SnapshotId) -> Result<()> {
         let work = self.work(id);
+        fault::pass(Point::SnapshotCommit).at("commit", &work)?;
         if work.symlink_metadata().is_ok() { super::remove_tree(&work) } else { Ok(()) }
     }
 

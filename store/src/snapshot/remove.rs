@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::SnapshotId;
 use crate::error::{At as _, Error, Result, if_exists};
+use crate::fault::{self, Point};
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -53,6 +54,7 @@ impl Bin {
             if hidden.symlink_metadata().is_ok() {
                 continue;
             }
+            fault::pass(Point::BinRename).at("move away", path)?;
             return if_exists(std::fs::rename(path, &hidden).at("move away", path))
                 .map(|moved| moved.map(|()| hidden));
         }
@@ -70,6 +72,7 @@ impl Bin {
 
 /// Removes the file or tree at `path`; fine if it does not exist.
 pub fn remove_tree(path: &Path) -> Result<()> {
+    fault::pass(Point::TreeRemove).at("remove", path)?;
     match fs::unlinkat(CWD, path, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR) => {}
@@ -84,6 +87,7 @@ pub fn remove_tree(path: &Path) -> Result<()> {
 
 /// Two may remove the same tree at once: what is gone is gone.
 fn remove_empty<P: rustix::path::Arg>(parent: BorrowedFd<'_>, name: P) -> rustix::io::Result<()> {
+    fault::pass(Point::TreeRemove)?;
     match fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Err(Errno::NOENT) => Ok(()),
         result => result,
@@ -167,6 +171,7 @@ fn remove_file(parent: BorrowedFd<'_>, name: &CStr, kind: FileType) -> rustix::i
     if kind == FileType::Directory {
         return Ok(false);
     }
+    fault::pass(Point::TreeRemove)?;
     match fs::unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
         Err(Errno::ISDIR) => Ok(false),
@@ -188,7 +193,7 @@ fn open_directory<P: rustix::path::Arg + Copy>(
 }
 
 /// The snapshots that have a directory in `root`; other names are none of ours and stay.
-pub(super) fn list(root: &Path) -> Result<Vec<SnapshotId>> {
+pub(crate) fn list(root: &Path) -> Result<Vec<SnapshotId>> {
     let mut ids = Vec::new();
     for entry in std::fs::read_dir(root).at("list", root)? {
         let name = entry.at("list", root)?.file_name();

@@ -117,7 +117,7 @@ impl Shared {
 
     fn measure(&self, metadata: &Metadata, id: &SnapshotId) -> Result<()> {
         match self.snapshotter.usage(id) {
-            Ok(usage) => metadata.with(|db| table::set_size(db, id, usage.bytes)),
+            Ok(usage) => metadata.with(|db| table::set_size_unless_shared(db, id, usage.bytes)),
             // Pruned meanwhile.
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),

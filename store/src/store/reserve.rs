@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 
+use crate::fault::{self, Point};
+
 /// Enough for the log of many thousand deletions.
 const SIZE: u64 = 4 << 20;
 
@@ -32,6 +34,7 @@ impl Reserve {
         let stat = self.path.parent().map(rustix::fs::statvfs);
         if let Some(Ok(stat)) = stat
             && stat.f_bavail.saturating_mul(stat.f_frsize) < SIZE
+            && fault::pass(Point::ReserveGive).is_ok()
             && std::fs::remove_file(&self.path).is_ok()
         {
             tracing::warn!(path = %self.path.display(), "the disk is full: using the space reserved for pruning");
@@ -45,7 +48,9 @@ impl Reserve {
         if self.path.metadata().is_ok_and(|meta| meta.len() == SIZE) {
             return;
         }
-        let taken = File::create(&self.path)
+        let taken = fault::pass(Point::ReserveTake)
+            .map_err(std::io::Error::from)
+            .and_then(|()| File::create(&self.path))
             .and_then(|file| Ok(rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, SIZE)?));
         if let Err(error) = taken {
             tracing::debug!(path = %self.path.display(), %error, "no space could be reserved for pruning");

@@ -74,6 +74,27 @@ pub(super) const STEPS: &[&str] = &[
      END;",
 ];
 
+/// Tables whose rows go with a snapshot, and the column that names it.
+pub(crate) const HANGING: &[(&str, &str)] = &[
+    ("name", "snapshot"),
+    ("chain", "snapshot"),
+    ("diff", "snapshot"),
+    ("layer", "snapshot"),
+    ("attached", "snapshot"),
+    ("cache_mount", "snapshot"),
+    ("fact", "snapshot"),
+    ("sharing", "snapshot"),
+    ("sharing", "other"),
+];
+
+/// Removes rows that hang on snapshots which are gone.
+pub(crate) fn delete_hanging(db: &Connection) -> Result<()> {
+    for (table, column) in HANGING {
+        db.execute(&format!("DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM snapshot)"), [])?;
+    }
+    Ok(())
+}
+
 pub(super) fn snapshotter(db: &Connection) -> Result<Option<String>> {
     db.query_row("SELECT value FROM setting WHERE key = 'snapshotter'", [], |row| row.get(0)).optional()
 }

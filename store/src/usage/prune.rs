@@ -22,7 +22,8 @@ use slipway_model::BlobDigest;
 use super::plan::Plan;
 use super::survey::{Subject, Surveyed};
 use super::{Filter, UsageRecord, in_parallel, space};
-use crate::error::Result;
+use crate::error::{At as _, Result};
+use crate::fault::{self, Point};
 use crate::refs::{RecordType, table};
 use crate::snapshot::SnapshotId;
 use crate::store::Store;
@@ -110,25 +111,26 @@ impl Store {
     /// Removes those of `batch` (leaves first) that still nobody uses, with their blobs and files.
     fn remove_batch<'a>(&self, batch: &[&'a Surveyed]) -> Result<Vec<&'a Surveyed>> {
         let inner = &self.inner;
+        let mark = inner.metadata.mark();
         let (snapshots, layers) = self.remove_rows(batch)?;
-        if !snapshots.is_empty() {
-            inner.metadata.flush_durable()?;
-            self.tell_removed(&snapshots);
-            self.tell_layers_removed(&layers)?;
-        }
         let of_none = batch.iter().filter_map(|found| match found.subject {
             Subject::Blob(digest) => Some(digest),
             Subject::Snapshot(_) => None,
         });
-        let blobs: Vec<_> = layers.into_iter().chain(of_none).collect();
-        let removed = self.blobs().remove_if_unnamed(&blobs).and_then(|blobs| {
+        let blobs: Vec<_> = layers.iter().copied().chain(of_none).collect();
+        let blobs = inner.metadata.expecting_leftovers(|| {
+            if !snapshots.is_empty() {
+                inner.metadata.flush_since(mark)?;
+                self.tell_removed(&snapshots);
+                self.tell_layers_removed(&layers)?;
+                inner.metadata.flush_durable(mark)?;
+            }
+            fault::pass(Point::PruneFiles).at("remove files in", self.root())?;
+            let blobs = self.blobs().remove_if_unnamed(&blobs)?;
             in_parallel(&snapshots, |id| inner.snapshotter.remove(id))?;
             Ok(blobs)
-        });
-        if removed.is_err() {
-            inner.metadata.expect_leftovers();
-        }
-        let blobs = removed?.into_iter().map(Subject::Blob);
+        })?;
+        let blobs = blobs.into_iter().map(Subject::Blob);
         let gone: HashSet<_> = snapshots.into_iter().map(Subject::Snapshot).chain(blobs).collect();
         Ok(batch.iter().filter(|found| gone.contains(&found.subject)).copied().collect())
     }

@@ -107,6 +107,10 @@ impl Store {
     /// The size of each; those unknown are measured, and kept if they cannot change any more.
     fn sizes(&self, known: &[Known]) -> Result<Vec<u64>> {
         let unknown: Vec<usize> = (0..known.len()).filter(|at| known[*at].row.size.is_none()).collect();
+        if !unknown.is_empty() {
+            // What is thrown away may still have names for files of what is not.
+            self.inner.housekeeper.empty_bin_now()?;
+        }
         let measured = Mutex::new(HashMap::with_capacity(unknown.len()));
         in_parallel(&unknown, |at| {
             let size = match self.inner.snapshotter.usage(&known[*at].row.id) {

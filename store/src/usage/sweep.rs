@@ -18,6 +18,7 @@ impl Store {
                 self.inner.metadata.expect_leftovers();
             }
             swept?;
+            self.inner.metadata.with(crate::store::delete_hanging)?;
         }
         self.inner.housekeeper.empty_bin_now()
     }

@@ -504,3 +504,26 @@ fn a_hundred_thousand_records() {
     timed("pruning to half", &|| fixture.store.prune(&half).unwrap().len());
     timed("pruning the rest", &|| fixture.store.prune(&Fixture::all()).unwrap().len());
 }
+
+#[tokio::test]
+async fn files_replaced_in_a_directory_count_in_full_where_they_were_linked() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let file = |path: std::path::PathBuf| std::fs::write(path, vec![7; 64 << 10]).unwrap();
+    let directory = store.source_directory("key", "context").await.unwrap();
+    let (from, name) = (directory.directory().join("file"), "linked");
+    file(from.clone());
+    let mut active = store.prepare(None, Default::default()).unwrap();
+    std::fs::hard_link(&from, active.upper_dir().join(name)).unwrap();
+    active.shares_files_with_directory(&directory);
+    let snapshot = active.commit().unwrap();
+    drop(directory);
+    let before = store.usage(&[]).unwrap().iter().map(|record| record.size).sum::<u64>();
+    let directory = store.source_directory("key", "context").await.unwrap();
+    std::fs::remove_file(&from).unwrap();
+    file(from);
+    drop(directory);
+    let after = store.usage(&[]).unwrap().iter().map(|record| record.size).sum::<u64>();
+    assert_eq!(after - before, 64 << 10);
+    drop(snapshot);
+}

@@ -7,11 +7,13 @@
 //! | `test` | the whole test suite, with what it needs from Debian |
 //! | `bench` | Slipway against a baseline on the same work |
 //! | `schedules` | a million random schedules of the solver against its model |
+//! | `crashes` | kills daemons at a thousand places and looks at what they leave |
 //! | `golden` | the frontend against recorded answers |
 #![allow(unreachable_pub, reason = "nothing of a binary is reachable")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
 mod bench;
+mod crashes;
 mod demo;
 mod frontend_image;
 mod packages;
@@ -41,6 +43,8 @@ enum Command {
     Schedules(schedules::Arguments),
     /// Compare with a baseline binary
     Bench(bench::Arguments),
+    /// Kill daemons at many points and look at what they leave
+    Crashes(crashes::Arguments),
     /// Compare with the recorded answers in a folder
     Golden { folder: Option<PathBuf> },
 }
@@ -52,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Crashes(arguments) => crashes::run(&arguments),
         Command::Golden { folder } => xtask::golden::run(folder),
     }
 }

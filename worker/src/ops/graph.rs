@@ -19,6 +19,7 @@ use super::cache_key::{self, CacheKey};
 use super::exec::ExecOp;
 use super::file_op::FileOp;
 use super::merge::MergeOp;
+use super::room::WithRoom;
 use super::source;
 use crate::{Error, Result, Value, Worker};
 
@@ -102,7 +103,7 @@ fn build(
     scope: &Scope,
     known: &HashMap<VertexDigest, Arc<Vertex<Value>>>,
 ) -> Result<Arc<Vertex<Value>>> {
-    let op = operation(worker, vertex, scope)?;
+    let op = Arc::new(WithRoom { worker: worker.clone(), op: operation(worker, vertex, scope)? });
     let metadata = &vertex.metadata;
     Ok(Arc::new(Vertex {
         digest: slipway_solver::VertexDigest(vertex.digest.0),

@@ -12,6 +12,7 @@ mod file_op;
 pub mod graph;
 mod image;
 mod merge;
+mod room;
 mod source;
 
 pub use graph::{Scope, cache_key_of, load, name_of, post_order};

@@ -19,6 +19,7 @@ use rustix::process::{Gid, Uid};
 
 use super::place::{Place, Places, clean};
 use super::{ApplyOptions, Target, remove};
+use crate::fault::{self, Point};
 use crate::layer::LayerError;
 use crate::layer::tar::Reader;
 use crate::layer::tar::entry::{Entry, Kind, Time};
@@ -69,6 +70,7 @@ impl<'a> Tree<'a> {
         if entry.kind == Kind::CharDevice && (entry.device_major, entry.device_minor) == (0, 0) {
             return self.delete(&place, &path);
         }
+        fault::pass(Point::LayerEntry).map_err(LayerError::file("create", &path))?;
         self.create(&place, &path, entry, content)?;
         if self.options.target == Target::Tree {
             self.written.insert(path);

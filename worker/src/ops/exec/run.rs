@@ -29,10 +29,15 @@ pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>)
     let outcome = op.worker.executor.run(spec, io, ctx.stop.clone()).await;
     // All of the output is in the log before the step is over.
     let (output, errors) = tokio::join!(output.end(), errors.end());
+    // Looked at while what it wrote is still there.
+    let is_full = op.worker.store.is_full();
     if let Err(error) = judge(&meta, outcome) {
         output.show(ctx).await;
         errors.show(ctx).await;
-        return Err(error);
+        return Err(match error {
+            Error::Exit { .. } if is_full => Error::DiskFull { source: Box::new(error) },
+            other => other,
+        });
     }
     blocking(move || mounts.commit()).await
 }
