@@ -1,21 +1,41 @@
-//! Configuration, in the form of `buildkitd.toml`.
+//! What a daemon is started with: the file, in the form of `buildkitd.toml`, and what was typed.
 //!
-//! A key that is not known is an error that names it: a setting that does nothing would be worse.
+//! ```text
+//! file text ─> keys (each known, honoured, unused or refused) ─> file (typed) ─> Config <─ flags
+//! ```
+//!
+//! No key is silently ignored. [`keys`] says what becomes of each: one that would change what a build
+//! does or may do and is not supported is an error, one that only tunes what works differently here is
+//! a warning, and one that nobody knows is an error. `docs/buildkitd.md` is the same table for people.
+
+mod file;
+mod keys;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use serde::Deserialize;
+pub use file::{GarbageCollection, GarbagePolicy, KeyPair, Registry};
+pub use values::{DiskSpace, parse_duration};
 
 use crate::{Error, Result};
 
-/// What a daemon is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where everything rests.
     pub root: Option<PathBuf>,
     /// `unix://PATH`, `tcp://HOST:PORT`, `fd://`.
     pub listen: Vec<String>,
+    /// Who owns the unix sockets.
+    pub socket_owner: SocketOwner,
+    /// For TCP; without it, TCP is plain.
+    pub tls: Option<TlsFiles>,
+    /// Where metrics are served: `HOST:PORT` or `unix://PATH`.
+    pub debug_address: Option<String>,
+    pub log: Log,
+    /// A unix socket of its own for spans of steps and clients.
+    pub trace_socket: Option<PathBuf>,
     /// `builtin`, or an OCI runtime.
     pub runtime: String,
     /// `auto`, `host` or `none`.
@@ -26,26 +46,79 @@ pub struct Config {
     pub entitlements: Vec<String>,
     /// Operations that run at once; `None` is no limit.
     pub max_parallelism: Option<usize>,
+    /// Added to what the worker says about itself.
+    pub labels: BTreeMap<String, String>,
+    /// What the worker offers to build for; empty is what it finds out.
+    pub platforms: Vec<String>,
+    pub dns: slipway_run::Dns,
+    /// Control groups of steps are made below it.
+    pub cgroup_parent: String,
+    pub frontends: Frontends,
+    pub history: History,
+    pub garbage_collection: GarbageCollection,
     pub registries: BTreeMap<String, Registry>,
     /// End when no client has been there for a moment.
     pub exit_when_idle: bool,
+    /// What the file holds and has no effect, in words; for the log.
+    pub warnings: Vec<String>,
 }
 
-/// How to reach one registry.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Registry {
-    #[serde(default)]
-    pub mirrors: Vec<String>,
-    /// Plain HTTP.
-    #[serde(default)]
-    pub http: bool,
-    /// TLS without checking the certificate.
-    #[serde(default)]
-    pub insecure: bool,
-    /// Files with further certificate authorities.
-    #[serde(default)]
-    pub ca: Vec<PathBuf>,
+/// `None` is who runs the daemon. A group that is named may use the socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketOwner {
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// With it, clients must show a certificate that one of these authorities signed.
+    pub client_authorities: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// `trace`, `debug`, `info`, `warn`, `error`.
+    pub level: Option<String>,
+    pub json: bool,
+}
+
+/// Which frontends builds may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frontends {
+    /// `dockerfile.v0`
+    pub dockerfile: bool,
+    /// `gateway.v0`
+    pub gateway: bool,
+    /// Repositories whose images may be frontends; empty is all.
+    pub allowed_repositories: Vec<String>,
+}
+
+impl Default for Frontends {
+    fn default() -> Self {
+        Self { dockerfile: true, gateway: true, allowed_repositories: Vec::new() }
+    }
+}
+
+impl Frontends {
+    /// Whether builds may name `frontend`; unknown ones are somebody else's to refuse.
+    pub fn allows(&self, frontend: &str) -> bool {
+        match frontend {
+            "dockerfile.v0" => self.dockerfile,
+            "gateway.v0" => self.gateway,
+            _ => true,
+        }
+    }
+}
+
+/// How long records of builds are kept; `None` is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    pub max_age: Option<Duration>,
+    pub max_entries: Option<u64>,
 }
 
 impl Default for Config {
@@ -53,54 +126,28 @@ impl Default for Config {
         Self {
             root: None,
             listen: Vec::new(),
+            socket_owner: SocketOwner::default(),
+            tls: None,
+            debug_address: None,
+            log: Log::default(),
+            trace_socket: None,
             runtime: "builtin".into(),
             network: "auto".into(),
             snapshotter: "auto".into(),
             entitlements: Vec::new(),
             max_parallelism: None,
+            labels: BTreeMap::new(),
+            platforms: Vec::new(),
+            dns: slipway_run::Dns::default(),
+            cgroup_parent: String::new(),
+            frontends: Frontends::default(),
+            history: History::default(),
+            garbage_collection: GarbageCollection::default(),
             registries: BTreeMap::new(),
             exit_when_idle: false,
+            warnings: Vec::new(),
         }
     }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct File {
-    root: Option<PathBuf>,
-    #[serde(default)]
-    grpc: Grpc,
-    #[serde(default, rename = "insecure-entitlements")]
-    insecure_entitlements: Vec<String>,
-    #[serde(default)]
-    worker: Workers,
-    #[serde(default)]
-    registry: BTreeMap<String, Registry>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Grpc {
-    #[serde(default)]
-    address: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Workers {
-    #[serde(default)]
-    oci: OciWorker,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct OciWorker {
-    binary: Option<String>,
-    snapshotter: Option<String>,
-    #[serde(rename = "networkMode")]
-    network_mode: Option<String>,
-    #[serde(rename = "max-parallelism")]
-    max_parallelism: Option<usize>,
 }
 
 impl Config {
@@ -110,21 +157,24 @@ impl Config {
         Self::parse(&text).map_err(|reason| Error::Config { path: path.to_owned(), reason })
     }
 
+    /// As [`Config::read`]; a file that is not there is one that says nothing.
+    pub fn read_if_there(path: &Path) -> Result<Self> {
+        match Self::read(path) {
+            Err(Error::ConfigRead { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            read => read,
+        }
+    }
+
     fn parse(text: &str) -> std::result::Result<Self, String> {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
-        let defaults = Self::default();
-        let oci = file.worker.oci;
-        Ok(Self {
-            root: file.root,
-            listen: file.grpc.address,
-            runtime: oci.binary.unwrap_or(defaults.runtime),
-            network: oci.network_mode.unwrap_or(defaults.network),
-            snapshotter: oci.snapshotter.unwrap_or(defaults.snapshotter),
-            entitlements: file.insecure_entitlements,
-            max_parallelism: oci.max_parallelism.filter(|limit| *limit > 0),
-            registries: file.registry,
-            exit_when_idle: false,
-        })
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+        let checked = keys::check(table)?;
+        let file: file::File =
+            checked.table.try_into().map_err(|error: toml::de::Error| error.to_string())?;
+        let mut config = file.into_config()?;
+        config.warnings = checked.warnings;
+        Ok(config)
     }
 }
 
@@ -138,8 +188,89 @@ mod tests {
             Config::parse("[worker.oci]\nmax-parallelism = 4\n[registry.\"docker.io\"]\nhttp = true")
                 .unwrap();
         assert_eq!(config.max_parallelism, Some(4));
-        assert!(config.registries["docker.io"].http);
+        assert_eq!(config.registries["docker.io"].http, Some(true));
         let error = Config::parse("[worker.oci]\nfrobnicate = 1").unwrap_err();
-        assert!(error.contains("frobnicate"), "{error}");
+        assert!(error.contains("worker.oci.frobnicate"), "{error}");
+    }
+
+    #[test]
+    fn everything_that_is_honoured_arrives() {
+        let config = Config::parse(
+            r#"
+            root = "/state"
+            insecure-entitlements = ["network.host"]
+            [log]
+            format = "json"
+            level = "debug"
+            [grpc]
+            address = ["tcp://0.0.0.0:1234", "unix:///run/x.sock"]
+            debugAddress = "127.0.0.1:6060"
+            uid = 7
+            gid = 8
+            [grpc.tls]
+            cert = "/c.pem"
+            key = "/k.pem"
+            ca = "/ca.pem"
+            [otel]
+            socketPath = "/run/otel.sock"
+            [dns]
+            nameservers = ["1.1.1.1"]
+            options = ["edns0"]
+            searchDomains = ["example"]
+            [history]
+            maxAge = 172800
+            maxEntries = 50
+            [worker.oci]
+            enabled = true
+            binary = "runc"
+            networkMode = "host"
+            snapshotter = "native"
+            max-parallelism = 4
+            defaultCgroupParent = "/builds"
+            gc = false
+            reservedSpace = "10%"
+            maxUsedSpace = "512MB"
+            platforms = ["linux/amd64"]
+            labels = { "com.example.a" = "b" }
+            [[worker.oci.gcpolicy]]
+            keepBytes = 1000
+            keepDuration = "48h"
+            filters = ["type==source.local"]
+            [[worker.oci.gcpolicy]]
+            all = true
+            [registry."a.example"]
+            mirrors = ["m.example"]
+            ca = ["/x.pem"]
+            keypair = [{ key = "/k", cert = "/c" }]
+            tlsconfigdir = ["/etc/certs"]
+            [frontend."dockerfile.v0"]
+            enabled = false
+            [frontend."gateway.v0"]
+            allowedRepositories = ["docker/dockerfile"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.warnings, [""; 0]);
+        assert_eq!(config.socket_owner, SocketOwner { user: Some(7), group: Some(8) });
+        assert_eq!(config.tls.unwrap().client_authorities, Some("/ca.pem".into()));
+        assert!(config.log.json);
+        assert_eq!(config.history.max_age, Some(Duration::from_secs(48 * 3600)));
+        assert_eq!(config.dns.search_domains, ["example"]);
+        assert_eq!(config.cgroup_parent, "/builds");
+        let collection = config.garbage_collection;
+        assert_eq!(collection.enabled, Some(false));
+        assert_eq!(collection.reserved_space, Some(DiskSpace::Percent(10)));
+        assert_eq!(collection.max_used_space, Some(DiskSpace::Bytes(512 << 20)));
+        assert_eq!(collection.policies[0].keep_bytes, Some(DiskSpace::Bytes(1000)));
+        assert_eq!(collection.policies[0].keep_duration, Some(Duration::from_secs(48 * 3600)));
+        assert!(collection.policies[1].all);
+        assert!(!config.frontends.allows("dockerfile.v0") && config.frontends.allows("gateway.v0"));
+        assert_eq!(config.registries["a.example"].keypair[0].cert, PathBuf::from("/c"));
+    }
+
+    #[test]
+    fn half_of_a_key_pair_is_refused() {
+        let error = Config::parse("[grpc.tls]\ncert = \"/c.pem\"").unwrap_err();
+        assert!(error.contains("grpc.tls"), "{error}");
     }
 }

@@ -7,7 +7,8 @@
 //! | [`control`] | `moby.buildkit.v1.Control`, a file per method |
 //! | [`bridge`] | `moby.buildkit.v1.frontend.LLBBridge`, for clients that are frontends |
 //! | [`build`] | one build: its journal, its gateway for frontends, its results and exports |
-//! | [`listen`] | sockets, and the end of the daemon |
+//! | [`listen`] | sockets, and who is connected; with [`tls`] where certificates are given |
+//! | [`serve`] | the life of a daemon; [`notify`] tells a service manager of it |
 
 mod bridge;
 mod build;
@@ -17,7 +18,10 @@ mod engine;
 mod error;
 mod listen;
 mod memory;
+mod notify;
 mod serve;
+mod tls;
+pub mod version;
 
 pub use config::Config;
 pub use error::{Error, Result};

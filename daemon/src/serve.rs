@@ -6,22 +6,25 @@ use std::time::Duration;
 use slipway_proto::control::control_server::ControlServer;
 use slipway_proto::gateway::llb_bridge_server::LlbBridgeServer;
 use slipway_proto::health::health_server::HealthServer;
-use slipway_session::LARGEST_MESSAGE;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 use crate::bridge::Bridge;
 use crate::control::{Control, Health};
 use crate::engine::Engine;
-use crate::listen::{Clients, Connection, Listener};
-use crate::{Config, Error, Result, memory};
+use crate::listen::{self, Clients};
+use crate::{Config, Error, Result, memory, notify};
 
 /// How long a daemon of commands waits for the next one.
 const IDLE: Duration = Duration::from_secs(2);
 /// How long builds may take to come down.
 const COME_DOWN: Duration = Duration::from_secs(10);
+
+/// A definition of 100,000 operations is larger than what the reference accepts.
+const LARGEST_REQUEST: usize = 64 << 20;
+/// Of all headers of one call together: names of session services, trace contexts.
+const LARGEST_HEADERS: u32 = 1 << 20;
 
 pub struct Daemon;
 
@@ -43,60 +46,34 @@ async fn serve(config: Config) -> Result<()> {
     let clients = Clients::new();
     // The store's lock comes first: only its holder may take over the socket's name.
     let engine = Arc::new(Engine::open(&config)?);
-    let connections = accept(&config, &clients).await?;
+    let connections = listen::accept(&config, &clients).await?;
     let control = ControlServer::new(Control(engine.clone()));
     let bridge = LlbBridgeServer::new(Bridge(engine.clone()));
     let serving = Server::builder()
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(32 << 20)
         .max_frame_size(1 << 20)
+        .http2_max_header_list_size(LARGEST_HEADERS)
         .add_service(
-            control.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE),
+            control.max_decoding_message_size(LARGEST_REQUEST).max_encoding_message_size(LARGEST_REQUEST),
         )
         .add_service(
-            bridge.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE),
+            bridge.max_decoding_message_size(LARGEST_REQUEST).max_encoding_message_size(LARGEST_REQUEST),
         )
         .add_service(HealthServer::new(Health))
         .serve_with_incoming(ReceiverStream::new(connections));
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     tracing::info!(addresses = ?config.listen, "ready");
+    notify::ready();
     tokio::select! {
         served = serving => served.map_err(|error| Error::Serve(error.to_string()))?,
         stopped = stop_signal() => stopped?,
         () = clients.idle(IDLE), if config.exit_when_idle => tracing::info!("no clients: ending"),
     }
+    notify::stopping();
     engine.come_down(COME_DOWN).await
-}
-
-/// Listens everywhere; all connections come out of one channel.
-async fn accept(
-    config: &Config,
-    clients: &Arc<Clients>,
-) -> Result<mpsc::Receiver<std::io::Result<Connection>>> {
-    let (accepted, connections) = mpsc::channel(64);
-    for address in &config.listen {
-        let listener = Listener::bind(address).await?;
-        let (accepted, clients) = (accepted.clone(), clients.clone());
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    () = accepted.closed() => return,
-                    connection = listener.accept(&clients) => match connection {
-                        Ok(connection) => {
-                            if accepted.send(Ok(connection)).await.is_err() {
-                                return;
-                            }
-                        }
-                        Err(error) => {
-                            // Out of descriptors, most likely: others must close some first.
-                            tracing::warn!(%error, "cannot accept a connection");
-                            tokio::time::sleep(Duration::from_millis(50)).await;
-                        }
-                    },
-                }
-            }
-        });
-    }
-    Ok(connections)
 }
 
 async fn stop_signal() -> Result<()> {

@@ -10,10 +10,10 @@
 mod attributes;
 mod context;
 mod layout;
-mod metadata;
-mod outputs;
-mod run;
-mod secrets;
+pub mod metadata;
+pub mod outputs;
+pub mod run;
+pub mod secrets;
 pub mod source;
 mod subrequest;
 
@@ -27,6 +27,7 @@ use crate::arguments::{BuildArguments, Connection, ProgressMode};
 use crate::connect;
 use crate::credentials::DockerConfig;
 use crate::error::Failure;
+use crate::progress::Progress;
 
 pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(), Failure> {
     let context = context::Context::prepare(&arguments)?;
@@ -72,7 +73,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         credentials: Arc::new(DockerConfig::of_user()),
     };
     let mode = if arguments.quiet { ProgressMode::Quiet } else { arguments.progress };
-    let response = run::run(channel, provider, request, mode).await?;
+    let response = run::run(channel, provider, request, Progress::start(mode)).await?;
     match subrequest {
         Some(subrequest) => subrequest.print(&response),
         None => metadata::write(&arguments, &response),
@@ -90,7 +91,7 @@ fn entitlements(arguments: &BuildArguments) -> Vec<String> {
 }
 
 /// `type=registry,ref=NAME`, or just a reference.
-fn cache_entries(option: &str, specs: &[String]) -> Result<Vec<CacheOptionsEntry>, Failure> {
+pub fn cache_entries(option: &str, specs: &[String]) -> Result<Vec<CacheOptionsEntry>, Failure> {
     let entry = |spec: &String| {
         if !spec.contains('=') {
             let attrs = [("ref".to_owned(), spec.clone())].into();
@@ -107,7 +108,7 @@ fn cache_entries(option: &str, specs: &[String]) -> Result<Vec<CacheOptionsEntry
 }
 
 /// A name that nobody else uses: 25 characters, as BuildKit's clients make them.
-fn new_id() -> Result<String, Failure> {
+pub fn new_id() -> Result<String, Failure> {
     let mut bytes = [0; 25];
     getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("no random numbers: {error}")))?;
     let letters = b"0123456789abcdefghijklmnopqrstuvwxyz";

@@ -58,7 +58,23 @@ pub fn parse(arguments: &BuildArguments) -> Result<Vec<RequestedOutput>, Failure
     if specs.is_empty() {
         specs.push(("image".into(), BTreeMap::new()));
     }
-    specs.into_iter().map(|(kind, fields)| requested(arguments, kind, fields)).collect()
+    let naming = Naming { names: &arguments.tag, annotations: &arguments.annotation };
+    specs.into_iter().map(|(kind, fields)| requested(&naming, kind, fields)).collect()
+}
+
+/// Outputs that say everything themselves; without any, nothing is made of the result.
+pub fn of_specs(specs: &[String]) -> Result<Vec<RequestedOutput>, Failure> {
+    let naming = Naming { names: &[], annotations: &[] };
+    specs
+        .iter()
+        .map(|spec| parse_spec(spec).and_then(|(kind, fields)| requested(&naming, kind, fields)))
+        .collect()
+}
+
+/// What other flags say about all images.
+struct Naming<'a> {
+    names: &'a [String],
+    annotations: &'a [String],
 }
 
 /// `type=KIND,…`; a bare path is a directory, `-` is a tar on standard output.
@@ -80,16 +96,16 @@ fn parse_spec(spec: &str) -> Result<(String, BTreeMap<String, String>), Failure>
 }
 
 fn requested(
-    arguments: &BuildArguments,
+    naming: &Naming<'_>,
     kind: String,
     mut attrs: BTreeMap<String, String>,
 ) -> Result<RequestedOutput, Failure> {
     let is_image = matches!(kind.as_str(), "image" | "registry" | "oci" | "docker");
-    if is_image && !attrs.contains_key("name") && !arguments.tag.is_empty() {
-        attrs.insert("name".into(), arguments.tag.join(","));
+    if is_image && !attrs.contains_key("name") && !naming.names.is_empty() {
+        attrs.insert("name".into(), naming.names.join(","));
     }
     if is_image {
-        for annotation in &arguments.annotation {
+        for annotation in naming.annotations {
             let (key, value) = annotation
                 .split_once('=')
                 .ok_or_else(|| Failure::usage(format!("--annotation {annotation:?}: write KEY=VALUE")))?;

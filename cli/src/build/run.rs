@@ -6,15 +6,14 @@
 use std::time::Duration;
 
 use slipway_proto::control::control_client::ControlClient;
-use slipway_proto::control::{SolveRequest, SolveResponse, StatusRequest};
+use slipway_proto::control::{SolveRequest, SolveResponse, StatusRequest, StatusResponse};
 use slipway_session::LARGEST_MESSAGE;
 use slipway_session::provider::Provider;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tonic::transport::Channel;
 
-use crate::arguments::ProgressMode;
 use crate::error::Failure;
-use crate::progress::{self, Display};
+use crate::progress::Progress;
 
 /// How long a cancelled build's last words are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(800);
@@ -23,15 +22,14 @@ pub async fn run(
     channel: Channel,
     provider: Provider,
     request: SolveRequest,
-    mode: ProgressMode,
+    progress: Progress,
 ) -> Result<SolveResponse, Failure> {
     let mut interrupts = Interrupts::new()?;
     let session = tokio::spawn(provider.attach(channel.clone()).await?);
     let mut control = ControlClient::new(channel)
         .max_decoding_message_size(LARGEST_MESSAGE)
         .max_encoding_message_size(LARGEST_MESSAGE);
-    let display = progress::start(mode);
-    let watching = tokio::spawn(watch(control.clone(), request.r#ref.clone(), display));
+    let watching = tokio::spawn(watch(control.clone(), request.r#ref.clone(), progress));
 
     let outcome = tokio::select! {
         outcome = control.solve(request) => Some(outcome),
@@ -45,39 +43,49 @@ pub async fn run(
         return Err(Failure::interrupted());
     };
     // The progress ends by itself with the build; what it shows must be complete before the outcome.
-    let display = tokio::select! {
-        display = watching => display.ok(),
+    let progress = tokio::select! {
+        progress = watching => progress.ok(),
         () = interrupts.next() => return Err(Failure::interrupted()),
     };
     session.abort();
     match outcome {
         Ok(response) => {
-            if let Some(display) = display {
-                display.finish(true);
+            if let Some(progress) = progress {
+                progress.finish(true);
             }
             Ok(response.into_inner())
         }
         Err(status) => {
-            if let Some(display) = display {
-                display.finish(false);
+            if let Some(progress) = progress {
+                progress.finish(false);
             }
             Err(status.into())
         }
     }
 }
 
-async fn watch(mut control: ControlClient<Channel>, id: String, mut display: Display) -> Display {
-    let Ok(stream) = control.status(StatusRequest { r#ref: id }).await else { return display };
-    let mut stream = stream.into_inner();
+async fn watch(mut control: ControlClient<Channel>, id: String, mut progress: Progress) -> Progress {
+    if let Ok(stream) = control.status(StatusRequest { r#ref: id }).await {
+        // What is missing from the progress at the end of a broken connection is in the error of Solve.
+        let _ = follow(stream.into_inner(), &mut progress).await;
+    }
+    progress
+}
+
+/// Shows what comes until no more does.
+pub async fn follow(
+    mut stream: tonic::Streaming<StatusResponse>,
+    progress: &mut Progress,
+) -> Result<(), tonic::Status> {
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            message = stream.message() => match message {
-                Ok(Some(message)) => display.update(message),
-                _ => return display,
+            message = stream.message() => match message? {
+                Some(message) => progress.update(message),
+                None => return Ok(()),
             },
-            _ = tick.tick() => display.tick(),
+            _ = tick.tick() => progress.tick(),
         }
     }
 }

@@ -23,7 +23,9 @@ fn record(engine: &Engine) -> WorkerRecord {
             label("oci.process-mode", "sandbox"),
             label("snapshotter", engine.store.snapshotter()),
         ]
-        .into(),
+        .into_iter()
+        .chain(engine.labels.clone())
+        .collect(),
         platforms: engine.worker.platforms.iter().map(Into::into).collect(),
         buildkit_version: Some(super::info::version()),
         ..WorkerRecord::default()
