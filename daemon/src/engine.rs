@@ -17,6 +17,7 @@ use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
 use crate::build::Builds;
 use crate::config::{Frontends, Registry};
+use crate::telemetry::Metrics;
 use crate::{Config, Error, Result};
 
 pub(crate) struct Engine {
@@ -36,6 +37,9 @@ pub(crate) struct Engine {
     pub frontends: Frontends,
     /// What the configuration adds to what the worker says about itself.
     pub labels: BTreeMap<String, String>,
+    pub metrics: Arc<Metrics>,
+    /// Somebody may ask for the metrics, so builds are counted.
+    pub is_watched: bool,
 }
 
 impl Engine {
@@ -70,6 +74,8 @@ impl Engine {
             entitlements: config.entitlements.clone(),
             frontends: config.frontends.clone(),
             labels: config.labels.clone(),
+            metrics: Arc::default(),
+            is_watched: config.debug_address.is_some(),
             store,
         })
     }

@@ -8,6 +8,7 @@
 //! | [`bridge`] | `moby.buildkit.v1.frontend.LLBBridge`, for clients that are frontends |
 //! | [`build`] | one build: its journal, its gateway for frontends, its results and exports |
 //! | [`listen`] | sockets, and who is connected; with [`tls`] where certificates are given |
+//! | [`telemetry`] | metrics, and the address where they are |
 //! | [`serve`] | the life of a daemon; [`notify`] tells a service manager of it |
 
 mod bridge;
@@ -20,6 +21,7 @@ mod listen;
 mod memory;
 mod notify;
 mod serve;
+mod telemetry;
 mod tls;
 pub mod version;
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{Gid, Mode, Uid};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
@@ -63,7 +63,7 @@ impl Server {
         loop {
             tokio::select! {
                 () = accepted.closed() => return,
-                stream = self.listener.accept() => match stream {
+                stream = self.listener.accept_plain() => match stream {
                     Ok(stream) => self.greet(stream, accepted.clone()).await,
                     Err(error) => {
                         // Out of descriptors, most likely: others must close some first.
@@ -75,10 +75,10 @@ impl Server {
         }
     }
 
-    async fn greet(&self, stream: Stream, accepted: mpsc::Sender<io::Result<Connection>>) {
+    async fn greet(&self, stream: PlainStream, accepted: mpsc::Sender<io::Result<Connection>>) {
         let present = self.clients.enter();
         match (stream, &self.acceptor) {
-            (Stream::Tcp(stream), Some(acceptor)) => {
+            (PlainStream::Tcp(stream), Some(acceptor)) => {
                 let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream));
                 tokio::spawn(async move {
                     match handshake.await {
@@ -92,10 +92,20 @@ impl Server {
                 });
             }
             (stream, _) => {
+                let stream = match stream {
+                    PlainStream::Unix(stream) => Stream::Unix(stream),
+                    PlainStream::Tcp(stream) => Stream::Tcp(stream),
+                };
                 let _ = accepted.send(Ok(Connection::new(stream, present))).await;
             }
         }
     }
+}
+
+/// What a listener accepts, before any TLS.
+pub(crate) enum PlainStream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
 }
 
 /// One place to listen on. A unix socket's file is removed when this is dropped.
@@ -174,13 +184,13 @@ impl Listener {
         Ok(Self::Unix { listener, path: Some(path.to_owned()) })
     }
 
-    async fn accept(&self) -> io::Result<Stream> {
+    pub(crate) async fn accept_plain(&self) -> io::Result<PlainStream> {
         match self {
-            Self::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
+            Self::Unix { listener, .. } => Ok(PlainStream::Unix(listener.accept().await?.0)),
             Self::Tcp(listener) => {
                 let stream = listener.accept().await?.0;
                 probe(&stream)?;
-                Ok(Stream::Tcp(stream))
+                Ok(PlainStream::Tcp(stream))
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::bridge::Bridge;
 use crate::control::{Control, Health};
 use crate::engine::Engine;
 use crate::listen::{self, Clients};
-use crate::{Config, Error, Result, memory, notify};
+use crate::{Config, Error, Result, memory, notify, telemetry};
 
 /// How long a daemon of commands waits for the next one.
 const IDLE: Duration = Duration::from_secs(2);
@@ -43,9 +43,12 @@ impl Daemon {
 }
 
 async fn serve(config: Config) -> Result<()> {
-    let clients = Clients::new();
     // The store's lock comes first: only its holder may take over the socket's name.
     let engine = Arc::new(Engine::open(&config)?);
+    let clients = Clients::new(engine.metrics.clone());
+    if let Some(address) = &config.debug_address {
+        tokio::spawn(telemetry::serve(address, engine.clone()).await?);
+    }
     let connections = listen::accept(&config, &clients).await?;
     let control = ControlServer::new(Control(engine.clone()));
     let bridge = LlbBridgeServer::new(Bridge(engine.clone()));

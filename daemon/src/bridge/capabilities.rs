@@ -3,7 +3,7 @@
 use slipway_proto::apicaps::ApiCap;
 use slipway_proto::gateway::PongResponse;
 
-use crate::control::workers::list;
+use crate::control::workers::record;
 use crate::engine::Engine;
 
 const FRONTEND: [&str; 15] = [
@@ -80,11 +80,10 @@ const LLB: [&str; 52] = [
 ];
 
 pub(super) fn pong(engine: &Engine) -> PongResponse {
-    let workers = list(engine, &slipway_proto::control::ListWorkersRequest::default()).record;
     PongResponse {
         frontend_api_caps: FRONTEND.iter().map(|id| capability(id)).collect(),
         llb_caps: LLB.iter().map(|id| capability(id)).collect(),
-        workers,
+        workers: vec![record(engine)],
     }
 }
 

@@ -1,6 +1,7 @@
 //! `DiskUsage`: what the store holds.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use slipway_proto::control::{DiskUsageRequest, DiskUsageResponse, UsageRecord};
 use tonic::Status;
@@ -19,7 +20,16 @@ pub(super) async fn disk_usage(
         .await
         .map_err(|error| Status::internal(error.to_string()))?
         .map_err(|error| Status::internal(error.to_string()))?;
-    Ok(DiskUsageResponse { record: records.into_iter().map(wire_record).collect() })
+    let cut_off = u64::try_from(request.age_limit)
+        .ok()
+        .filter(|nanoseconds| *nanoseconds > 0)
+        .and_then(|nanoseconds| SystemTime::now().checked_sub(Duration::from_nanos(nanoseconds)));
+    // What was used after it is younger than the limit.
+    let is_young = |record: &slipway_store::UsageRecord| {
+        cut_off.zip(record.last_used).is_some_and(|(cut, used)| used > cut)
+    };
+    let records = records.into_iter().filter(|record| !is_young(record));
+    Ok(DiskUsageResponse { record: records.map(wire_record).collect() })
 }
 
 pub(super) fn check_filters(filters: &[String]) -> Result<(), Status> {

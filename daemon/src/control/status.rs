@@ -8,7 +8,7 @@ use tonic::Status;
 use super::Answers;
 use crate::engine::Engine;
 
-pub(super) async fn status(
+pub(crate) async fn status(
     engine: &Arc<Engine>,
     request: StatusRequest,
 ) -> Result<Answers<StatusResponse>, Status> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,22 +13,28 @@ use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use crate::telemetry::Metrics;
+
 /// How many connections are open.
-pub(crate) struct Clients(watch::Sender<usize>);
+pub(crate) struct Clients {
+    present: watch::Sender<usize>,
+    metrics: Arc<Metrics>,
+}
 
 impl Clients {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(watch::channel(0).0))
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { present: watch::channel(0).0, metrics })
     }
 
     pub(super) fn enter(self: &Arc<Self>) -> Present {
-        self.0.send_modify(|count| *count += 1);
+        self.present.send_modify(|count| *count += 1);
+        self.metrics.connections.fetch_add(1, Ordering::Relaxed);
         Present(self.clone())
     }
 
     /// Returns when nobody has been connected for `pause`.
     pub(crate) async fn idle(&self, pause: Duration) {
-        let mut count = self.0.subscribe();
+        let mut count = self.present.subscribe();
         loop {
             if count.wait_for(|count| *count == 0).await.is_err() {
                 return;
@@ -44,19 +51,20 @@ pub(super) struct Present(Arc<Clients>);
 
 impl Drop for Present {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
+        self.0.present.send_modify(|count| *count -= 1);
+        self.0.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// An accepted connection.
 pub(crate) struct Connection {
     stream: Stream,
-    _present: Present,
+    present: Present,
 }
 
 impl Connection {
     pub(super) fn new(stream: Stream, present: Present) -> Self {
-        Self { stream, _present: present }
+        Self { stream, present }
     }
 }
 
@@ -72,27 +80,38 @@ impl Connected for Connection {
     fn connect_info(&self) {}
 }
 
+fn count(counter: &AtomicU64, length: usize) {
+    counter.fetch_add(length as u64, Ordering::Relaxed);
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let before = buffer.filled().len();
+        let read = match &mut self.stream {
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        };
+        count(&self.present.0.metrics.bytes_in, buffer.filled().len() - before);
+        read
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
+        let written = match &mut self.stream {
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        if let Poll::Ready(Ok(length)) = &written {
+            count(&self.present.0.metrics.bytes_out, *length);
         }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
