@@ -12,6 +12,7 @@
 //! | `leftovers` | mounts and processes that should be gone |
 //! | `project` | a folder with a Dockerfile |
 //! | `archive` | a tar, read back |
+//! | `wire` | the daemon's services, called with whatever messages a test likes |
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
 //! | `readers` | what skopeo says about what was made |
 //! | `command` | running programs, for tests and `xtask` |
@@ -36,6 +37,7 @@ mod progress;
 mod project;
 pub mod readers;
 pub mod registry;
+pub mod wire;
 
 pub use binary::slipway;
 pub use build::Build;

@@ -16,7 +16,7 @@ use futures::{Stream, StreamExt};
 use slipway_proto::control as wire;
 use slipway_proto::health::health_check_response::ServingStatus;
 use slipway_proto::health::{HealthCheckRequest, HealthCheckResponse};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::engine::Engine;
 use crate::telemetry;
@@ -53,7 +53,10 @@ impl wire::control_server::Control for Control {
         if self.0.is_watched {
             tokio::spawn(telemetry::watch(self.0.clone(), request.r#ref.clone()));
         }
-        solve::solve(&self.0, request).await.map(Response::new)
+        let count = telemetry::BuildCount::begin(self.0.metrics.clone());
+        let solved = solve::solve(&self.0, request).await;
+        count.ended(solved.as_ref().err().map_or(Code::Ok, Status::code));
+        solved.map(Response::new)
     }
 
     async fn status(&self, request: Request<wire::StatusRequest>) -> Answer<Self::StatusStream> {

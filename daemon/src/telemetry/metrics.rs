@@ -2,7 +2,7 @@
 //!
 //! | metric | labels | counts |
 //! |---|---|---|
-//! | `slipway_builds_total` | `status`: completed, failed | builds that ended |
+//! | `slipway_builds_total` | `status`: completed, failed, cancelled | builds that ended |
 //! | `slipway_builds_running` | | builds under way |
 //! | `slipway_build_seconds` | | how long builds took |
 //! | `slipway_steps_total` | `kind`: ran, cached, failed | steps that ended |
@@ -81,7 +81,7 @@ impl Metrics {
         {
             let counted = self.counted.lock();
             page.family("slipway_builds_total", "counter");
-            for status in ["completed", "failed"] {
+            for status in ["completed", "failed", "cancelled"] {
                 let count = counted.builds.get(status).map_or(0, |times| times.count);
                 page.line("slipway_builds_total", &[("status", status)], count);
             }

@@ -1,4 +1,4 @@
-//! One build, watched as a client watches it, and counted.
+//! One build, counted: how it ended by who runs it, its steps by watching as a client watches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,23 +7,50 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt;
 use slipway_proto::control::{StatusRequest, Vertex};
+use tonic::Code;
 
 use super::Metrics;
 use crate::control::status_of;
 use crate::engine::Engine;
 
-/// Counts the build `id` until it ends.
+/// A build under way. Dropped before [`BuildCount::ended`], it was cancelled.
+pub(crate) struct BuildCount {
+    metrics: Arc<Metrics>,
+    started: Instant,
+    status: &'static str,
+}
+
+impl BuildCount {
+    pub(crate) fn begin(metrics: Arc<Metrics>) -> Self {
+        metrics.builds_running.fetch_add(1, Ordering::Relaxed);
+        Self { metrics, started: Instant::now(), status: "cancelled" }
+    }
+
+    pub(crate) fn ended(mut self, code: Code) {
+        self.status = match code {
+            Code::Ok => "completed",
+            Code::Cancelled => "cancelled",
+            _ => "failed",
+        };
+    }
+}
+
+impl Drop for BuildCount {
+    fn drop(&mut self) {
+        self.metrics.builds_running.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.build_ended(self.status, self.started.elapsed());
+    }
+}
+
+/// Counts the steps of the build `id` until it ends.
 pub(crate) async fn watch(engine: Arc<Engine>, id: String) {
     let metrics = engine.metrics.clone();
     let Ok(mut stream) = status_of(&engine, StatusRequest { r#ref: id }).await else { return };
     drop(engine);
-    let _running = Running::new(&metrics.builds_running);
-    let (started, mut steps) = (Instant::now(), Steps::new(&metrics));
+    let mut steps = Steps::new(&metrics);
     while let Some(Ok(message)) = stream.next().await {
         message.vertexes.iter().for_each(|vertex| steps.tell(vertex));
     }
-    let failed = steps.known.values().any(|step| step.failed);
-    metrics.build_ended(if failed { "failed" } else { "completed" }, started.elapsed());
 }
 
 /// Counts up while it lives.
@@ -52,7 +79,6 @@ struct Steps<'a> {
 struct Step<'a> {
     running: Option<Running<'a>>,
     counted: bool,
-    failed: bool,
 }
 
 impl<'a> Steps<'a> {
@@ -69,7 +95,6 @@ impl<'a> Steps<'a> {
             return;
         }
         step.running = None;
-        step.failed |= !vertex.error.is_empty();
         if !std::mem::replace(&mut step.counted, true) {
             let kind = match (vertex.error.is_empty(), vertex.cached) {
                 (false, _) => "failed",
