@@ -17,7 +17,7 @@ use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
 use crate::build::Builds;
 use crate::config::{Frontends, Registry};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Collector, Metrics};
 use crate::{Config, Error, Result};
 
 pub(crate) struct Engine {
@@ -38,6 +38,8 @@ pub(crate) struct Engine {
     /// What the configuration adds to what the worker says about itself.
     pub labels: BTreeMap<String, String>,
     pub metrics: Arc<Metrics>,
+    /// Where traces go, if anywhere.
+    pub collector: Option<Collector>,
     /// Somebody may ask for the metrics, so builds are counted.
     pub is_watched: bool,
 }
@@ -75,6 +77,7 @@ impl Engine {
             frontends: config.frontends.clone(),
             labels: config.labels.clone(),
             metrics: Arc::default(),
+            collector: Collector::from_environment(),
             is_watched: config.debug_address.is_some(),
             store,
         })

@@ -1,11 +1,13 @@
 //! The life of a daemon: open, listen, serve, come down.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use slipway_proto::control::control_server::ControlServer;
 use slipway_proto::gateway::llb_bridge_server::LlbBridgeServer;
 use slipway_proto::health::health_server::HealthServer;
+use slipway_proto::otlp::collector::trace_service_server::TraceServiceServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
@@ -14,6 +16,7 @@ use crate::bridge::Bridge;
 use crate::control::{Control, Health};
 use crate::engine::Engine;
 use crate::listen::{self, Clients};
+use crate::telemetry::Traces;
 use crate::{Config, Error, Result, memory, notify, telemetry};
 
 /// How long a daemon of commands waits for the next one.
@@ -63,8 +66,12 @@ async fn serve(config: Config) -> Result<()> {
         .add_service(
             bridge.max_decoding_message_size(LARGEST_REQUEST).max_encoding_message_size(LARGEST_REQUEST),
         )
+        .add_service(TraceServiceServer::new(Traces(engine.collector.clone())))
         .add_service(HealthServer::new(Health))
         .serve_with_incoming(ReceiverStream::new(connections));
+    if let Some(path) = &config.trace_socket {
+        tokio::spawn(take_traces(path, &engine, &clients).await?);
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -77,6 +84,23 @@ async fn serve(config: Config) -> Result<()> {
     }
     notify::stopping();
     engine.come_down(COME_DOWN).await
+}
+
+/// A socket for traces and nothing else, for those who may not build.
+async fn take_traces(
+    path: &Path,
+    engine: &Engine,
+    clients: &Arc<Clients>,
+) -> Result<impl Future<Output = ()> + use<>> {
+    let config = Config { listen: vec![format!("unix://{}", path.display())], ..Config::default() };
+    let connections = listen::accept(&config, clients).await?;
+    let traces = TraceServiceServer::new(Traces(engine.collector.clone()));
+    let serving = Server::builder().add_service(traces).serve_with_incoming(ReceiverStream::new(connections));
+    Ok(async move {
+        if let Err(error) = serving.await {
+            tracing::warn!(%error, "the socket for traces is closed");
+        }
+    })
 }
 
 async fn stop_signal() -> Result<()> {

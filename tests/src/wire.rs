@@ -22,7 +22,11 @@ const LARGEST: usize = 256 << 20;
 
 /// A connection of its own.
 async fn connect(daemon: &Daemon) -> Channel {
-    let socket = daemon.socket();
+    connect_to(daemon.socket()).await
+}
+
+/// A connection to whatever listens at `socket`.
+pub async fn connect_to(socket: PathBuf) -> Channel {
     let connector = tower::service_fn(move |_: Uri| {
         let socket: PathBuf = socket.clone();
         async move { UnixStream::connect(socket).await.map(TokioIo::new) }

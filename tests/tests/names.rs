@@ -7,8 +7,15 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
-use slipway_tests::{Outcome, Project, Running, Signal, leftovers, slipway};
+use parking_lot::Mutex;
+use slipway_proto::otlp::collector::trace_service_client::TraceServiceClient;
+use slipway_proto::otlp::collector::trace_service_server::{TraceService, TraceServiceServer};
+use slipway_proto::otlp::collector::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use slipway_proto::otlp::trace::{ResourceSpans, ScopeSpans, Span};
+use slipway_tests::{Outcome, Project, Running, Signal, eventually, leftovers, slipway, wire};
 use tempfile::TempDir;
 
 /// What a container that drivers use holds: the binary under two names.
@@ -259,7 +266,7 @@ fn metrics_count_and_keep_secrets() {
     failing.push("--opt=target=nowhere");
     container.run("buildctl", &failing).failed(1, &["nowhere"]);
 
-    let counted = slipway_tests::eventually(std::time::Duration::from_secs(10), || {
+    let counted = eventually(Duration::from_secs(10), || {
         page("/metrics").contains("slipway_builds_total{status=\"failed\"} 1")
     });
     let metrics = page("/metrics");
@@ -280,4 +287,67 @@ fn metrics_count_and_keep_secrets() {
     for text in [&metrics, &log] {
         assert!(!text.contains("s3cret"), "{text}");
     }
+}
+
+/// A collector of traces that keeps what it is given.
+#[derive(Clone, Default)]
+struct Collected(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+
+#[tonic::async_trait]
+impl TraceService for Collected {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+        self.0.lock().push(request.into_inner());
+        Ok(tonic::Response::default())
+    }
+}
+
+#[test]
+fn traces_reach_the_collector_without_secrets() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let collected = Collected::default();
+    let address: std::net::SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let service = TraceServiceServer::new(collected.clone());
+    runtime.spawn(tonic::transport::Server::builder().add_service(service).serve(address));
+
+    let container = Container::new();
+    let socket = container.path("otel.sock");
+    let mut command = container.command("buildkitd");
+    command.arg("--root").arg(container.path("root")).args(["--addr", &container.address()]);
+    command.arg("--otel-socket-path").arg(&socket);
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"));
+    let mut running = Running::start(command, None);
+    running.wait_for("ready");
+    let daemon = Server { running: Some(running), folder: container.folder.path().to_owned() };
+
+    let project = Project::empty().file("Dockerfile", "FROM scratch\nARG A\nCOPY f /$A\n").file("f", "x");
+    let folder = project.path().display();
+    let (context, dockerfile) = (format!("context={folder}"), format!("dockerfile={folder}"));
+    let fixed = ["build", "--frontend=dockerfile.v0", "--local", &context, "--local", &dockerfile];
+    container.run("buildctl", &[&fixed[..], &["--opt=build-arg:A=s3cret"]].concat()).succeeded();
+    // What others hand in is passed on.
+    let foreign = Span { name: "of a step".into(), ..Span::default() };
+    let scope_spans = vec![ScopeSpans { spans: vec![foreign], ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    runtime.block_on(async {
+        let mut traces = TraceServiceClient::new(wire::connect_to(socket).await);
+        wire::answer(traces.export(ExportTraceServiceRequest { resource_spans })).await.unwrap();
+    });
+
+    let names = || -> Vec<String> {
+        let requests = collected.0.lock();
+        let resources = requests.iter().flat_map(|request| &request.resource_spans);
+        let spans = resources.flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
+        spans.map(|span| span.name.clone()).collect()
+    };
+    let wanted = ["build", "[internal] load", "[1/1] COPY", "of a step"];
+    let all = eventually(Duration::from_secs(15), || {
+        let names = names();
+        wanted.iter().all(|wanted| names.iter().any(|name| name == wanted))
+    });
+    assert!(all, "{:?}", names());
+    assert!(!format!("{:?}", collected.0.lock()).contains("s3cret"));
+    daemon.stop().succeeded();
 }

@@ -49,13 +49,19 @@ impl wire::control_server::Control for Control {
     }
 
     async fn solve(&self, request: Request<wire::SolveRequest>) -> Answer<wire::SolveResponse> {
+        let parent = telemetry::Parent::of(request.metadata());
         let request = request.into_inner();
-        if self.0.is_watched {
-            tokio::spawn(telemetry::watch(self.0.clone(), request.r#ref.clone()));
+        // What the log says of an id that is none is bounded, too.
+        let id: String = request.r#ref.chars().take(64).collect();
+        if self.0.is_watched || self.0.collector.is_some() {
+            tokio::spawn(telemetry::watch(self.0.clone(), request.r#ref.clone(), parent));
         }
+        tracing::info!(build = ?id, "a build begins");
         let count = telemetry::BuildCount::begin(self.0.metrics.clone());
         let solved = solve::solve(&self.0, request).await;
-        count.ended(solved.as_ref().err().map_or(Code::Ok, Status::code));
+        let code = solved.as_ref().err().map_or(Code::Ok, Status::code);
+        count.ended(code);
+        tracing::info!(build = ?id, ?code, "a build ended");
         solved.map(Response::new)
     }
 

@@ -9,7 +9,8 @@ use futures::StreamExt;
 use slipway_proto::control::{StatusRequest, Vertex};
 use tonic::Code;
 
-use super::Metrics;
+use super::spans::Spans;
+use super::{Metrics, Parent};
 use crate::control::status_of;
 use crate::engine::Engine;
 
@@ -42,14 +43,21 @@ impl Drop for BuildCount {
     }
 }
 
-/// Counts the steps of the build `id` until it ends.
-pub(crate) async fn watch(engine: Arc<Engine>, id: String) {
-    let metrics = engine.metrics.clone();
+/// Counts and traces the steps of the build `id` until it ends.
+pub(crate) async fn watch(engine: Arc<Engine>, id: String, parent: Option<Parent>) {
+    let (metrics, collector) = (engine.metrics.clone(), engine.collector.clone());
+    let mut spans = collector.is_some().then(|| Spans::begin(&id, parent));
     let Ok(mut stream) = status_of(&engine, StatusRequest { r#ref: id }).await else { return };
     drop(engine);
     let mut steps = Steps::new(&metrics);
     while let Some(Ok(message)) = stream.next().await {
         message.vertexes.iter().for_each(|vertex| steps.tell(vertex));
+        if let Some(spans) = &mut spans {
+            message.vertexes.iter().for_each(|vertex| spans.step(vertex));
+        }
+    }
+    if let (Some(collector), Some(spans)) = (collector, spans) {
+        collector.tell(spans.end());
     }
 }
 
