@@ -25,9 +25,9 @@ struct Container {
 
 impl Container {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a temporary folder");
         for name in ["buildkitd", "buildctl"] {
-            symlink(slipway(), folder.path().join(name)).unwrap();
+            symlink(slipway(), folder.path().join(name)).expect("a link");
         }
         Self { folder }
     }
@@ -70,7 +70,7 @@ struct Server {
 
 impl Server {
     fn stop(mut self) -> Outcome {
-        let running = self.running.take().unwrap();
+        let running = self.running.take().expect("it runs");
         running.signal(Signal::TERM);
         let outcome = running.wait();
         leftovers::assert_none(&self.folder, &[]);
@@ -181,7 +181,8 @@ fn a_group_may_use_the_socket() {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it has an address").port()
 }
 
 #[test]
@@ -228,9 +229,9 @@ fn tcp_asks_for_certificates() {
 
 /// What is at `path` of the debug address.
 fn get(mut stream: impl Read + Write, path: &str) -> String {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it listens");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    stream.read_to_string(&mut answer).expect("it answers");
     answer
 }
 

@@ -301,7 +301,7 @@ async fn messages_with_nothing_in_them_are_answered() {
 
 /// Runs `clients` in a runtime that ends with all their connections, as a process would.
 fn gone_afterwards(clients: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(clients);
     runtime.shutdown_background();
 }
