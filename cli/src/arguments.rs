@@ -4,8 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::tls::TlsArguments;
+
 #[derive(Parser)]
 #[command(name = "slipway", version, about = "Build container images")]
+#[command(
+    after_help = "As `slipway buildkitd` and `slipway buildctl`, or by links of these names, it takes their place."
+)]
 pub struct Arguments {
     #[command(flatten)]
     pub connection: Connection,
@@ -21,6 +26,8 @@ pub struct Connection {
     /// Where images, caches and the daemon's own files rest
     #[arg(long, global = true, env = "SLIPWAY_ROOT", value_name = "DIR")]
     pub root: Option<PathBuf>,
+    #[command(flatten)]
+    pub tls: TlsArguments,
 }
 
 #[derive(Subcommand)]

@@ -18,22 +18,31 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::arguments::Connection;
+use crate::environment;
 use crate::error::Failure;
+use crate::tls::ClientTls;
 
 /// A daemon that finds its state directory taken ends with this code.
 pub const EXIT_LOCKED: u8 = 75;
 const SOCKET: &str = "slipway.sock";
+/// An error brings the source that it is about, in a header.
+const LARGEST_HEADERS: u32 = 16 << 20;
 const START: Duration = Duration::from_secs(20);
 
 /// A connection to a daemon that has answered.
 pub async fn connect(connection: &Connection) -> Result<Channel, Failure> {
     let channel = match &connection.addr {
-        Some(address) => dial(address).await.map_err(|error| {
-            Failure::new(format!("cannot reach the daemon at {address}: {error}; is it running?"))
-        })?,
+        Some(address) => named_daemon(address, connection.tls.client()?.as_ref()).await?,
         None => own_daemon(&state_directory(connection)?).await?,
     };
     Ok(channel)
+}
+
+/// The daemon at `address`, with TLS if so told.
+pub async fn named_daemon(address: &str, tls: Option<&ClientTls>) -> Result<Channel, Failure> {
+    dial(address, tls).await.map_err(|error| {
+        Failure::new(format!("cannot reach the daemon at {address}: {error}; is it running?"))
+    })
 }
 
 /// Where everything rests: `--root`, or the place for system services or for the user's own state.
@@ -45,10 +54,7 @@ pub fn state_directory(connection: &Connection) -> Result<PathBuf, Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok("/var/lib/slipway".into());
     }
-    let home =
-        |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    home("XDG_STATE_HOME")
-        .or_else(|| home("HOME").map(|home| home.join(".local/state")))
+    environment::folder("XDG_STATE_HOME", ".local/state")
         .map(|state| state.join("slipway"))
         .ok_or_else(|| Failure::new("HOME is not set: name a state directory with --root"))
 }
@@ -58,14 +64,23 @@ pub fn default_address(root: &Path) -> String {
 }
 
 /// Opens a byte stream to a daemon.
-pub async fn dial(address: &str) -> Result<Channel, String> {
+async fn dial(address: &str, tls: Option<&ClientTls>) -> Result<Channel, String> {
+    // The name is for HTTP only: the connectors know where to go.
+    let endpoint = tuned(Endpoint::from_static("http://localhost"));
     let channel = if let Some(path) = address.strip_prefix("unix://") {
         let path = PathBuf::from(path);
         let connector = tower::service_fn(move |_: Uri| {
             let path = path.clone();
             async move { UnixStream::connect(path).await.map(TokioIo::new) }
         });
-        tuned(Endpoint::from_static("http://localhost")).connect_with_connector(connector).await
+        endpoint.connect_with_connector(connector).await
+    } else if let (Some(authority), Some(tls)) = (address.strip_prefix("tcp://"), tls) {
+        let (authority, tls) = (authority.to_owned(), tls.clone());
+        let connector = tower::service_fn(move |_: Uri| {
+            let (authority, tls) = (authority.clone(), tls.clone());
+            async move { tls.connect(&authority).await.map(TokioIo::new) }
+        });
+        endpoint.connect_with_connector(connector).await
     } else if let Some(authority) = address.strip_prefix("tcp://") {
         let endpoint =
             Endpoint::from_shared(format!("http://{authority}")).map_err(|error| error.to_string())?;
@@ -87,6 +102,7 @@ fn tuned(endpoint: Endpoint) -> Endpoint {
     endpoint
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
+        .http2_max_header_list_size(LARGEST_HEADERS)
         .connect_timeout(Duration::from_secs(10))
 }
 
@@ -100,7 +116,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 
 async fn own_daemon(root: &Path) -> Result<Channel, Failure> {
     let address = default_address(root);
-    if let Ok(channel) = dial(&address).await {
+    if let Ok(channel) = dial(&address, None).await {
         return Ok(channel);
     }
     let mut private = std::fs::DirBuilder::new();
@@ -112,7 +128,7 @@ async fn own_daemon(root: &Path) -> Result<Channel, Failure> {
     let deadline = Instant::now() + START;
     let mut child: Option<Child> = None;
     loop {
-        if let Ok(channel) = dial(&address).await {
+        if let Ok(channel) = dial(&address, None).await {
             return Ok(channel);
         }
         match child.as_mut().map(Child::try_wait) {

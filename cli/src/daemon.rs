@@ -2,18 +2,24 @@
 
 use std::io::IsTerminal;
 
+use slipway_daemon::config::Log;
 use slipway_daemon::{Config, Daemon, LogLimits};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::arguments::{Connection, DaemonArguments};
 use crate::connect;
 use crate::error::Failure;
 
 pub fn run(connection: &Connection, arguments: DaemonArguments) -> Result<(), Failure> {
-    start_logging(arguments.debug);
     let mut config = match &arguments.config {
         Some(path) => Config::read(path).map_err(|error| Failure::new(error.to_string()))?,
         None => Config::default(),
     };
+    if arguments.debug {
+        config.log.level = Some("debug".into());
+    }
+    start_logging(&config.log)?;
     // What was typed counts before what is written, and that before the usual place.
     let root = match (&connection.root, config.root.take()) {
         (None, Some(written)) => written,
@@ -47,18 +53,40 @@ pub fn run(connection: &Connection, arguments: DaemonArguments) -> Result<(), Fa
         speed: u64::try_from(arguments.step_log_max_speed).ok(),
     };
     config.exit_when_idle = arguments.exit_when_idle;
+    serve(config)
+}
+
+pub fn serve(config: Config) -> Result<(), Failure> {
     Daemon::run(config).map_err(|error| Failure {
         exit_code: if error.is_locked() { connect::EXIT_LOCKED } else { 1 },
         ..Failure::new(error.to_string())
     })
 }
 
-fn start_logging(debug: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SLIPWAY_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if debug { "debug" } else { "info" }));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+/// `$SLIPWAY_LOG` says which parts say how much; without it, `log` says it for all.
+pub fn start_logging(log: &Log) -> Result<(), Failure> {
+    let level = log.level.as_deref().unwrap_or("info");
+    let level: LevelFilter = match level {
+        "warning" => LevelFilter::WARN,
+        "fatal" | "panic" => LevelFilter::ERROR,
+        level => level.parse().map_err(|_| {
+            Failure::usage(format!("{level:?} is no log level: use trace, debug, info, warn or error"))
+        })?,
+    };
+    let filter = EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level.to_string()));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.json {
+        true => subscriber.json().init(),
+        false => subscriber.with_ansi(std::io::stderr().is_terminal()).init(),
+    }
+    Ok(())
+}
+
+/// Of `--log-format`.
+pub fn is_json(format: &str) -> Result<bool, Failure> {
+    match format {
+        "json" => Ok(true),
+        "text" | "" => Ok(false),
+        other => Err(Failure::usage(format!("--log-format {other:?}: use text or json"))),
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Clients reach a daemon inside a container or behind ssh with it.
 
-use std::path::PathBuf;
+use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -20,14 +21,28 @@ pub async fn run(connection: &Connection) -> Result<(), Failure> {
             connect::default_address(&connect::state_directory(connection)?)
         }
     };
-    let failed =
-        |error: std::io::Error| Failure::new(format!("cannot reach the daemon at {address}: {error}"));
+    relay_to(&address, None).await
+}
+
+/// `patience` is for the connection; what flows through it may take any time.
+pub async fn relay_to(address: &str, patience: Option<Duration>) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::new(format!("cannot reach the daemon at {address}: {error}"));
     if let Some(path) = address.strip_prefix("unix://") {
-        relay(UnixStream::connect(PathBuf::from(path)).await.map_err(failed)?).await
+        relay(in_time(UnixStream::connect(path), patience).await.map_err(failed)?).await
     } else if let Some(authority) = address.strip_prefix("tcp://") {
-        relay(TcpStream::connect(authority).await.map_err(failed)?).await
+        relay(in_time(TcpStream::connect(authority), patience).await.map_err(failed)?).await
     } else {
         Err(Failure::usage(format!("cannot dial {address}: use unix://PATH or tcp://HOST:PORT")))
+    }
+}
+
+async fn in_time<S>(
+    connecting: impl Future<Output = io::Result<S>>,
+    patience: Option<Duration>,
+) -> io::Result<S> {
+    match patience {
+        Some(patience) => tokio::time::timeout(patience, connecting).await?,
+        None => connecting.await,
     }
 }
 

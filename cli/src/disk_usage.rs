@@ -86,7 +86,7 @@ fn print_summary(records: &[UsageRecord]) {
     println!("Total:\t\t{}", sum(|_| true));
 }
 
-fn bytes(size: i64) -> String {
+pub fn bytes(size: i64) -> String {
     format::size(u64::try_from(size).unwrap_or(0))
 }
 

@@ -1,24 +1,40 @@
-//! Configuration, in the form of `buildkitd.toml`.
+//! What a daemon is started with: the file, in the form of `buildkitd.toml`, and what was typed.
 //!
-//! A key that is not known is an error that names it: a setting that does nothing would be worse.
+//! ```text
+//! file text ─> keys (each known, honoured, unused or refused) ─> file (typed) ─> Config <─ flags
+//! ```
+//!
+//! No key is silently ignored. [`keys`] says what becomes of each: one that would change what a build
+//! does or may do and is not supported is an error, one that only tunes what works differently here is
+//! a warning, and one that nobody knows is an error. `docs/buildkitd.md` is the same table for people.
+
+mod file;
+mod keys;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use serde::Deserialize;
+pub use file::{KeyPair, Registry};
 
-use crate::gc::{DiskSpace, GcConfig, GcPolicy};
+use crate::gc::GcConfig;
 use crate::history::Limits;
-use crate::{Error, Frontends, LogLimits, Result, duration};
+use crate::{Error, Frontends, LogLimits, Result};
 
-/// What a daemon is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where everything rests.
     pub root: Option<PathBuf>,
     /// `unix://PATH`, `tcp://HOST:PORT`, `fd://`.
     pub listen: Vec<String>,
+    /// Who owns the unix sockets.
+    pub socket_owner: SocketOwner,
+    /// For TCP; without it, TCP is plain.
+    pub tls: Option<TlsFiles>,
+    /// Where metrics are served: `HOST:PORT` or `unix://PATH`.
+    pub debug_address: Option<String>,
+    pub log: Log,
+    /// A unix socket of its own for spans of steps and clients.
+    pub trace_socket: Option<PathBuf>,
     /// `builtin`, or an OCI runtime.
     pub runtime: String,
     /// `auto`, `host` or `none`.
@@ -29,32 +45,47 @@ pub struct Config {
     pub entitlements: Vec<String>,
     /// Operations that run at once; `None` is no limit.
     pub max_parallelism: Option<usize>,
-    pub registries: BTreeMap<String, Registry>,
+    /// Added to what the worker says about itself.
+    pub labels: BTreeMap<String, String>,
+    /// What the worker offers to build for; empty is what it finds out.
+    pub platforms: Vec<String>,
+    pub dns: slipway_run::Dns,
+    /// Control groups of steps are made below it.
+    pub cgroup_parent: String,
+    pub frontends: Frontends,
+    pub history: Limits,
     /// What may stay in the store.
     pub gc: GcConfig,
-    pub history: Limits,
     /// What one step may say; nothing is left out by default.
     pub log_limits: LogLimits,
-    pub frontends: Frontends,
+    pub registries: BTreeMap<String, Registry>,
     /// End when no client has been there for a moment.
     pub exit_when_idle: bool,
+    /// What the file holds and has no effect, in words; for the log.
+    pub warnings: Vec<String>,
 }
 
-/// How to reach one registry.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Registry {
-    #[serde(default)]
-    pub mirrors: Vec<String>,
-    /// Plain HTTP.
-    #[serde(default)]
-    pub http: bool,
-    /// TLS without checking the certificate.
-    #[serde(default)]
-    pub insecure: bool,
-    /// Files with further certificate authorities.
-    #[serde(default)]
-    pub ca: Vec<PathBuf>,
+/// `None` is who runs the daemon. A group that is named may use the socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketOwner {
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// With it, clients must show a certificate that one of these authorities signed.
+    pub client_authorities: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// `trace`, `debug`, `info`, `warn`, `error`.
+    pub level: Option<String>,
+    pub json: bool,
 }
 
 impl Default for Config {
@@ -62,87 +93,29 @@ impl Default for Config {
         Self {
             root: None,
             listen: Vec::new(),
+            socket_owner: SocketOwner::default(),
+            tls: None,
+            debug_address: None,
+            log: Log::default(),
+            trace_socket: None,
             runtime: "builtin".into(),
             network: "auto".into(),
             snapshotter: "auto".into(),
             entitlements: Vec::new(),
             max_parallelism: None,
-            registries: BTreeMap::new(),
-            gc: GcConfig::default(),
-            history: Limits::default(),
-            log_limits: LogLimits::default(),
+            labels: BTreeMap::new(),
+            platforms: Vec::new(),
+            dns: slipway_run::Dns::default(),
+            cgroup_parent: String::new(),
             frontends: Frontends::default(),
+            history: Limits::default(),
+            gc: GcConfig::default(),
+            log_limits: LogLimits::default(),
+            registries: BTreeMap::new(),
             exit_when_idle: false,
+            warnings: Vec::new(),
         }
     }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct File {
-    root: Option<PathBuf>,
-    #[serde(default)]
-    grpc: Grpc,
-    #[serde(default, rename = "insecure-entitlements")]
-    insecure_entitlements: Vec<String>,
-    #[serde(default)]
-    worker: Workers,
-    #[serde(default)]
-    registry: BTreeMap<String, Registry>,
-    #[serde(default)]
-    frontend: Frontends,
-    history: Option<HistoryLimits>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct HistoryLimits {
-    max_age: Option<Span>,
-    max_entries: Option<u32>,
-}
-
-/// Seconds, or `48h`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Span {
-    Seconds(u64),
-    Text(String),
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Grpc {
-    #[serde(default)]
-    address: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Workers {
-    #[serde(default)]
-    oci: OciWorker,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct OciWorker {
-    binary: Option<String>,
-    snapshotter: Option<String>,
-    #[serde(rename = "networkMode")]
-    network_mode: Option<String>,
-    #[serde(rename = "max-parallelism")]
-    max_parallelism: Option<usize>,
-    gc: Option<bool>,
-    #[serde(default)]
-    gckeepstorage: DiskSpace,
-    #[serde(default, rename = "reservedSpace")]
-    reserved_space: DiskSpace,
-    #[serde(default, rename = "maxUsedSpace")]
-    max_used_space: DiskSpace,
-    #[serde(default, rename = "minFreeSpace")]
-    min_free_space: DiskSpace,
-    #[serde(default)]
-    gcpolicy: Vec<GcPolicy>,
 }
 
 impl Config {
@@ -152,55 +125,33 @@ impl Config {
         Self::parse(&text).map_err(|reason| Error::Config { path: path.to_owned(), reason })
     }
 
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
-        let defaults = Self::default();
-        let oci = file.worker.oci;
-        Ok(Self {
-            root: file.root,
-            listen: file.grpc.address,
-            runtime: oci.binary.unwrap_or(defaults.runtime),
-            network: oci.network_mode.unwrap_or(defaults.network),
-            snapshotter: oci.snapshotter.unwrap_or(defaults.snapshotter),
-            entitlements: file.insecure_entitlements,
-            max_parallelism: oci.max_parallelism.filter(|limit| *limit > 0),
-            registries: file.registry,
-            gc: GcConfig {
-                gc: oci.gc,
-                keep_storage: oci.gckeepstorage,
-                reserved_space: oci.reserved_space,
-                max_used_space: oci.max_used_space,
-                min_free_space: oci.min_free_space,
-                policies: oci.gcpolicy,
-            },
-            history: file.history.map(HistoryLimits::check).transpose()?.unwrap_or(defaults.history),
-            log_limits: defaults.log_limits,
-            frontends: file.frontend,
-            exit_when_idle: false,
-        })
-    }
-}
-
-impl HistoryLimits {
-    /// A table that is there sets both: what it leaves out is zero, as in BuildKit.
-    fn check(self) -> std::result::Result<Limits, String> {
-        let age = match self.max_age {
-            None => Duration::ZERO,
-            Some(Span::Seconds(seconds)) => Duration::from_secs(seconds),
-            Some(Span::Text(text)) => {
-                let seconds = text.parse().ok().map(Duration::from_secs);
-                seconds.or_else(|| duration::parse(&text)).ok_or_else(|| {
-                    format!("history.maxAge {text:?} is no length of time: write seconds, or for example 48h")
-                })?
+    /// As [`Config::read`]; a file that is not there is one that says nothing.
+    pub fn read_if_there(path: &Path) -> Result<Self> {
+        match Self::read(path) {
+            Err(Error::ConfigRead { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self::default())
             }
-        };
-        Ok(Limits { age, entries: self.max_entries.unwrap_or(0) })
+            read => read,
+        }
+    }
+
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+        let checked = keys::check(table)?;
+        let file: file::File =
+            checked.table.try_into().map_err(|error: toml::de::Error| error.to_string())?;
+        let mut config = file.into_config()?;
+        config.warnings = checked.warnings;
+        Ok(config)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::gc::DiskSpace;
 
     #[test]
     fn an_unknown_key_is_named() {
@@ -208,14 +159,89 @@ mod tests {
             Config::parse("[worker.oci]\nmax-parallelism = 4\n[registry.\"docker.io\"]\nhttp = true")
                 .unwrap();
         assert_eq!(config.max_parallelism, Some(4));
-        assert!(config.registries["docker.io"].http);
-        assert_eq!(config.history, Limits::default());
-        let limits = |text: &str| Config::parse(&format!("[history]\n{text}")).map(|config| config.history);
-        let day = Duration::from_secs(24 * 3600);
-        assert_eq!(limits("maxAge = 86400\nmaxEntries = 7"), Ok(Limits { age: day, entries: 7 }));
-        assert_eq!(limits("maxAge = \"24h\""), Ok(Limits { age: day, entries: 0 }));
-        assert!(limits("maxAge = \"soon\"").unwrap_err().contains("soon"));
+        assert_eq!(config.registries["docker.io"].http, Some(true));
         let error = Config::parse("[worker.oci]\nfrobnicate = 1").unwrap_err();
-        assert!(error.contains("frobnicate"), "{error}");
+        assert!(error.contains("worker.oci.frobnicate"), "{error}");
+    }
+
+    #[test]
+    fn everything_that_is_honoured_arrives() {
+        let config = Config::parse(
+            r#"
+            root = "/state"
+            insecure-entitlements = ["network.host"]
+            [log]
+            format = "json"
+            level = "debug"
+            [grpc]
+            address = ["tcp://0.0.0.0:1234", "unix:///run/x.sock"]
+            debugAddress = "127.0.0.1:6060"
+            uid = 7
+            gid = 8
+            [grpc.tls]
+            cert = "/c.pem"
+            key = "/k.pem"
+            ca = "/ca.pem"
+            [otel]
+            socketPath = "/run/otel.sock"
+            [dns]
+            nameservers = ["1.1.1.1"]
+            options = ["edns0"]
+            searchDomains = ["example"]
+            [history]
+            maxAge = 172800
+            maxEntries = 50
+            [worker.oci]
+            enabled = true
+            binary = "runc"
+            networkMode = "host"
+            snapshotter = "native"
+            max-parallelism = 4
+            defaultCgroupParent = "/builds"
+            gc = false
+            reservedSpace = "10%"
+            maxUsedSpace = "512MB"
+            platforms = ["linux/amd64"]
+            labels = { "com.example.a" = "b" }
+            [[worker.oci.gcpolicy]]
+            keepBytes = 1000
+            keepDuration = "48h"
+            filters = ["type==source.local"]
+            [[worker.oci.gcpolicy]]
+            all = true
+            [registry."a.example"]
+            mirrors = ["m.example"]
+            ca = ["/x.pem"]
+            keypair = [{ key = "/k", cert = "/c" }]
+            tlsconfigdir = ["/etc/certs"]
+            [frontend."dockerfile.v0"]
+            enabled = false
+            [frontend."gateway.v0"]
+            allowedRepositories = ["docker/dockerfile"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.warnings, [""; 0]);
+        assert_eq!(config.socket_owner, SocketOwner { user: Some(7), group: Some(8) });
+        assert_eq!(config.tls.unwrap().client_authorities, Some("/ca.pem".into()));
+        assert!(config.log.json);
+        assert_eq!(config.history.age, Duration::from_secs(48 * 3600));
+        assert_eq!(config.dns.search_domains, ["example"]);
+        assert_eq!(config.cgroup_parent, "/builds");
+        let collection = config.gc;
+        assert_eq!(collection.gc, Some(false));
+        assert_eq!(collection.reserved_space, DiskSpace::Percent(10));
+        assert_eq!(collection.max_used_space, DiskSpace::Bytes(512 << 20));
+        assert_eq!(collection.policies[0].keep_bytes, DiskSpace::Bytes(1000));
+        assert_eq!(collection.policies[0].keep_duration.0, Duration::from_secs(48 * 3600));
+        assert!(collection.policies[1].all);
+        assert!(!config.frontends.allows("dockerfile.v0") && config.frontends.allows("gateway.v0"));
+        assert_eq!(config.registries["a.example"].keypair[0].cert, PathBuf::from("/c"));
+    }
+
+    #[test]
+    fn half_of_a_key_pair_is_refused() {
+        let error = Config::parse("[grpc.tls]\ncert = \"/c.pem\"").unwrap_err();
+        assert!(error.contains("grpc.tls"), "{error}");
     }
 }

@@ -1,13 +1,13 @@
 //! Everything that lives as long as the daemon, and how it is put together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slipway_cache::DiskRecords;
 use slipway_model::{Digest, Platform};
-use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig};
+use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig, KeyPair};
 use slipway_run::{BuiltinExecutor, Executor, Network, OciExecutor, Options};
 use slipway_session::caller::Sessions;
 use slipway_solver::{Solver, SolverOptions, with_causes};
@@ -21,7 +21,8 @@ use crate::config::Registry;
 use crate::explain::Explanations;
 use crate::gc::Collector;
 use crate::history::History;
-use crate::{Config, Error, Frontends, Result};
+use crate::telemetry::Metrics;
+use crate::{Config, Error, Frontends, Result, telemetry};
 
 pub(crate) struct Engine {
     pub store: Store,
@@ -41,6 +42,13 @@ pub(crate) struct Engine {
     pub frontends: Frontends,
     /// What builds may ask for.
     pub entitlements: Vec<String>,
+    /// What the configuration adds to what the worker says about itself.
+    pub labels: BTreeMap<String, String>,
+    pub metrics: Arc<Metrics>,
+    /// Where traces go, if anywhere.
+    pub traces: Option<telemetry::Collector>,
+    /// Somebody may ask for the metrics, so builds are counted.
+    pub is_watched: bool,
 }
 
 impl Engine {
@@ -91,6 +99,10 @@ impl Engine {
             worker_id: worker_id(root),
             frontends: config.frontends.clone(),
             entitlements: config.entitlements.clone(),
+            labels: config.labels.clone(),
+            metrics: Arc::default(),
+            traces: telemetry::Collector::from_environment(),
+            is_watched: config.debug_address.is_some(),
             store,
         })
     }
@@ -146,20 +158,20 @@ fn worker(config: &Config, store: Store, sessions: Arc<Sessions>) -> Result<Work
         ClientOptions { hosts: hosts(&config.registries), ..ClientOptions::new(Arc::new(Anonymous)) };
     let images = Images::new(source, Client::new(options), sessions.clone());
     Ok(Worker::new(WorkerOptions {
-        executor: executor(&config.runtime, store.root())?,
+        executor: executor(config, store.root())?,
         store,
         sessions,
         images,
         default_network: network(config)?,
         max_parallelism: config.max_parallelism,
         log_limits: config.log_limits,
-        platforms: vec![Platform::host()],
+        platforms: platforms(config)?,
     }))
 }
 
-fn executor(runtime: &str, state_directory: &Path) -> Result<Arc<dyn Executor>> {
-    let options = Options::default();
-    match runtime {
+fn executor(config: &Config, state_directory: &Path) -> Result<Arc<dyn Executor>> {
+    let options = Options { dns: config.dns.clone(), cgroup_parent: config.cgroup_parent.clone() };
+    match config.runtime.as_str() {
         "" | "builtin" => Ok(Arc::new(BuiltinExecutor::new(options))),
         binary => {
             let executor = OciExecutor::new(binary, state_directory.join("oci"), options)
@@ -190,13 +202,28 @@ fn snapshotter(config: &Config) -> Result<SnapshotterChoice> {
     }
 }
 
-fn hosts(registries: &std::collections::BTreeMap<String, Registry>) -> HashMap<String, HostConfig> {
+fn platforms(config: &Config) -> Result<Vec<Platform>> {
+    if config.platforms.is_empty() {
+        return Ok(vec![Platform::host()]);
+    }
+    let parse = |text: &String| {
+        text.parse().map_err(|error| Error::Worker(format!("the platform {text:?} of the worker: {error}")))
+    };
+    config.platforms.iter().map(parse).collect()
+}
+
+fn hosts(registries: &BTreeMap<String, Registry>) -> HashMap<String, HostConfig> {
     let host = |registry: &Registry| HostConfig {
         mirrors: registry.mirrors.clone(),
-        plain_http: registry.http.then_some(true),
+        plain_http: registry.http,
         insecure: registry.insecure,
         authorities: registry.ca.clone(),
-        ..HostConfig::default()
+        key_pairs: registry
+            .keypair
+            .iter()
+            .map(|pair| KeyPair { certificate: pair.cert.clone(), key: pair.key.clone() })
+            .collect(),
+        tls_folders: registry.tlsconfigdir.clone(),
     };
     registries.iter().map(|(name, registry)| (name.clone(), host(registry))).collect()
 }

@@ -12,6 +12,8 @@ pub enum Error {
     Config { path: PathBuf, reason: String },
     #[error("cannot listen on {address}: {reason}")]
     Listen { address: String, reason: String },
+    #[error("TLS: {0}")]
+    Tls(String),
     #[error(transparent)]
     Store(#[from] slipway_store::Error),
     #[error("cannot open the build cache: {0}")]

@@ -45,6 +45,15 @@ impl Default for GatewayFrontend {
 }
 
 impl Frontends {
+    /// Whether builds may name `frontend`; unknown ones are somebody else's to refuse.
+    pub(crate) fn allows(&self, frontend: &str) -> bool {
+        match frontend {
+            "dockerfile.v0" => self.dockerfile.enabled,
+            "gateway.v0" => self.gateway.enabled,
+            _ => true,
+        }
+    }
+
     /// Whether the built-in frontend stands in for `image`.
     pub(crate) fn is_built_in(&self, image: &str) -> bool {
         lists(&self.dockerfile.built_in_repositories, image)

@@ -13,7 +13,9 @@
 //! | [`check`] | what is wrong in a root that nobody uses |
 //! | [`explain`] | why steps ran: followed while a build goes on, kept, served |
 //! | [`gc`] | what may stay in the store, and when the rest goes |
-//! | [`listen`] | sockets, and the end of the daemon |
+//! | [`listen`] | sockets, and who is connected; with [`tls`] where certificates are given |
+//! | [`telemetry`] | metrics, and the address where they are |
+//! | [`serve`] | the life of a daemon; [`notify`] tells a service manager of it |
 
 mod bridge;
 mod build;
@@ -30,7 +32,11 @@ pub mod gc;
 mod history;
 mod listen;
 mod memory;
+mod notify;
 mod serve;
+mod telemetry;
+mod tls;
+pub mod version;
 
 pub use config::Config;
 pub use error::{Error, Result};

@@ -1,5 +1,6 @@
 //! The life of a daemon: open, listen, serve, come down.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,8 @@ use slipway_proto::control::control_server::ControlServer;
 use slipway_proto::explain::explain_server::ExplainServer;
 use slipway_proto::gateway::llb_bridge_server::LlbBridgeServer;
 use slipway_proto::health::health_server::HealthServer;
-use slipway_session::LARGEST_MESSAGE;
+use slipway_proto::otlp::collector::trace_service_server::TraceServiceServer;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
@@ -19,8 +19,9 @@ use crate::control::{Content, Control, Health};
 use crate::engine::Engine;
 use crate::explain::Explain;
 use crate::history::History;
-use crate::listen::{Clients, Connection, Listener};
-use crate::{Config, Error, Result, memory};
+use crate::listen::{self, Clients};
+use crate::telemetry::Traces;
+use crate::{Config, Error, Result, memory, notify, telemetry};
 
 /// How long a daemon of commands waits for the next one.
 const IDLE: Duration = Duration::from_secs(2);
@@ -30,6 +31,11 @@ const LARGEST_LISTING: usize = 128 << 20;
 const COME_DOWN: Duration = Duration::from_secs(10);
 /// How often old records of builds are looked for.
 const HISTORY_PAUSE: Duration = Duration::from_secs(120);
+
+/// A definition of 100,000 operations is larger than what the reference accepts.
+const LARGEST_REQUEST: usize = 64 << 20;
+/// Of all headers of one call together: names of session services, trace contexts.
+const LARGEST_HEADERS: u32 = 1 << 20;
 
 pub struct Daemon;
 
@@ -48,10 +54,13 @@ impl Daemon {
 }
 
 async fn serve(config: Config) -> Result<()> {
-    let clients = Clients::new();
     // The store's lock comes first: only its holder may take over the socket's name.
     let engine = Arc::new(Engine::open(&config)?);
-    let connections = accept(&config, &clients).await?;
+    let clients = Clients::new(engine.metrics.clone());
+    if let Some(address) = &config.debug_address {
+        tokio::spawn(telemetry::serve(address, engine.clone()).await?);
+    }
+    let connections = listen::accept(&config, &clients).await?;
     let collecting = tokio::spawn(engine.collector.clone().run(engine.store.clone()));
     let control = ControlServer::new(Control(engine.clone()));
     let content = ContentServer::new(Content(engine.clone()));
@@ -60,23 +69,33 @@ async fn serve(config: Config) -> Result<()> {
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(32 << 20)
         .max_frame_size(1 << 20)
+        .http2_max_header_list_size(LARGEST_HEADERS)
         .add_service(
-            control.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_LISTING),
+            control.max_decoding_message_size(LARGEST_REQUEST).max_encoding_message_size(LARGEST_LISTING),
         )
         .add_service(
-            bridge.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(LARGEST_MESSAGE),
+            bridge.max_decoding_message_size(LARGEST_REQUEST).max_encoding_message_size(LARGEST_REQUEST),
         )
-        .add_service(ExplainServer::new(Explain(engine.clone())).max_encoding_message_size(LARGEST_MESSAGE))
+        .add_service(ExplainServer::new(Explain(engine.clone())).max_encoding_message_size(LARGEST_LISTING))
         .add_service(content)
+        .add_service(TraceServiceServer::new(Traces(engine.traces.clone())))
         .add_service(HealthServer::new(Health))
         .serve_with_incoming(ReceiverStream::new(connections));
     let upkeep = tokio::spawn(keep_history_short(engine.history.clone()));
+    if let Some(path) = &config.trace_socket {
+        tokio::spawn(take_traces(path, &engine, &clients).await?);
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     tracing::info!(addresses = ?config.listen, "ready");
+    notify::ready();
     tokio::select! {
         served = serving => served.map_err(|error| Error::Serve(error.to_string()))?,
         stopped = stop_signal() => stopped?,
         () = clients.idle(IDLE), if config.exit_when_idle => tracing::info!("no clients: ending"),
     }
+    notify::stopping();
     upkeep.abort();
     let came_down = engine.come_down(COME_DOWN).await;
     // What it removes, it removes whole.
@@ -97,36 +116,21 @@ async fn keep_history_short(history: History) {
     }
 }
 
-/// Listens everywhere; all connections come out of one channel.
-async fn accept(
-    config: &Config,
+/// A socket for traces and nothing else, for those who may not build.
+async fn take_traces(
+    path: &Path,
+    engine: &Engine,
     clients: &Arc<Clients>,
-) -> Result<mpsc::Receiver<std::io::Result<Connection>>> {
-    let (accepted, connections) = mpsc::channel(64);
-    for address in &config.listen {
-        let listener = Listener::bind(address).await?;
-        let (accepted, clients) = (accepted.clone(), clients.clone());
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    () = accepted.closed() => return,
-                    connection = listener.accept(&clients) => match connection {
-                        Ok(connection) => {
-                            if accepted.send(Ok(connection)).await.is_err() {
-                                return;
-                            }
-                        }
-                        Err(error) => {
-                            // Out of descriptors, most likely: others must close some first.
-                            tracing::warn!(%error, "cannot accept a connection");
-                            tokio::time::sleep(Duration::from_millis(50)).await;
-                        }
-                    },
-                }
-            }
-        });
-    }
-    Ok(connections)
+) -> Result<impl Future<Output = ()> + use<>> {
+    let config = Config { listen: vec![format!("unix://{}", path.display())], ..Config::default() };
+    let connections = listen::accept(&config, clients).await?;
+    let traces = TraceServiceServer::new(Traces(engine.traces.clone()));
+    let serving = Server::builder().add_service(traces).serve_with_incoming(ReceiverStream::new(connections));
+    Ok(async move {
+        if let Err(error) = serving.await {
+            tracing::warn!(%error, "the socket for traces is closed");
+        }
+    })
 }
 
 async fn stop_signal() -> Result<()> {

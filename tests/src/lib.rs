@@ -14,6 +14,7 @@
 //! | `leftovers` | mounts and processes that should be gone |
 //! | `project` | a folder with a Dockerfile |
 //! | `archive` | a tar, read back |
+//! | `wire` | the daemon's services, called with whatever messages a test likes |
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
 //! | `readers` | what skopeo says about what was made |
 //! | `static_program` | programs for images that hold nothing else |
@@ -42,6 +43,7 @@ mod project;
 pub mod readers;
 pub mod registry;
 pub mod static_program;
+pub mod wire;
 
 pub use binary::slipway;
 pub use build::Build;

@@ -21,9 +21,7 @@ pub fn write(arguments: &BuildArguments, response: &SolveResponse) -> Result<(),
         write_file(path, digest)?;
     }
     if let Some(path) = &arguments.metadata_file {
-        let json = serde_json::to_string_pretty(&decoded(facts))
-            .map_err(|error| Failure::new(format!("cannot write the metadata: {error}")))?;
-        write_file(path, &json)?;
+        write_facts(path, facts)?;
     }
     if (arguments.quiet || arguments.progress == ProgressMode::Quiet)
         && let Some(digest) = digest
@@ -31,6 +29,13 @@ pub fn write(arguments: &BuildArguments, response: &SolveResponse) -> Result<(),
         println!("{digest}");
     }
     Ok(())
+}
+
+/// `--metadata-file`.
+pub fn write_facts(path: &Path, facts: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(&decoded(facts))
+        .map_err(|error| Failure::new(format!("cannot write the metadata: {error}")))?;
+    write_file(path, &json)
 }
 
 /// Values that are JSON in base64 are shown as what they are, as buildx does.

@@ -9,25 +9,25 @@
 
 mod attributes;
 mod context;
-mod layout;
-mod metadata;
-mod outputs;
-mod run;
-mod secrets;
+pub mod layout;
+pub mod metadata;
+pub mod outputs;
+pub mod run;
+pub mod secrets;
 pub mod source;
 mod subrequest;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use slipway_proto::control::{CacheOptions, CacheOptionsEntry, SolveRequest};
-use slipway_session::provider::{Layout, Provider};
+use slipway_session::provider::Provider;
 
 use crate::arguments::{BuildArguments, Connection, ProgressMode};
 use crate::connect;
 use crate::credentials::DockerConfig;
 use crate::error::Failure;
-use outputs::Target;
+use crate::progress::Progress;
+use outputs::Placed;
 
 pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(), Failure> {
     let context = context::Context::prepare(&arguments)?;
@@ -56,26 +56,9 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         cache: Some(cache),
         ..SolveRequest::default()
     };
-    let mut targets = HashMap::new();
     let mut layouts = context.layouts.clone();
-    let mut exported = None;
-    for (index, output) in outputs.into_iter().enumerate() {
-        request.exporters.push(output.exporter);
-        match output.target {
-            Target::Elsewhere => {}
-            Target::Sent(target) => drop(targets.insert(index, target)),
-            Target::Layout(folder) => {
-                let layout = Layout { folder: folder.clone(), writable: true };
-                // The protocol has one name for it, whatever the number of exporters.
-                if layouts.insert("export".into(), layout).is_some() {
-                    return Err(Failure::usage(
-                        "--output: only one of them can be an OCI layout (tar=false)",
-                    ));
-                }
-                exported = Some(folder);
-            }
-        }
-    }
+    let Placed { exporters, targets, exported } = outputs::place(outputs, &mut layouts)?;
+    request.exporters = exporters;
     let provider = Provider {
         id: session,
         shared_key: context.shared_key.clone(),
@@ -86,7 +69,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         credentials: Arc::new(DockerConfig::of_user()),
     };
     let mode = if arguments.quiet { ProgressMode::Quiet } else { arguments.progress };
-    let response = run::run(channel, provider, request, mode).await?;
+    let response = run::run(channel, provider, request, Progress::start(mode)).await?;
     if let Some(folder) = exported {
         layout::list_exported(&folder, &response)?;
     }
@@ -107,7 +90,7 @@ fn entitlements(arguments: &BuildArguments) -> Vec<String> {
 }
 
 /// `type=registry,ref=NAME`, or just a reference.
-fn cache_entries(option: &str, specs: &[String]) -> Result<Vec<CacheOptionsEntry>, Failure> {
+pub fn cache_entries(option: &str, specs: &[String]) -> Result<Vec<CacheOptionsEntry>, Failure> {
     let entry = |spec: &String| {
         if !spec.contains('=') {
             let attrs = [("ref".to_owned(), spec.clone())].into();
@@ -124,7 +107,7 @@ fn cache_entries(option: &str, specs: &[String]) -> Result<Vec<CacheOptionsEntry
 }
 
 /// A name that nobody else uses: 25 characters, as BuildKit's clients make them.
-fn new_id() -> Result<String, Failure> {
+pub fn new_id() -> Result<String, Failure> {
     let mut bytes = [0; 25];
     getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("no random numbers: {error}")))?;
     let letters = b"0123456789abcdefghijklmnopqrstuvwxyz";

@@ -1,12 +1,12 @@
 //! What is made of the result: `--output`, `--push`, `--tag`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use slipway_proto::control::Exporter;
-use slipway_session::provider::Output;
+use slipway_session::provider::{Layout, Output};
 
 use crate::arguments::BuildArguments;
 use crate::error::Failure;
@@ -24,6 +24,41 @@ pub enum Target {
     Sent(Output),
     /// Blobs of an OCI layout in this folder.
     Layout(PathBuf),
+}
+
+/// Outputs as a request and a session have them.
+pub struct Placed {
+    pub exporters: Vec<Exporter>,
+    /// By the place of their exporter.
+    pub targets: HashMap<usize, Output>,
+    /// The layout among them, whose index is still to be written.
+    pub exported: Option<PathBuf>,
+}
+
+/// Offers a layout that is to be written beside `layouts`.
+pub fn place(
+    outputs: Vec<RequestedOutput>,
+    layouts: &mut HashMap<String, Layout>,
+) -> Result<Placed, Failure> {
+    let mut placed = Placed { exporters: Vec::new(), targets: HashMap::new(), exported: None };
+    for (index, output) in outputs.into_iter().enumerate() {
+        placed.exporters.push(output.exporter);
+        match output.target {
+            Target::Elsewhere => {}
+            Target::Sent(target) => drop(placed.targets.insert(index, target)),
+            Target::Layout(folder) => {
+                let layout = Layout { folder: folder.clone(), writable: true };
+                // The protocol has one name for it, whatever the number of exporters.
+                if layouts.insert("export".into(), layout).is_some() {
+                    return Err(Failure::usage(
+                        "--output: only one of them can be an OCI layout (tar=false)",
+                    ));
+                }
+                placed.exported = Some(folder);
+            }
+        }
+    }
+    Ok(placed)
 }
 
 /// Fields of `KEY=VALUE,KEY=VALUE`; values in double quotes may hold commas. An `Err` is the bad field.
@@ -67,7 +102,23 @@ pub fn parse(arguments: &BuildArguments) -> Result<Vec<RequestedOutput>, Failure
     if specs.is_empty() {
         specs.push(("image".into(), BTreeMap::new()));
     }
-    specs.into_iter().map(|(kind, fields)| requested(arguments, kind, fields)).collect()
+    let naming = Naming { names: &arguments.tag, annotations: &arguments.annotation };
+    specs.into_iter().map(|(kind, fields)| requested(&naming, kind, fields)).collect()
+}
+
+/// Outputs that say everything themselves; without any, nothing is made of the result.
+pub fn of_specs(specs: &[String]) -> Result<Vec<RequestedOutput>, Failure> {
+    let naming = Naming { names: &[], annotations: &[] };
+    specs
+        .iter()
+        .map(|spec| parse_spec(spec).and_then(|(kind, fields)| requested(&naming, kind, fields)))
+        .collect()
+}
+
+/// What other flags say about all images.
+struct Naming<'a> {
+    names: &'a [String],
+    annotations: &'a [String],
 }
 
 /// `type=KIND,…`; a bare path is a directory, `-` is a tar on standard output.
@@ -89,16 +140,16 @@ fn parse_spec(spec: &str) -> Result<(String, BTreeMap<String, String>), Failure>
 }
 
 fn requested(
-    arguments: &BuildArguments,
+    naming: &Naming<'_>,
     kind: String,
     mut attrs: BTreeMap<String, String>,
 ) -> Result<RequestedOutput, Failure> {
     let is_image = matches!(kind.as_str(), "image" | "registry" | "oci" | "docker");
-    if is_image && !attrs.contains_key("name") && !arguments.tag.is_empty() {
-        attrs.insert("name".into(), arguments.tag.join(","));
+    if is_image && !attrs.contains_key("name") && !naming.names.is_empty() {
+        attrs.insert("name".into(), naming.names.join(","));
     }
     if is_image {
-        for annotation in &arguments.annotation {
+        for annotation in naming.annotations {
             let (key, value) = annotation
                 .split_once('=')
                 .ok_or_else(|| Failure::usage(format!("--annotation {annotation:?}: write KEY=VALUE")))?;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use slipway_proto::control::control_client::ControlClient;
-use slipway_proto::control::{SolveRequest, SolveResponse, StatusRequest};
+use slipway_proto::control::{SolveRequest, SolveResponse, StatusRequest, StatusResponse};
 use slipway_proto::explain::explain_client::ExplainClient;
 use slipway_proto::explain::{Step, WatchRequest};
 use slipway_session::LARGEST_MESSAGE;
@@ -14,9 +14,8 @@ use slipway_session::provider::Provider;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tonic::transport::Channel;
 
-use crate::arguments::ProgressMode;
 use crate::error::Failure;
-use crate::progress::{self, Display};
+use crate::progress::Progress;
 
 /// How long a cancelled build's last words are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(800);
@@ -25,16 +24,15 @@ pub async fn run(
     channel: Channel,
     provider: Provider,
     request: SolveRequest,
-    mode: ProgressMode,
+    progress: Progress,
 ) -> Result<SolveResponse, Failure> {
     let mut interrupts = Interrupts::new()?;
     let session = tokio::spawn(provider.attach(channel.clone()).await?);
-    let explained = Explained::of(channel.clone(), &request.r#ref, mode);
+    let explained = Explained::of(channel.clone(), &request.r#ref, &progress);
     let mut control = ControlClient::new(channel)
         .max_decoding_message_size(LARGEST_MESSAGE)
         .max_encoding_message_size(LARGEST_MESSAGE);
-    let display = progress::start(mode);
-    let watching = tokio::spawn(watch(control.clone(), request.r#ref.clone(), display, explained));
+    let watching = tokio::spawn(watch(control.clone(), request.r#ref.clone(), progress, explained));
 
     let outcome = tokio::select! {
         outcome = control.solve(request) => Some(outcome),
@@ -48,21 +46,21 @@ pub async fn run(
         return Err(Failure::interrupted());
     };
     // The progress ends by itself with the build; what it shows must be complete before the outcome.
-    let display = tokio::select! {
-        display = watching => display.ok(),
+    let progress = tokio::select! {
+        progress = watching => progress.ok(),
         () = interrupts.next() => return Err(Failure::interrupted()),
     };
     session.abort();
     match outcome {
         Ok(response) => {
-            if let Some(display) = display {
-                display.finish(true);
+            if let Some(progress) = progress {
+                progress.finish(true);
             }
             Ok(response.into_inner())
         }
         Err(status) => {
-            if let Some(display) = display {
-                display.finish(false);
+            if let Some(progress) = progress {
+                progress.finish(false);
             }
             Err(status.into())
         }
@@ -72,36 +70,54 @@ pub async fn run(
 async fn watch(
     mut control: ControlClient<Channel>,
     id: String,
-    mut display: Display,
+    mut progress: Progress,
+    explained: Explained,
+) -> Progress {
+    if let Ok(stream) = control.status(StatusRequest { r#ref: id }).await {
+        // What is missing from the progress at the end of a broken connection is in the error of Solve.
+        let _ = show(stream.into_inner(), explained, &mut progress).await;
+    }
+    progress
+}
+
+/// Shows what comes until no more does.
+pub async fn follow(
+    stream: tonic::Streaming<StatusResponse>,
+    progress: &mut Progress,
+) -> Result<(), tonic::Status> {
+    show(stream, Explained(None), progress).await
+}
+
+async fn show(
+    mut stream: tonic::Streaming<StatusResponse>,
     mut explained: Explained,
-) -> Display {
-    let Ok(stream) = control.status(StatusRequest { r#ref: id }).await else { return display };
-    let mut stream = stream.into_inner();
+    progress: &mut Progress,
+) -> Result<(), tonic::Status> {
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            message = stream.message() => match message {
-                Ok(Some(message)) => display.update(message),
-                _ => break,
+            message = stream.message() => match message? {
+                Some(message) => progress.update(message),
+                None => break,
             },
-            Some(step) = explained.next() => display.explain(step),
-            _ = tick.tick() => display.tick(),
+            Some(step) = explained.next() => progress.explain(step),
+            _ = tick.tick() => progress.tick(),
         }
     }
     // Both end with the build; this one holds nothing up if the daemon does not know it.
     while let Ok(Some(step)) = tokio::time::timeout(LAST_WORDS, explained.next()).await {
-        display.explain(step);
+        progress.explain(step);
     }
-    display
+    Ok(())
 }
 
 /// Why steps run, as the daemon finds out; nothing from a daemon that is not ours.
 struct Explained(Option<tokio::sync::mpsc::Receiver<Step>>);
 
 impl Explained {
-    fn of(channel: Channel, id: &str, mode: ProgressMode) -> Self {
-        if !progress::explains(mode) {
+    fn of(channel: Channel, id: &str, progress: &Progress) -> Self {
+        if !progress.explains() {
             return Self(None);
         }
         let (sender, receiver) = tokio::sync::mpsc::channel(64);

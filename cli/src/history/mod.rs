@@ -11,9 +11,10 @@ use slipway_session::LARGEST_MESSAGE;
 use tonic::transport::Channel;
 
 use crate::arguments::{Connection, HistoryCommand, ProgressMode};
+use crate::build::run::follow;
 use crate::connect::connect;
 use crate::error::Failure;
-use crate::progress;
+use crate::progress::Progress;
 
 pub async fn run(connection: &Connection, command: HistoryCommand) -> Result<(), Failure> {
     let mut control =
@@ -87,12 +88,10 @@ async fn find(
 }
 
 async fn logs(control: &mut ControlClient<Channel>, name: String, mode: ProgressMode) -> Result<(), Failure> {
-    let mut said = control.status(StatusRequest { r#ref: name }).await?.into_inner();
-    let mut display = progress::start(mode);
-    while let Some(message) = said.message().await? {
-        display.update(message);
-    }
-    display.finish(true);
+    let said = control.status(StatusRequest { r#ref: name }).await?.into_inner();
+    let mut progress = Progress::start(mode);
+    follow(said, &mut progress).await?;
+    progress.finish(true);
     Ok(())
 }
 

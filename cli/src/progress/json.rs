@@ -14,7 +14,7 @@ impl Json {
     }
 }
 
-fn line(message: &StatusResponse) -> Value {
+pub(super) fn line(message: &StatusResponse) -> Value {
     let mut fields = Map::new();
     let vertexes: Vec<Value> = message
         .vertexes

@@ -8,7 +8,8 @@ mod plain;
 mod state;
 mod tty;
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
 
 use slipway_proto::control::StatusResponse;
 use slipway_proto::explain;
@@ -16,8 +17,13 @@ use slipway_proto::explain;
 use crate::arguments::ProgressMode;
 use state::State;
 
-/// How a build is shown.
-pub enum Display {
+/// A build as it is shown, and as it is written down if asked for.
+pub struct Progress {
+    display: Display,
+    trace: Option<File>,
+}
+
+enum Display {
     Plain(plain::Plain),
     Tty(tty::Tty),
     Json(json::Json),
@@ -25,35 +31,74 @@ pub enum Display {
     Quiet(State),
 }
 
-pub fn start(mode: ProgressMode) -> Display {
-    match mode {
-        ProgressMode::Plain => Display::Plain(plain::Plain::default()),
-        ProgressMode::Tty => Display::Tty(tty::Tty::new()),
-        ProgressMode::Rawjson => Display::Json(json::Json),
-        ProgressMode::Quiet | ProgressMode::None => Display::Quiet(State::default()),
-        ProgressMode::Auto if std::io::stderr().is_terminal() => Display::Tty(tty::Tty::new()),
-        ProgressMode::Auto => Display::Plain(plain::Plain::default()),
+impl Progress {
+    pub fn start(mode: ProgressMode) -> Self {
+        Self { display: Display::start(mode), trace: None }
     }
-}
 
-/// Whether this way of showing a build tells why steps ran.
-pub fn explains(mode: ProgressMode) -> bool {
-    match mode {
-        ProgressMode::Plain => true,
-        ProgressMode::Auto => !std::io::stderr().is_terminal(),
-        ProgressMode::Tty | ProgressMode::Rawjson | ProgressMode::Quiet | ProgressMode::None => false,
+    /// Also writes everything to `file`, one JSON object for each message.
+    pub fn with_trace(self, file: Option<File>) -> Self {
+        Self { trace: file, ..self }
     }
-}
 
-impl Display {
+    pub fn update(&mut self, message: StatusResponse) {
+        if let Some(file) = &mut self.trace
+            && let Err(error) = writeln!(file, "{}", json::line(&message))
+        {
+            eprintln!("WARN: the trace ends here: {error}");
+            self.trace = None;
+        }
+        self.display.update(message);
+    }
+
+    /// Whether this way of showing a build tells why steps ran.
+    pub fn explains(&self) -> bool {
+        matches!(self.display, Display::Plain(_))
+    }
+
     /// Why a step ran.
     pub fn explain(&mut self, step: explain::Step) {
-        if let Self::Plain(plain) = self {
+        if let Display::Plain(plain) = &mut self.display {
             plain.explain(step);
         }
     }
 
-    pub fn update(&mut self, message: StatusResponse) {
+    /// Time has passed.
+    pub fn tick(&mut self) {
+        match &mut self.display {
+            Display::Tty(tty) => tty.tick(),
+            Display::Plain(plain) => plain.tick(),
+            Display::Json(_) | Display::Quiet(_) => {}
+        }
+    }
+
+    /// The build is over: the last state, then what failed.
+    pub fn finish(self, success: bool) {
+        let state = match self.display {
+            Display::Plain(plain) => plain.finish(),
+            Display::Tty(tty) => tty.finish(),
+            Display::Json(_) => return,
+            Display::Quiet(state) => state,
+        };
+        if !success {
+            eprint!("{}", state.failure());
+        }
+    }
+}
+
+impl Display {
+    fn start(mode: ProgressMode) -> Self {
+        match mode {
+            ProgressMode::Plain => Self::Plain(plain::Plain::default()),
+            ProgressMode::Tty => Self::Tty(tty::Tty::new()),
+            ProgressMode::Rawjson => Self::Json(json::Json),
+            ProgressMode::Quiet | ProgressMode::None => Self::Quiet(State::default()),
+            ProgressMode::Auto if std::io::stderr().is_terminal() => Self::Tty(tty::Tty::new()),
+            ProgressMode::Auto => Self::Plain(plain::Plain::default()),
+        }
+    }
+
+    fn update(&mut self, message: StatusResponse) {
         match self {
             Self::Plain(plain) => plain.update(message),
             Self::Tty(tty) => tty.update(message),
@@ -61,28 +106,6 @@ impl Display {
             Self::Quiet(state) => {
                 state.update(message);
             }
-        }
-    }
-
-    /// Time has passed.
-    pub fn tick(&mut self) {
-        match self {
-            Self::Tty(tty) => tty.tick(),
-            Self::Plain(plain) => plain.tick(),
-            Self::Json(_) | Self::Quiet(_) => {}
-        }
-    }
-
-    /// The build is over: the last state, then what failed.
-    pub fn finish(self, success: bool) {
-        let state = match self {
-            Self::Plain(plain) => plain.finish(),
-            Self::Tty(tty) => tty.finish(),
-            Self::Json(_) => return,
-            Self::Quiet(state) => state,
-        };
-        if !success {
-            eprint!("{}", state.failure());
         }
     }
 }

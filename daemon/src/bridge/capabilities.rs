@@ -3,7 +3,7 @@
 use slipway_proto::apicaps::ApiCap;
 use slipway_proto::gateway::PongResponse;
 
-use crate::control::workers::list;
+use crate::control::workers::record;
 use crate::engine::Engine;
 
 const FRONTEND: [&str; 23] = [
@@ -89,11 +89,10 @@ const LLB: [&str; 53] = [
 ];
 
 pub(super) fn pong(engine: &Engine) -> PongResponse {
-    let workers = list(engine, &slipway_proto::control::ListWorkersRequest::default()).record;
     PongResponse {
         frontend_api_caps: FRONTEND.iter().map(|id| capability(id)).collect(),
         llb_caps: LLB.iter().map(|id| capability(id)).collect(),
-        workers,
+        workers: vec![record(engine)],
     }
 }
 

@@ -11,6 +11,8 @@ use crate::history::Started;
 
 /// Ids are names in maps, logs and file names.
 const LONGEST_ID: usize = 256;
+/// What the reference calls the way in which it makes results since its version 0.31.
+const COMPATIBILITY: i64 = 30;
 
 pub(crate) struct BuildRequest {
     pub id: String,
@@ -51,8 +53,8 @@ impl BuildRequest {
     pub(crate) fn check(request: SolveRequest) -> Result<Self, Status> {
         let invalid = |reason: &str| Err(Status::invalid_argument(reason.to_owned()));
         let unsupported = |what: &str| Err(Status::unimplemented(format!("{what} is not supported")));
-        if request.r#ref.is_empty() || request.r#ref.len() > LONGEST_ID {
-            return invalid("a build needs a Ref of at most 256 bytes");
+        if !is_id(&request.r#ref) {
+            return invalid("a build needs a Ref of at most 256 visible characters, without slashes");
         }
         if request.source_policy.is_some_and(|policy| !policy.rules.is_empty()) {
             return unsupported("a source policy");
@@ -66,12 +68,26 @@ impl BuildRequest {
         if request.proxy_network {
             return unsupported("the proxy network");
         }
+        check_compatibility(request.compatibility_version)?;
         let cache = request.cache.unwrap_or_default();
         let mut cache_imports = cache.imports;
         cache_imports.extend(cache.import_refs_deprecated.into_iter().map(|reference| CacheOptionsEntry {
             r#type: "registry".into(),
             attrs: [("ref".to_owned(), reference)].into(),
         }));
+        let mut cache_exports = cache.exports;
+        if !cache.export_ref_deprecated.is_empty() {
+            let mut attrs = cache.export_attrs_deprecated;
+            attrs.insert("ref".into(), cache.export_ref_deprecated);
+            cache_exports.push(CacheOptionsEntry { r#type: "registry".into(), attrs });
+        }
+        let mut exporters =
+            exporters(request.exporters, request.exporter_deprecated, request.exporter_attrs_deprecated);
+        if let Some(epoch) = request.frontend_attrs.get("build-arg:SOURCE_DATE_EPOCH") {
+            for exporter in &mut exporters {
+                exporter.options.entry("source-date-epoch".into()).or_insert_with(|| epoch.clone());
+            }
+        }
         Ok(Self {
             id: request.r#ref,
             session: request.session,
@@ -83,14 +99,10 @@ impl BuildRequest {
                 request.frontend_attrs,
                 request.frontend_inputs,
             )?,
-            exporters: exporters(
-                request.exporters,
-                request.exporter_deprecated,
-                request.exporter_attrs_deprecated,
-            ),
+            exporters,
             entitlements: request.entitlements,
             cache_imports,
-            cache_exports: cache.exports,
+            cache_exports,
         })
     }
 
@@ -134,6 +146,25 @@ impl BuildRequest {
             }
         }
         Ok(scope)
+    }
+}
+
+/// Names in maps, logs and file names: nothing that means something there.
+fn is_id(id: &str) -> bool {
+    let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '/';
+    !id.is_empty() && id.len() <= LONGEST_ID && id != "." && id != ".." && id.chars().all(plain)
+}
+
+/// Results are made as the newest version makes them; older ones differ in their bytes.
+fn check_compatibility(version: i64) -> Result<(), Status> {
+    match version {
+        0 | COMPATIBILITY => Ok(()),
+        newer if newer > COMPATIBILITY => Err(Status::invalid_argument(format!(
+            "unsupported compatibility-version {newer}: at most {COMPATIBILITY} is known"
+        ))),
+        older => Err(Status::unimplemented(format!(
+            "unsupported compatibility-version {older} (supported: {COMPATIBILITY})"
+        ))),
     }
 }
 

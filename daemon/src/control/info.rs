@@ -1,9 +1,8 @@
-//! Which program this is.
+//! Which program this is, on the wire.
 
 use slipway_proto::control::{InfoResponse, types};
 
-/// The Dockerfile language that the built-in frontend implements.
-const DOCKERFILE_VERSION: &str = "1.20";
+use crate::version::{DOCKERFILE, PACKAGE, REVISION, VERSION};
 
 pub(super) fn info() -> InfoResponse {
     InfoResponse { buildkit_version: Some(version()) }
@@ -11,9 +10,9 @@ pub(super) fn info() -> InfoResponse {
 
 pub(super) fn version() -> types::BuildkitVersion {
     types::BuildkitVersion {
-        package: "slipway".into(),
-        version: concat!("v", env!("CARGO_PKG_VERSION")).into(),
-        revision: String::new(),
-        dockerfile_version: DOCKERFILE_VERSION.into(),
+        package: PACKAGE.into(),
+        version: VERSION.into(),
+        revision: REVISION.into(),
+        dockerfile_version: DOCKERFILE.into(),
     }
 }

@@ -13,15 +13,17 @@ pub(crate) mod workers;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use slipway_proto::control as wire;
 use slipway_proto::health::health_check_response::ServingStatus;
 use slipway_proto::health::{HealthCheckRequest, HealthCheckResponse};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::engine::Engine;
+use crate::telemetry;
+pub(crate) use status::status as status_of;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Answer<T> = Result<Response<T>, Status>;
@@ -52,11 +54,30 @@ impl wire::control_server::Control for Control {
     }
 
     async fn prune(&self, request: Request<wire::PruneRequest>) -> Answer<Self::PruneStream> {
-        prune::prune(&self.0, request.into_inner()).map(Response::new)
+        let (metrics, removed) = (self.0.metrics.clone(), prune::prune(&self.0, request.into_inner())?);
+        let counted = removed.inspect(move |record| {
+            if let Ok(record) = record {
+                metrics.pruned(record.size);
+            }
+        });
+        Ok(Response::new(Box::pin(counted)))
     }
 
     async fn solve(&self, request: Request<wire::SolveRequest>) -> Answer<wire::SolveResponse> {
-        solve::solve(&self.0, request.into_inner()).await.map(Response::new)
+        let parent = telemetry::Parent::of(request.metadata());
+        let request = request.into_inner();
+        // What the log says of an id that is none is bounded, too.
+        let id: String = request.r#ref.chars().take(64).collect();
+        if self.0.is_watched || self.0.traces.is_some() {
+            tokio::spawn(telemetry::watch(self.0.clone(), request.r#ref.clone(), parent));
+        }
+        tracing::info!(build = ?id, "a build begins");
+        let count = telemetry::BuildCount::begin(self.0.metrics.clone());
+        let solved = solve::solve(&self.0, request).await;
+        let code = solved.as_ref().err().map_or(Code::Ok, Status::code);
+        count.ended(code);
+        tracing::info!(build = ?id, ?code, "a build ended");
+        solved.map(Response::new)
     }
 
     async fn status(&self, request: Request<wire::StatusRequest>) -> Answer<Self::StatusStream> {
@@ -71,7 +92,7 @@ impl wire::control_server::Control for Control {
         &self,
         request: Request<wire::ListWorkersRequest>,
     ) -> Answer<wire::ListWorkersResponse> {
-        Ok(Response::new(workers::list(&self.0, &request.into_inner())))
+        workers::list(&self.0, &request.into_inner()).map(Response::new)
     }
 
     async fn info(&self, _: Request<wire::InfoRequest>) -> Answer<wire::InfoResponse> {
@@ -107,6 +128,6 @@ impl slipway_proto::health::health_server::Health for Health {
     async fn watch(&self, _: Request<HealthCheckRequest>) -> Answer<Self::WatchStream> {
         let serving = HealthCheckResponse { status: ServingStatus::Serving.into() };
         let first = futures::stream::iter([Ok(serving)]);
-        Ok(Response::new(Box::pin(futures::StreamExt::chain(first, futures::stream::pending()))))
+        Ok(Response::new(Box::pin(first.chain(futures::stream::pending()))))
     }
 }

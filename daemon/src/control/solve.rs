@@ -9,5 +9,11 @@ use crate::build;
 use crate::engine::Engine;
 
 pub(super) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result<SolveResponse, Status> {
+    if !engine.frontends.allows(&request.frontend) {
+        let name = request.frontend;
+        return Err(Status::permission_denied(format!(
+            "frontend {name} is not enabled in the daemon's configuration"
+        )));
+    }
     build::solve::solve(engine, request).await
 }

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::history::Log;
 
 /// A build that is not there is waited for, unless there is a record of it.
-pub(super) async fn status(
+pub(crate) async fn status(
     engine: &Arc<Engine>,
     request: StatusRequest,
 ) -> Result<Answers<StatusResponse>, Status> {

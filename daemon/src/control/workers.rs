@@ -4,16 +4,48 @@ use slipway_proto::control::types::{GcPolicy, WorkerRecord};
 use slipway_proto::control::{ListWorkersRequest, ListWorkersResponse};
 use slipway_store::PruneOptions;
 
+use tonic::Status;
+
 use crate::engine::Engine;
 
-/// The one worker, unless the filter asks for another id.
-pub(crate) fn list(engine: &Engine, request: &ListWorkersRequest) -> ListWorkersResponse {
-    let matches = |filter: &String| filter.strip_prefix("id==").is_none_or(|id| id == engine.worker_id);
-    let record = request.filter.iter().all(matches).then(|| record(engine));
-    ListWorkersResponse { record: record.into_iter().collect() }
+/// The one worker, unless all filters ask for another.
+pub(crate) fn list(engine: &Engine, request: &ListWorkersRequest) -> Result<ListWorkersResponse, Status> {
+    let record = record(engine);
+    let mut wanted = request.filter.is_empty();
+    for filter in &request.filter {
+        wanted |= matches(filter, &record)?;
+    }
+    Ok(ListWorkersResponse { record: if wanted { vec![record] } else { Vec::new() } })
 }
 
-fn record(engine: &Engine) -> WorkerRecord {
+/// `FIELD==VALUE`, `FIELD!=VALUE` or `FIELD` (it is there), joined by commas; fields are `id` and `labels.NAME`,
+/// whose name may stand in quotes.
+fn matches(filter: &str, record: &WorkerRecord) -> Result<bool, Status> {
+    let mut all = true;
+    for selector in filter.split(',').filter(|selector| !selector.is_empty()) {
+        let (field, wanted) = match (selector.split_once("!="), selector.split_once("==")) {
+            (Some((field, value)), _) => (field, Some((value, false))),
+            (None, Some((field, value))) => (field, Some((value, true))),
+            (None, None) => (selector, None),
+        };
+        let value = match field.strip_prefix("labels.") {
+            Some(label) => record.labels.get(label.trim_matches('"')),
+            None if field == "id" => Some(&record.id),
+            None => {
+                return Err(Status::invalid_argument(format!(
+                    "the filter {selector:?} is not supported: use id==ID or labels.NAME==VALUE"
+                )));
+            }
+        };
+        all &= match wanted {
+            None => value.is_some_and(|value| !value.is_empty()),
+            Some((wanted, equal)) => (value.map(String::as_str) == Some(wanted.trim_matches('"'))) == equal,
+        };
+    }
+    Ok(all)
+}
+
+pub(crate) fn record(engine: &Engine) -> WorkerRecord {
     let label = |key: &str, value: &str| (format!("org.mobyproject.buildkit.worker.{key}"), value.to_owned());
     WorkerRecord {
         id: engine.worker_id.clone(),
@@ -22,9 +54,18 @@ fn record(engine: &Engine) -> WorkerRecord {
             label("hostname", &rustix::system::uname().nodename().to_string_lossy()),
             label("network", "host"),
             label("oci.process-mode", "sandbox"),
-            label("snapshotter", engine.store.snapshotter()),
+            label(
+                "snapshotter",
+                match engine.store.snapshotter() {
+                    // The name under which clients know it.
+                    "overlay" => "overlayfs",
+                    other => other,
+                },
+            ),
         ]
-        .into(),
+        .into_iter()
+        .chain(engine.labels.clone())
+        .collect(),
         platforms: engine.worker.platforms.iter().map(Into::into).collect(),
         gc_policy: engine.collector.rules().iter().map(policy).collect(),
         buildkit_version: Some(super::info::version()),

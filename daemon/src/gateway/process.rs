@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 use serde_json::json;
-use slipway_proto::control::ListWorkersRequest;
 use slipway_proto::pb;
 use slipway_worker::container::{ContainerRequest, ProcessRequest};
 
@@ -62,9 +61,8 @@ pub(super) fn process(
 }
 
 fn workers_json(engine: &Engine) -> String {
-    let records = workers::list(engine, &ListWorkersRequest::default()).record;
-    let worker = |record: slipway_proto::control::types::WorkerRecord| json!({ "ID": record.id, "Labels": record.labels, "Platforms": engine.worker.platforms });
-    json!(records.into_iter().map(worker).collect::<Vec<_>>()).to_string()
+    let worker = workers::record(engine);
+    json!([{ "ID": worker.id, "Labels": worker.labels, "Platforms": engine.worker.platforms }]).to_string()
 }
 
 /// As the reference's language reads booleans.

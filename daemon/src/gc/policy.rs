@@ -21,14 +21,17 @@ use slipway_store::{Filter, PruneOptions};
 use super::{DiskSpace, KeepDuration};
 
 /// What is configured of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct GcConfig {
     /// `None` is yes.
     pub gc: Option<bool>,
+    #[serde(rename = "gckeepstorage")]
     pub keep_storage: DiskSpace,
     pub reserved_space: DiskSpace,
     pub max_used_space: DiskSpace,
     pub min_free_space: DiskSpace,
+    #[serde(rename = "gcpolicy")]
     pub policies: Vec<GcPolicy>,
 }
 
@@ -112,11 +115,12 @@ impl GcConfig {
     pub fn set_keep_storage(&mut self, text: &str) -> Result<(), String> {
         let mut spaces = [DiskSpace::default(); 3];
         for (space, part) in spaces.iter_mut().zip(text.splitn(3, ',')) {
-            let megabytes: u64 = part
-                .trim()
-                .parse()
-                .map_err(|_| format!("{text:?} is not RESERVED[,FREE[,MAXIMUM]] in megabytes"))?;
-            *space = DiskSpace::Bytes(megabytes.saturating_mul(1_000_000));
+            *space = match part.trim().parse::<u64>() {
+                Ok(megabytes) => DiskSpace::Bytes(megabytes.saturating_mul(1_000_000)),
+                Err(_) => part.parse().map_err(|_| {
+                    format!("{text:?} is not RESERVED[,FREE[,MAXIMUM]], each in megabytes or as 10%")
+                })?,
+            };
         }
         [self.reserved_space, self.min_free_space, self.max_used_space] = spaces;
         Ok(())

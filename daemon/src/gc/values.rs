@@ -90,25 +90,7 @@ impl FromStr for KeepDuration {
         if let Ok(seconds) = text.parse() {
             return Ok(Self(Duration::from_secs(seconds)));
         }
-        let (mut seconds, mut rest) = (0.0, text);
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
-            let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
-            rest = &rest[digits..];
-            let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-            let factor = match &rest[..end] {
-                "ns" => 1e-9,
-                "us" | "µs" | "μs" => 1e-6,
-                "ms" => 1e-3,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                _ => return Err(invalid()),
-            };
-            seconds += number * factor;
-            rest = &rest[end..];
-        }
-        Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| invalid())
+        crate::duration::parse(text).map(Self).ok_or_else(invalid)
     }
 }
 

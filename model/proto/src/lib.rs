@@ -20,6 +20,13 @@ pub use generated::moby::buildkit::v1::apicaps;
 pub use generated::moby::filesync::v1 as filesync;
 pub use generated::moby::sshforward::v1 as ssh;
 pub use generated::moby::upload::v1 as upload;
+/// Traces, as OpenTelemetry's protocol hands them on.
+pub mod otlp {
+    pub use super::generated::opentelemetry::proto::collector::trace::v1 as collector;
+    pub use super::generated::opentelemetry::proto::common::v1 as common;
+    pub use super::generated::opentelemetry::proto::resource::v1 as resource;
+    pub use super::generated::opentelemetry::proto::trace::v1 as trace;
+}
 pub use generated::pb;
 pub use generated::slipway::v1 as explain;
 pub use generated::stack;

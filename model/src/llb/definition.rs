@@ -30,6 +30,18 @@ pub struct Vertex {
     pub inputs: Vec<(Arc<Vertex>, usize)>,
 }
 
+impl Drop for Vertex {
+    /// A loop: the end of a deep graph must not take the stack with it.
+    fn drop(&mut self) {
+        let mut loose = std::mem::take(&mut self.inputs);
+        while let Some((vertex, _)) = loose.pop() {
+            if let Some(mut last) = Arc::into_inner(vertex) {
+                loose.append(&mut last.inputs);
+            }
+        }
+    }
+}
+
 /// The graph below one output of one vertex. `None` inside is scratch: an empty filesystem.
 #[derive(Clone, Debug, Default)]
 pub struct Definition {

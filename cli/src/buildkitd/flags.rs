@@ -1,0 +1,249 @@
+//! The flags of `buildkitd`, all of them, under the reference's names.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::error::Failure;
+use crate::version;
+
+#[derive(Parser, Debug)]
+#[command(name = "buildkitd", version = version::words(), disable_version_flag = true)]
+#[command(about = "Serve builds, in the form of BuildKit's daemon")]
+pub struct Flags {
+    /// Print the version
+    #[arg(short, long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    /// Configuration file [default: /etc/buildkit/buildkitd.toml, or below ~/.config]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Say more in the log
+    #[arg(long)]
+    pub debug: bool,
+    #[arg(long, hide = true)]
+    pub trace: bool,
+    /// State directory [default: /var/lib/buildkit, or below ~/.local/share]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Where to listen: unix://PATH, tcp://HOST:PORT or fd://; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub addr: Vec<String>,
+    /// json or text
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// trace, debug, info, warn or error
+    #[arg(long, value_name = "LEVEL", env = "BUILDKITD_LOG_LEVEL")]
+    pub log_level: Option<String>,
+    /// Group, by name or number, that may use the unix sockets
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Where metrics are served: HOST:PORT or unix://PATH
+    #[arg(long, value_name = "ADDRESS", env = "BUILDKITD_DEBUGADDR")]
+    pub debugaddr: Option<String>,
+    /// Certificate of the TCP listeners, PEM
+    #[arg(long, value_name = "FILE")]
+    pub tlscert: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE")]
+    pub tlskey: Option<PathBuf>,
+    /// Authorities whose certificates clients must show, PEM
+    #[arg(long, value_name = "FILE")]
+    pub tlscacert: Option<PathBuf>,
+    /// Allow builds to ask for network.host or security.insecure
+    #[arg(long, value_name = "ENTITLEMENT")]
+    pub allow_insecure_entitlement: Vec<String>,
+    /// A unix socket of its own for traces
+    #[arg(long, value_name = "PATH")]
+    pub otel_socket_path: Option<PathBuf>,
+    /// Labels of the worker: KEY=VALUE
+    #[arg(long, value_name = "LABEL")]
+    pub oci_worker_labels: Vec<String>,
+    /// Snapshotter: auto, overlayfs or native
+    #[arg(long, value_name = "NAME")]
+    pub oci_worker_snapshotter: Option<String>,
+    /// Platforms that the worker offers
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub oci_worker_platform: Vec<String>,
+    /// Network of steps that ask for none in particular: auto, host or none
+    #[arg(long, value_name = "MODE")]
+    pub oci_worker_net: Option<String>,
+    /// Runtime of steps: builtin, or the path or name of an OCI runtime such as runc
+    #[arg(long, value_name = "BINARY")]
+    pub oci_worker_binary: Option<String>,
+    /// Steps that run at once; 0 is no limit
+    #[arg(long, value_name = "NUMBER")]
+    pub oci_max_parallelism: Option<usize>,
+    /// Prune the cache without being asked
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    pub oci_worker_gc: Option<bool>,
+    /// What pruning keeps: RESERVED[,FREE[,MAXIMUM]], in MB or as 10%
+    #[arg(long, value_name = "AMOUNTS")]
+    pub oci_worker_gc_keepstorage: Option<String>,
+    #[command(flatten)]
+    fixed: Fixed,
+}
+
+/// Flags whose only acceptable values are those that change nothing here, and flags of what works
+/// differently.
+#[derive(clap::Args, Debug)]
+struct Fixed {
+    /// Accepted: a daemon that is not root finds out by itself
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    rootless: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    oci_worker_rootless: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    oci_worker_no_process_sandbox: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    cdi_disabled: Option<bool>,
+    #[arg(long, hide = true)]
+    cdi_spec_dir: Vec<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    save_cache_debug: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    proxy_network: Option<bool>,
+    /// true or auto: there is no other worker
+    #[arg(long, value_name = "BOOL")]
+    oci_worker: Option<String>,
+    #[arg(long, hide = true)]
+    oci_worker_proxy_snapshotter_path: Option<String>,
+    #[arg(long, hide = true)]
+    oci_cni_config_path: Option<String>,
+    #[arg(long, hide = true)]
+    oci_cni_binary_dir: Option<String>,
+    #[arg(long, hide = true)]
+    oci_cni_pool_size: Option<u32>,
+    #[arg(long, hide = true)]
+    oci_worker_apparmor_profile: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    oci_worker_selinux: Option<bool>,
+    /// false or auto: there is no such worker
+    #[arg(long, value_name = "BOOL")]
+    containerd_worker: Option<String>,
+    #[arg(long, hide = true)]
+    containerd_worker_addr: Option<String>,
+    #[arg(long, hide = true)]
+    containerd_worker_labels: Vec<String>,
+    #[arg(long, hide = true)]
+    containerd_worker_net: Option<String>,
+    #[arg(long, hide = true)]
+    containerd_cni_config_path: Option<String>,
+    #[arg(long, hide = true)]
+    containerd_cni_binary_dir: Option<String>,
+    #[arg(long, hide = true)]
+    containerd_cni_pool_size: Option<u32>,
+    #[arg(long, hide = true)]
+    containerd_worker_snapshotter: Option<String>,
+    #[arg(long, hide = true)]
+    containerd_worker_apparmor_profile: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    containerd_worker_selinux: Option<bool>,
+    #[arg(long, hide = true)]
+    containerd_max_parallelism: Option<u32>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    containerd_worker_rootless: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    containerd_worker_gc: Option<bool>,
+    #[arg(long, hide = true)]
+    containerd_worker_gc_keepstorage: Option<String>,
+    #[arg(long, hide = true)]
+    containerd_worker_namespace: Option<String>,
+}
+
+/// The spellings of Go's `strconv.ParseBool`.
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("use true or false".into()),
+    }
+}
+
+impl Flags {
+    /// Ends where a flag asks for what builds would miss; names those that have no effect.
+    pub fn refuse_unsupported(&self) -> Result<Vec<String>, Failure> {
+        let fixed = &self.fixed;
+        let named = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        let refused = [
+            ("--proxy-network", fixed.proxy_network == Some(true), "builds have no proxy network"),
+            ("--oci-worker-selinux", fixed.oci_worker_selinux == Some(true), "steps get no SELinux labels"),
+            (
+                "--oci-worker-apparmor-profile",
+                named(&fixed.oci_worker_apparmor_profile),
+                "steps get no AppArmor profile",
+            ),
+            (
+                "--oci-worker-proxy-snapshotter-path",
+                named(&fixed.oci_worker_proxy_snapshotter_path),
+                "snapshotters of other processes are not supported",
+            ),
+            (
+                "--oci-worker=false",
+                switch("--oci-worker", &fixed.oci_worker)? == Some(false),
+                "there is no other worker",
+            ),
+            (
+                "--containerd-worker=true",
+                switch("--containerd-worker", &fixed.containerd_worker)? == Some(true),
+                "there is no such worker",
+            ),
+        ];
+        if let Some((flag, _, why)) = refused.iter().find(|(_, given, _)| *given) {
+            return Err(Failure::usage(format!("{flag} is not supported: {why}")));
+        }
+        let networks = "steps use the host's network or none";
+        let containerd = "there is no containerd worker";
+        let unused = [
+            (
+                "--oci-worker-no-process-sandbox",
+                fixed.oci_worker_no_process_sandbox == Some(true),
+                "steps keep process namespaces of their own",
+            ),
+            ("--cdi-spec-dir", !fixed.cdi_spec_dir.is_empty(), "CDI devices are not offered to steps"),
+            (
+                "--save-cache-debug",
+                fixed.save_cache_debug == Some(true),
+                "what goes into a cache key is always kept",
+            ),
+            ("--oci-cni-config-path", named(&fixed.oci_cni_config_path), networks),
+            ("--oci-cni-binary-dir", named(&fixed.oci_cni_binary_dir), networks),
+            ("--oci-cni-pool-size", fixed.oci_cni_pool_size.unwrap_or(0) > 0, networks),
+            ("--containerd-*", fixed.tunes_containerd(), containerd),
+        ];
+        let given = unused.iter().filter(|(_, given, _)| *given);
+        Ok(given.map(|(flag, _, why)| format!("{flag} has no effect: {why}")).collect())
+    }
+}
+
+impl Fixed {
+    fn tunes_containerd(&self) -> bool {
+        let texts = [
+            &self.containerd_worker_addr,
+            &self.containerd_worker_net,
+            &self.containerd_cni_config_path,
+            &self.containerd_cni_binary_dir,
+            &self.containerd_worker_snapshotter,
+            &self.containerd_worker_apparmor_profile,
+            &self.containerd_worker_gc_keepstorage,
+            &self.containerd_worker_namespace,
+        ];
+        let switches =
+            [self.containerd_worker_selinux, self.containerd_worker_rootless, self.containerd_worker_gc];
+        let numbers = [self.containerd_cni_pool_size, self.containerd_max_parallelism];
+        texts.iter().any(|text| text.is_some())
+            || switches.contains(&Some(true))
+            || numbers.iter().any(|number| number.is_some())
+            || !self.containerd_worker_labels.is_empty()
+    }
+}
+
+/// `auto` and nothing are `None`.
+fn switch(flag: &str, text: &Option<String>) -> Result<Option<bool>, Failure> {
+    match text.as_deref() {
+        None | Some("") => Ok(None),
+        Some(auto) if auto.eq_ignore_ascii_case("auto") => Ok(None),
+        Some(text) => yes_or_no(text)
+            .map(Some)
+            .map_err(|_| Failure::usage(format!("{flag} {text:?}: use true, false or auto"))),
+    }
+}

@@ -1,0 +1,199 @@
+//! The keys of the file that are honoured, typed. [`super::keys`] has taken out all others.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{Config, Log, SocketOwner, TlsFiles};
+use crate::Frontends;
+use crate::gc::{GcConfig, KeepDuration};
+use crate::history::Limits;
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    debug: bool,
+    trace: bool,
+    root: Option<PathBuf>,
+    #[serde(rename = "insecure-entitlements")]
+    insecure_entitlements: Vec<String>,
+    log: LogSection,
+    grpc: Grpc,
+    otel: Otel,
+    dns: Dns,
+    history: HistorySection,
+    worker: Workers,
+    registry: BTreeMap<String, Registry>,
+    frontend: Frontends,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct LogSection {
+    format: String,
+    level: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Grpc {
+    address: Vec<String>,
+    #[serde(rename = "debugAddress")]
+    debug_address: String,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    tls: Tls,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Tls {
+    cert: PathBuf,
+    key: PathBuf,
+    ca: PathBuf,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Otel {
+    #[serde(rename = "socketPath")]
+    socket_path: PathBuf,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Dns {
+    nameservers: Vec<String>,
+    options: Vec<String>,
+    #[serde(rename = "searchDomains")]
+    search_domains: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct HistorySection {
+    #[serde(rename = "maxAge")]
+    max_age: Option<KeepDuration>,
+    #[serde(rename = "maxEntries")]
+    max_entries: Option<u32>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Workers {
+    oci: OciWorker,
+}
+
+/// The collection's keys stand beside the others, not in a table of their own.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct OciWorker {
+    labels: BTreeMap<String, String>,
+    platforms: Vec<String>,
+    snapshotter: String,
+    #[serde(rename = "networkMode")]
+    network_mode: String,
+    binary: String,
+    #[serde(rename = "defaultCgroupParent")]
+    default_cgroup_parent: String,
+    #[serde(rename = "max-parallelism")]
+    max_parallelism: usize,
+    #[serde(flatten)]
+    gc: GcConfig,
+}
+
+/// `[registry."HOST"]`: how to reach one registry.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Registry {
+    pub mirrors: Vec<String>,
+    /// Plain HTTP; `None` is for loopback addresses only.
+    pub http: Option<bool>,
+    /// TLS without checking the certificate.
+    pub insecure: bool,
+    /// Files with further certificate authorities.
+    pub ca: Vec<PathBuf>,
+    /// Certificates to show.
+    pub keypair: Vec<KeyPair>,
+    /// Folders in Docker's form: `*.crt` are authorities, `NAME.cert` with `NAME.key` are key pairs.
+    pub tlsconfigdir: Vec<PathBuf>,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyPair {
+    pub key: PathBuf,
+    pub cert: PathBuf,
+}
+
+impl File {
+    pub(super) fn into_config(self) -> Result<Config, String> {
+        let defaults = Config::default();
+        let log = self.log()?;
+        let (grpc, oci) = (self.grpc, self.worker.oci);
+        let or = |text: String, default: String| if text.is_empty() { default } else { text };
+        Ok(Config {
+            root: self.root,
+            listen: grpc.address,
+            socket_owner: SocketOwner { user: grpc.uid, group: grpc.gid },
+            tls: tls_files(grpc.tls)?,
+            debug_address: Some(grpc.debug_address).filter(|address| !address.is_empty()),
+            log,
+            trace_socket: Some(self.otel.socket_path).filter(|path| !path.as_os_str().is_empty()),
+            runtime: or(oci.binary, defaults.runtime),
+            network: or(oci.network_mode, defaults.network),
+            snapshotter: or(oci.snapshotter, defaults.snapshotter),
+            entitlements: self.insecure_entitlements,
+            max_parallelism: Some(oci.max_parallelism).filter(|limit| *limit > 0),
+            labels: oci.labels,
+            platforms: oci.platforms,
+            dns: slipway_run::Dns {
+                nameservers: self.dns.nameservers,
+                search_domains: self.dns.search_domains,
+                options: self.dns.options,
+            },
+            cgroup_parent: oci.default_cgroup_parent,
+            frontends: self.frontend,
+            history: Limits {
+                age: self.history.max_age.map_or(defaults.history.age, |age| age.0),
+                entries: self.history.max_entries.unwrap_or(defaults.history.entries),
+            },
+            gc: oci.gc,
+            log_limits: defaults.log_limits,
+            registries: self.registry,
+            exit_when_idle: false,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn log(&self) -> Result<Log, String> {
+        let json = match self.log.format.as_str() {
+            "" | "text" => false,
+            "json" => true,
+            other => return Err(format!("log.format is {other:?}: use text or json")),
+        };
+        let old = match (self.trace, self.debug) {
+            (true, _) => Some("trace".to_owned()),
+            (_, true) => Some("debug".to_owned()),
+            _ => None,
+        };
+        let level = Some(self.log.level.clone()).filter(|level| !level.is_empty());
+        Ok(Log { level: level.or(old), json })
+    }
+}
+
+/// A certificate and its key come together or not at all.
+fn tls_files(tls: Tls) -> Result<Option<TlsFiles>, String> {
+    let given = |path: &PathBuf| !path.as_os_str().is_empty();
+    match (given(&tls.cert), given(&tls.key)) {
+        (true, true) => Ok(Some(TlsFiles {
+            certificate: tls.cert,
+            key: tls.key,
+            client_authorities: Some(tls.ca).filter(given),
+        })),
+        (false, false) if !given(&tls.ca) => Ok(None),
+        _ => Err("grpc.tls needs both cert and key".into()),
+    }
+}

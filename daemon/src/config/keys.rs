@@ -1,0 +1,268 @@
+//! Which keys there are, and what becomes of each.
+//!
+//! Keys are found as the reference finds them, whatever their case. A key whose value says nothing
+//! (`false`, `0`, `""`, an empty list) has no effect there and is never an error here.
+
+use toml::{Table, Value};
+
+/// What becomes of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Honoured,
+    /// It tunes what works differently here: a warning that says why nothing comes of it.
+    Unused(&'static str),
+    /// What it asks for would be missing from builds: an error.
+    Refused(&'static str),
+}
+
+use Standing::{Honoured, Refused, Unused};
+
+const OTHER_NETWORKS: &str = "steps use the host's network or none";
+const CDI: &str = "CDI devices are not offered to steps";
+
+/// Names are joined by `/`, since some have dots; `*` is any name. A table with a row of its own is taken or left as a
+/// whole.
+#[rustfmt::skip]
+pub(super) const KEYS: &[(&str, Standing)] = &[
+    ("debug", Honoured),
+    ("trace", Honoured),
+    ("root", Honoured),
+    ("insecure-entitlements", Honoured),
+    ("proxyNetwork", Refused("builds have no proxy network")),
+    ("provenanceEnvDir", Unused("provenance takes no facts from files")),
+    ("log/format", Honoured),
+    ("log/level", Honoured),
+    ("grpc/address", Honoured),
+    ("grpc/debugAddress", Honoured),
+    ("grpc/uid", Honoured),
+    ("grpc/gid", Honoured),
+    ("grpc/securityDescriptor", Unused("it is for Windows")),
+    ("grpc/tls/cert", Honoured),
+    ("grpc/tls/key", Honoured),
+    ("grpc/tls/ca", Honoured),
+    ("otel/socketPath", Honoured),
+    ("cdi/disabled", Honoured),
+    ("cdi/specDirs", Unused(CDI)),
+    ("cdi/autoAllowed", Unused(CDI)),
+    ("dns/nameservers", Honoured),
+    ("dns/options", Honoured),
+    ("dns/searchDomains", Honoured),
+    ("history/maxAge", Honoured),
+    ("history/maxEntries", Honoured),
+    ("system/platformsCacheMaxAge", Unused("platforms are found out once, at the start")),
+    ("system/maxRegistryConcurrency", Unused("how much is fetched at once is not configurable")),
+    ("worker/oci/enabled", Honoured),
+    ("worker/oci/labels", Honoured),
+    ("worker/oci/platforms", Honoured),
+    ("worker/oci/snapshotter", Honoured),
+    ("worker/oci/rootless", Unused("a daemon that is not root finds out by itself")),
+    ("worker/oci/noProcessSandbox", Unused("steps keep process namespaces of their own")),
+    ("worker/oci/gc", Honoured),
+    ("worker/oci/gckeepstorage", Honoured),
+    ("worker/oci/reservedSpace", Honoured),
+    ("worker/oci/maxUsedSpace", Honoured),
+    ("worker/oci/minFreeSpace", Honoured),
+    ("worker/oci/gcpolicy/all", Honoured),
+    ("worker/oci/gcpolicy/filters", Honoured),
+    ("worker/oci/gcpolicy/keepDuration", Honoured),
+    ("worker/oci/gcpolicy/keepBytes", Honoured),
+    ("worker/oci/gcpolicy/reservedSpace", Honoured),
+    ("worker/oci/gcpolicy/maxUsedSpace", Honoured),
+    ("worker/oci/gcpolicy/minFreeSpace", Honoured),
+    ("worker/oci/networkMode", Honoured),
+    ("worker/oci/cniConfigPath", Unused(OTHER_NETWORKS)),
+    ("worker/oci/cniBinaryPath", Unused(OTHER_NETWORKS)),
+    ("worker/oci/cniPoolSize", Unused(OTHER_NETWORKS)),
+    ("worker/oci/bridgeName", Unused(OTHER_NETWORKS)),
+    ("worker/oci/bridgeSubnet", Unused(OTHER_NETWORKS)),
+    ("worker/oci/userRemapUnsupported", Refused("ids of snapshots are not mapped")),
+    ("worker/oci/binary", Honoured),
+    ("worker/oci/proxySnapshotterPath", Refused("snapshotters of other processes are not supported")),
+    ("worker/oci/defaultCgroupParent", Honoured),
+    ("worker/oci/stargzSnapshotter", Unused("there is no stargz snapshotter")),
+    ("worker/oci/apparmor-profile", Refused("steps get no AppArmor profile")),
+    ("worker/oci/selinux", Refused("steps get no SELinux labels")),
+    ("worker/oci/max-parallelism", Honoured),
+    ("worker/containerd", Unused("there is one worker, and it is [worker.oci]")),
+    ("registry/*/mirrors", Honoured),
+    ("registry/*/http", Honoured),
+    ("registry/*/insecure", Honoured),
+    ("registry/*/ca", Honoured),
+    ("registry/*/keypair/key", Honoured),
+    ("registry/*/keypair/cert", Honoured),
+    ("registry/*/tlsconfigdir", Honoured),
+    ("frontend/dockerfile.v0/enabled", Honoured),
+    ("frontend/dockerfile.v0/builtinRepositories", Honoured),
+    ("frontend/gateway.v0/enabled", Honoured),
+    ("frontend/gateway.v0/allowedRepositories", Honoured),
+    ("cache/gha/sign", Refused("caches are not signed")),
+    ("cache/gha/verify", Refused("signatures of caches are not checked")),
+];
+
+/// What is left of a file when each of its keys was looked at.
+pub(super) struct Checked {
+    /// Honoured keys only, in the case in which [`KEYS`] has them.
+    pub table: Table,
+    pub warnings: Vec<String>,
+}
+
+pub(super) fn check(table: Table) -> Result<Checked, String> {
+    let mut warnings = Vec::new();
+    let mut table = walk(table, &Place::top(), &mut warnings)?;
+    one_worker(&mut table)?;
+    // No device is offered, so there is nothing to disable.
+    table.remove("cdi");
+    Ok(Checked { table, warnings })
+}
+
+/// A file that switches our worker off, or another on, asks for what is not here.
+fn one_worker(table: &mut Table) -> Result<(), String> {
+    let oci = table.get_mut("worker").and_then(|worker| worker.get_mut("oci")).and_then(Value::as_table_mut);
+    match oci.and_then(|oci| oci.remove("enabled")) {
+        None | Some(Value::Boolean(true)) => Ok(()),
+        Some(Value::Boolean(false)) => Err("worker.oci.enabled is false: there is no other worker".into()),
+        Some(other) => Err(format!("worker.oci.enabled is {other}: use true or false")),
+    }
+}
+
+/// A table in the file: its row's beginning in [`KEYS`], and how the file spells it.
+struct Place {
+    row: String,
+    spelled: String,
+}
+
+impl Place {
+    fn top() -> Self {
+        Self { row: String::new(), spelled: String::new() }
+    }
+
+    fn below(&self, name: &str, key: &str) -> Self {
+        Self { row: format!("{}{name}/", self.row), spelled: format!("{}{key}.", self.spelled) }
+    }
+
+    /// The name in [`KEYS`] that `key` matches here, and what becomes of it; `None` is a table.
+    fn find(&self, key: &str) -> Option<(&'static str, Option<Standing>)> {
+        KEYS.iter().find_map(|(path, standing)| {
+            let rest = path.strip_prefix(self.row.as_str())?;
+            let (name, deeper) = rest.split_once('/').map_or((rest, false), |(name, _)| (name, true));
+            let matches = name == "*" || name.eq_ignore_ascii_case(key);
+            matches.then_some((name, (!deeper).then_some(*standing)))
+        })
+    }
+}
+
+fn walk(table: Table, place: &Place, warnings: &mut Vec<String>) -> Result<Table, String> {
+    let mut kept = Table::new();
+    for (key, value) in table {
+        let path = format!("{}{key}", place.spelled);
+        let Some((name, standing)) = place.find(&key) else {
+            return Err(format!("{path} is not a key of this file"));
+        };
+        match standing {
+            Some(Honoured) => {
+                kept.insert(name.to_owned(), value);
+            }
+            Some(Unused(_) | Refused(_)) if says_nothing(&value) => {}
+            Some(Unused(_)) if name == "containerd" && enabled(&value) => {
+                return Err(format!("{path}.enabled is true: there is no such worker"));
+            }
+            Some(Unused(why)) => warnings.push(format!("{path} has no effect: {why}")),
+            Some(Refused(why)) => return Err(format!("{path} is not supported: {why}")),
+            None => {
+                let kept_name = if name == "*" { key.clone() } else { name.to_owned() };
+                kept.insert(kept_name, below(value, &place.below(name, &key), warnings)?);
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// A table, or a list of tables.
+fn below(value: Value, place: &Place, warnings: &mut Vec<String>) -> Result<Value, String> {
+    match value {
+        Value::Table(table) => walk(table, place, warnings).map(Value::Table),
+        Value::Array(values) => {
+            let tables: Result<_, _> =
+                values.into_iter().map(|value| below(value, place, warnings)).collect();
+            tables.map(Value::Array)
+        }
+        _ => Err(format!("{} is a table, not a value", place.spelled.trim_end_matches('.'))),
+    }
+}
+
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Integer(number) => *number == 0,
+        Value::Boolean(yes) => !yes,
+        Value::Array(values) => values.is_empty(),
+        Value::Table(table) => table.values().all(says_nothing),
+        _ => false,
+    }
+}
+
+fn enabled(value: &Value) -> bool {
+    value.get("enabled").and_then(Value::as_bool).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str) -> Result<Checked, String> {
+        check(text.parse().unwrap())
+    }
+
+    #[test]
+    fn what_tunes_is_warned_about_and_what_means_something_is_refused() {
+        let warned = checked(
+            "provenanceEnvDir = \"/x\"\n[cdi]\nspecDirs = [\"/y\"]\n[worker.oci]\ncniPoolSize = 3\n\
+             [worker.containerd]\naddress = \"/z\"\nenabled = false",
+        )
+        .unwrap();
+        assert_eq!(warned.warnings.len(), 4, "{:?}", warned.warnings);
+        assert!(warned.warnings.iter().any(|warning| warning.contains("worker.oci.cniPoolSize")));
+        for (text, name) in [
+            ("proxyNetwork = true", "proxyNetwork"),
+            ("[worker.oci]\nselinux = true", "worker.oci.selinux"),
+            ("[worker.oci]\nenabled = false", "worker.oci.enabled"),
+            ("[worker.containerd]\nenabled = true", "worker.containerd"),
+            ("[cache.gha.verify]\nrequired = true", "cache.gha.verify"),
+            ("[worker.oci.gcpolicy]\nx = 1", "worker.oci.gcpolicy.x"),
+            ("[registry.\"a.b\"]\nx = 1", "registry.a.b.x"),
+            ("[registry.\"a.b\".keypair]\nx = 1", "registry.a.b.keypair.x"),
+            ("worker = 1", "worker"),
+        ] {
+            let error = checked(text).err().unwrap_or_else(|| panic!("{text} is accepted"));
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_is_no_error() {
+        let nothing = checked("proxyNetwork = false\n[worker.oci]\nselinux = false\napparmor-profile = \"\"");
+        assert!(nothing.unwrap().warnings.is_empty());
+    }
+
+    #[test]
+    fn case_does_not_count() {
+        let table = checked("[Worker.OCI]\nnetworkmode = \"host\"").unwrap().table;
+        assert_eq!(table["worker"]["oci"]["networkMode"].as_str(), Some("host"));
+    }
+
+    #[test]
+    fn the_documentation_has_every_key() {
+        let page = include_str!("../../../docs/buildkitd.md");
+        for (key, standing) in KEYS {
+            let name = key.rsplit_once('/').map_or(*key, |(_, name)| name);
+            let row = page.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
+            let row = row.unwrap_or_else(|| panic!("docs/buildkitd.md has no row with `{name}` ({key})"));
+            let word = match standing {
+                Honoured => "yes",
+                Unused(_) => "warning",
+                Refused(_) => "error",
+            };
+            assert!(row.contains(word), "{key} is {standing:?}, docs/buildkitd.md says {row}");
+        }
+    }
+}
