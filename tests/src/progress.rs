@@ -52,6 +52,9 @@ impl Progress {
             self.steps.push(Step { number, name, end: End::Open, output: String::new(), why: Vec::new() });
             return;
         };
+        if rest == step.name {
+            return; // it goes on after another has had its say
+        }
         match rest.split_once(' ').unwrap_or((rest, "")) {
             ("DONE", _) => step.end = End::Done,
             ("CACHED", _) => step.end = End::Cached,

@@ -17,7 +17,7 @@ fn setting() -> Setting {
     let fake = Fake::with_busybox();
     let project = Project::new(
         &fake.busybox(),
-        "FROM BUSYBOX\nRUN echo kept > /kept\nRUN --mount=type=cache,target=/cache --mount=type=secret,id=s trap '' TERM INT; echo go; sleep 1000\n",
+        "FROM BUSYBOX\nRUN echo kept > /kept\nRUN --mount=type=cache,target=/cache --mount=type=secret,id=s trap '' TERM INT; echo g''o; sleep 1000\n",
     );
     Setting { daemon: Daemon::start(), project, _fake: fake }
 }

@@ -40,7 +40,11 @@ pub async fn run(
     };
     let Some(outcome) = outcome else {
         tokio::select! {
-            _ = tokio::time::timeout(LAST_WORDS, watching) => {}
+            watched = tokio::time::timeout(LAST_WORDS, watching) => {
+                if let Ok(Ok(progress)) = watched {
+                    progress.finish(true);
+                }
+            }
             () = interrupts.next() => {}
         }
         return Err(Failure::interrupted());
