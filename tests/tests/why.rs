@@ -74,7 +74,7 @@ fn a_step_is_found_by_number_stage_digest_and_name() {
     let run = step(&steps, "RUN cat");
     let digest = run["vertex"].as_str().unwrap().strip_prefix("sha256:").unwrap();
     for wanted in ["build 3/3", "3/3", "run CAT", &digest[..12]] {
-        assert_eq!(why(&daemon, &["last", wanted]), [run.clone()], "{wanted}");
+        assert_eq!(why(&daemon, &["last", wanted]), std::slice::from_ref(run), "{wanted}");
     }
     daemon.client(&["why", "last", "9/9"]).failed(1, &["9/9", "slipway why"]);
     daemon.client(&["why", "nosuchbuild"]).failed(1, &["nosuchbuild", "not known"]);

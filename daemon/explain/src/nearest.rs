@@ -6,6 +6,9 @@ use crate::build::{Build, Outcome, Step};
 use crate::cause::{Cause, Kind};
 use crate::compare::{Comparison, Materials};
 
+/// A candidate, the step in it that is the counterpart, and what differs.
+type Counterpart = (usize, usize, Arc<Vec<Cause>>);
+
 /// Why a step had to be worked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
@@ -54,12 +57,8 @@ impl<'a> Nearest<'a> {
 
     /// The candidate that differs in the fewest things, the most recent of equals; one that came to an end
     /// before one that did not.
-    fn nearest(
-        &mut self,
-        index: usize,
-        files: &mut dyn FnMut(&Cause) -> usize,
-    ) -> Option<(usize, usize, Arc<Vec<Cause>>)> {
-        let mut best: Option<((usize, bool), usize, usize, Arc<Vec<Cause>>)> = None;
+    fn nearest(&mut self, index: usize, files: &mut dyn FnMut(&Cause) -> usize) -> Option<Counterpart> {
+        let mut best: Option<((usize, bool), Counterpart)> = None;
         for (candidate, comparison) in self.candidates.iter_mut().enumerate() {
             let Some(old) = comparison.counterpart(index) else { continue };
             let causes = comparison.causes(index, old);
@@ -67,10 +66,10 @@ impl<'a> Nearest<'a> {
             let failed = before.is_some_and(|step| step.outcome == Outcome::Failed);
             let distance = (causes.iter().map(|cause| weight(cause, files)).sum::<usize>(), failed);
             if best.as_ref().is_none_or(|(least, ..)| distance < *least) {
-                best = Some((distance, candidate, old, causes));
+                best = Some((distance, (candidate, old, causes)));
             }
         }
-        best.map(|(_, candidate, old, causes)| (candidate, old, causes))
+        best.map(|(_, nearest)| nearest)
     }
 
     /// Nothing differs, so the key is the same: what kept its record from being used.

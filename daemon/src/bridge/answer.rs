@@ -52,6 +52,9 @@ struct NamedPlatform {
     platform: Platform,
 }
 
+/// `None` is scratch.
+type PlatformTree = (NamedPlatform, Option<Arc<Reference>>);
+
 impl From<FrontendResult> for Answer {
     fn from(made: FrontendResult) -> Self {
         let mut trees = made.outputs.into_iter().map(|output| (output.id, Reference::new(output.definition)));
@@ -129,10 +132,7 @@ impl Answer {
     }
 
     /// Whether platforms are told apart, and the tree for each.
-    fn platforms(
-        &self,
-        engine: &Engine,
-    ) -> Result<(bool, Vec<(NamedPlatform, Option<Arc<Reference>>)>), Failure> {
+    fn platforms(&self, engine: &Engine) -> Result<(bool, Vec<PlatformTree>), Failure> {
         let listed = match self.metadata.get("refs.platforms") {
             None => None,
             Some(json) => Some(

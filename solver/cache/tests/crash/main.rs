@@ -83,7 +83,7 @@ fn one(fault: &str, number: usize) -> End {
     let folder = folder();
     let root = folder.path().join("root");
     let end = run(&root, "all", fault, None);
-    if end == End::Killed && number % 3 == 0 {
+    if end == End::Killed && number.is_multiple_of(3) {
         // Killed once more while the next one tidies up.
         run(&root, "open", &format!("kill@{}", number / 3 % 40 + 1), None);
     }
