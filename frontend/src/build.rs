@@ -16,6 +16,7 @@ use crate::lower::progress::format_all;
 use crate::lower::{Lowered, Request, lower};
 use crate::plan::context::Entry;
 use crate::plan::options::Options;
+use crate::subrequest::{self, Question};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FrontendResult {
@@ -54,10 +55,12 @@ pub async fn build(
     let entry = Entry::load(gateway, &parsed, inputs).await.map_err(plain)?;
     let located = |failure: Failure| failure.into_error(Some(&entry.info));
     refuse_other_frontend(&parsed, &entry).map_err(located)?;
-    if let Some(request) = parsed.text("requestid") {
-        return crate::subrequest::answer(request, gateway, &parsed, inputs, &entry).await.map_err(plain);
-    }
     let build_platform = gateway.facts().build_platforms.first().cloned().unwrap_or_else(Platform::host);
+    if let Some(id) = parsed.text("requestid") {
+        let options = &parsed;
+        let question = Question { gateway, options, inputs, entry: &entry, build_platform: &build_platform };
+        return subrequest::answer(id, &question).await.map_err(plain);
+    }
     let mut targets: Vec<Option<&Platform>> = parsed.platforms.iter().map(Some).collect();
     if targets.is_empty() {
         targets.push(None);
@@ -74,6 +77,7 @@ pub async fn build(
             platform,
             build_platform: &build_platform,
             all_stages: false,
+            wants_outline: false,
         })
         .collect();
     let lowered = join_all(requests.iter().map(lower)).await;

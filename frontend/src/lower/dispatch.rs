@@ -126,14 +126,17 @@ impl Lowering<'_> {
         word: &str,
     ) -> Result<String, Fault> {
         let environment = &stage.state.environment;
-        let expansion = lexer.process_word(word, environment)?;
-        if !expansion.unmatched.is_empty() {
+        let result = lexer.process_word(word, environment);
+        let unmatched = match &result {
+            Ok(expansion) => &expansion.unmatched,
+            Err(error) => &error.unmatched,
+        };
+        if !unmatched.is_empty() {
             let declared: Vec<&str> = stage.arguments.iter().map(|argument| argument.key.as_str()).collect();
             let set: Vec<&str> = environment.keys().collect();
-            let unmatched = &expansion.unmatched;
             lint::undefined_var::check(instruction, unmatched, &declared, &set, &mut self.linter);
         }
-        Ok(expansion.text)
+        Ok(result?.text)
     }
 
     /// What progress shows of an instruction: keyword in capitals, variables expanded if they can be.

@@ -17,7 +17,8 @@ impl Lowering<'_> {
     ) -> Result<(), Failure> {
         let Env(pairs) = env.expand(&mut |word| self.expand(stage, instruction, word))?;
         lint::legacy_key_value_format::check(instruction, &mut self.linter);
-        lint::secrets_used_in_arg_or_env::check(instruction, &mut self.linter);
+        let keys = pairs.iter().map(|pair| pair.key.as_str());
+        lint::secrets_used_in_arg_or_env::check(instruction, keys, &mut self.linter);
         for KeyValue { key, value, .. } in &pairs {
             stage.state.environment.set(key, value.as_str());
             set_in_list(&mut stage.image.config.env, key, value);

@@ -10,9 +10,9 @@ use crate::dockerfile::Instruction;
 use crate::dockerfile::instruction::{
     CommandLine, Expose, HealthCheck, Maintainer, PortWord, Shell, StopSignal, User, Volume,
 };
-use crate::dockerfile::quote::quoted;
 use crate::error::Failure;
 use crate::lint;
+use slipway_model::quote::quoted;
 
 impl Lowering<'_> {
     pub(super) fn cmd(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use slipway_model::{ImageConfig, Platform};
 
+use super::outline::Capture;
 use super::progress::Progress;
 use super::state::State;
 use crate::dockerfile::instruction::Argument;
@@ -19,6 +20,10 @@ pub(super) struct StageState {
     pub(super) name: String,
     /// Expanded, later fully qualified.
     pub(super) base_name: String,
+    /// The description comment above the `FROM`.
+    pub(super) doc: String,
+    /// Gathered only for an outline.
+    pub(super) outline: Option<Box<Capture>>,
     /// The `FROM` instruction as written.
     pub(super) original: String,
     pub(super) ranges: Vec<Range>,

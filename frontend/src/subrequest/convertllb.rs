@@ -1,0 +1,30 @@
+//! `frontend.convertllb`: the graph of the target, as JSON.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use slipway_model::Digest;
+use slipway_model::llb::marshal;
+
+use super::json::{self, Members};
+use super::operation::operation;
+use super::{Question, answer_of};
+use crate::build::FrontendResult;
+use crate::error::Failure;
+use crate::lower::lower;
+
+pub(super) async fn convert(question: &Question<'_>) -> Result<FrontendResult, Failure> {
+    let (lowered, _) = lower(&question.request()).await;
+    let definition = lowered?.definition;
+    let mut operations: BTreeMap<String, Value> = BTreeMap::new();
+    for bytes in &definition.def {
+        let op = marshal::unmarshal(bytes).unwrap_or_default();
+        operations.insert(Digest::of(bytes).to_string(), operation(&op));
+    }
+    let mut answer: Value = Members::default()
+        .value("def", json!(operations))
+        .map("metadata", &definition.metadata, json::metadata)
+        .into();
+    answer["source"] = definition.source.as_ref().map_or_else(|| json!({}), json::source);
+    Ok(answer_of([("result.json", json::pretty(&answer)?), ("version", "0.1.0".to_owned())]))
+}
