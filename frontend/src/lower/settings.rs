@@ -81,7 +81,7 @@ impl Lowering<'_> {
             let port = PortWord::parse(word)?;
             lint::expose_proto_casing::check(instruction, word, &port, &mut self.linter);
             lint::expose_invalid_format::check(instruction, word, &port, &mut self.linter);
-            ports.extend(port.ports);
+            ports.extend(port.ports()?);
         }
         add_setting(&mut stage.image, format!("EXPOSE [{}]", ports.join(" ")), self.epoch);
         stage.image.config.exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));
