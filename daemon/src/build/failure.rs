@@ -113,7 +113,8 @@ fn sources_of(vertex: &str, source: &pb::Source) -> Vec<(pb::SourceInfo, Vec<pb:
     found.collect()
 }
 
-fn detail(kind: &str, json: &Json) -> prost_types::Any {
+/// `kind`: the name of a Go type, with its encoding.
+pub(crate) fn detail(kind: &str, json: &Json) -> prost_types::Any {
     prost_types::Any {
         type_url: format!("github.com/moby/buildkit/{kind}"),
         value: json.to_string().into_bytes(),

@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use slipway_frontend::{Facts, FrontendResult, PlatformResult};
+use serde_json::json;
+use slipway_frontend::{Facts, FrontendResult, PlatformResult, Unsupported};
 use slipway_model::llb::pb;
 
 use super::Build;
-use super::failure::Failure;
+use super::failure::{Failure, detail};
 use super::gateway::BuildGateway;
 use super::result::{BuildResult, PlatformOutput};
 use super::solve::solve_definition;
 use crate::engine::Engine;
+
+/// A list of `slipway_frontend::Diagnostic`; clients of the reference pass over it.
+const DIAGNOSTICS: &str = "slipway.Diagnostics+json";
 
 /// Runs the frontend `name` and solves what it makes, all platforms at once.
 pub(crate) async fn solve(
@@ -40,12 +44,25 @@ pub(crate) async fn run(
     }
     let facts = Facts { session_id: build.session.clone(), build_platforms: engine.worker.platforms.clone() };
     let gateway = BuildGateway { engine: engine.clone(), build: build.clone(), facts };
-    slipway_frontend::build(&gateway, options, inputs).await.map_err(|error| {
-        let message = error.to_string();
-        error.sources.into_iter().fold(Failure::new(tonic::Code::Unknown, message), |failure, source| {
-            failure.with_source(source.info, source.ranges)
-        })
-    })
+    slipway_frontend::build(&gateway, options, inputs).await.map_err(failure)
+}
+
+/// With all that clients may want to know: places, other errors of the file, what to try instead.
+fn failure(error: slipway_frontend::Error) -> Failure {
+    let code = match error.unsupported {
+        Some(Unsupported::Capability(_)) => tonic::Code::Unimplemented,
+        _ => tonic::Code::Unknown,
+    };
+    let mut details: Vec<_> = match &error.unsupported {
+        Some(Unsupported::Request(id)) => vec![detail("errdefs.Subrequest+json", &json!({ "name": id }))],
+        Some(Unsupported::Capability(name)) => {
+            vec![detail("errdefs.FrontendCap+json", &json!({ "name": name }))]
+        }
+        None => Vec::new(),
+    };
+    details.push(detail(DIAGNOSTICS, &json!(error.diagnostics)));
+    let failure = Failure::new(code, error.message).with_details(details);
+    error.sources.into_iter().fold(failure, |failure, source| failure.with_source(source.info, source.ranges))
 }
 
 async fn finish(

@@ -11,7 +11,7 @@ use super::stage::{Planned, StageState};
 use super::state::Environment;
 use super::{Lowering, file};
 use crate::dockerfile::heredoc;
-use crate::dockerfile::instruction::{InlineFile, Mount, MountKind, NetworkMode, Run, SecurityMode};
+use crate::dockerfile::instruction::{Device, InlineFile, Mount, MountKind, NetworkMode, Run, SecurityMode};
 use crate::dockerfile::shell::{Lexer, Variables};
 use crate::error::Failure;
 
@@ -23,11 +23,6 @@ impl Lowering<'_> {
         run: &Run,
     ) -> Result<(), Failure> {
         let instruction = &planned.instruction;
-        if !run.devices.is_empty() {
-            return Err(Failure::new(
-                "device feature is only supported in Dockerfile frontend 1.14.0-labs or later",
-            ));
-        }
         let mounts = run.expand_mounts(&mut |word| self.expand(stage, instruction, word))?;
         // A command may read any file.
         self.path_sets[stage.paths].insert("/".to_owned());
@@ -47,6 +42,7 @@ impl Lowering<'_> {
             NetworkMode::None => exec.network = pb::NetMode::None,
             NetworkMode::Host => exec.network = pb::NetMode::Host,
         }
+        exec.devices = devices(run)?;
         let name = self.run_name(stage, &text, &mounts);
         if self.request.options.shm_size > 0 {
             exec.mounts.push(shared_memory(self.request.options.shm_size));
@@ -145,6 +141,17 @@ impl Lowering<'_> {
         let shown = if self.request.options.multi_platform { platform.as_ref() } else { None };
         stage.progress.name(&stage.name, &text, shown, &stage.state.environment)
     }
+}
+
+/// Devices are of the channel `labs`.
+fn devices(run: &Run) -> Result<Vec<pb::CdiDevice>, Failure> {
+    if !cfg!(feature = "labs") && !run.devices.is_empty() {
+        return Err(Failure::new(
+            "device feature is only supported in Dockerfile frontend 1.14.0-labs or later",
+        ));
+    }
+    let device = |device: &Device| pb::CdiDevice { name: device.name.clone(), optional: !device.required };
+    Ok(run.devices.iter().map(device).collect())
 }
 
 /// Secrets in the environment show as `****`.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use slipway_model::Digest;
 use slipway_model::llb::marshal;
 
-use super::json::{self, Members};
+use super::json;
 use super::operation::operation;
 use super::{Question, answer_of};
 use crate::build::FrontendResult;
@@ -21,10 +21,8 @@ pub(super) async fn convert(question: &Question<'_>) -> Result<FrontendResult, F
         let op = marshal::unmarshal(bytes).unwrap_or_default();
         operations.insert(Digest::of(bytes).to_string(), operation(&op));
     }
-    let mut answer: Value = Members::default()
-        .value("def", json!(operations))
-        .map("metadata", &definition.metadata, json::metadata)
-        .into();
-    answer["source"] = definition.source.as_ref().map_or_else(|| json!({}), json::source);
+    let described: BTreeMap<&String, Value> =
+        definition.metadata.iter().map(|(digest, metadata)| (digest, json::metadata(metadata))).collect();
+    let answer = json!({"def": operations, "metadata": described, "source": json::source(&definition)});
     Ok(answer_of([("result.json", json::pretty(&answer)?), ("version", "0.1.0".to_owned())]))
 }

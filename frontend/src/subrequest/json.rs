@@ -4,6 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+use slipway_model::Digest;
 use slipway_model::llb::pb;
 
 use crate::dockerfile::Range;
@@ -108,20 +109,29 @@ pub(super) fn source_info(info: &pb::SourceInfo) -> Value {
         .into()
 }
 
-pub(super) fn source(source: &pb::Source) -> Value {
-    Members::default()
-        .map("locations", &source.locations, |locations| {
-            Members::default().list("locations", &locations.locations, wire_location).into()
-        })
-        .list("infos", &source.infos, source_info)
-        .into()
+/// The source map of a definition. The reference lists every operation in it, most without places.
+pub(super) fn source(definition: &pb::Definition) -> Value {
+    let mut locations = Map::new();
+    let operations = definition.def.split_last().map(|(_, operations)| operations).unwrap_or_default();
+    let mut digests: Vec<String> = operations.iter().map(|op| Digest::of(op).to_string()).collect();
+    digests.sort_unstable();
+    let source = definition.source.as_ref();
+    for digest in digests {
+        let places = source.and_then(|source| source.locations.get(&digest));
+        let places = places.map(|places| places.locations.as_slice()).unwrap_or_default();
+        locations.insert(digest, Members::default().list("locations", places, wire_location).into());
+    }
+    let infos = source.map(|source| source.infos.as_slice()).unwrap_or_default();
+    let members = Members::default();
+    let members = if locations.is_empty() { members } else { members.value("locations", locations) };
+    members.list("infos", infos, source_info).into()
 }
 
 fn definition(definition: &pb::Definition) -> Value {
     Members::default()
         .list("def", &definition.def, |op| base64(op).into())
         .map("metadata", &definition.metadata, metadata)
-        .value("Source", definition.source.as_ref().map_or(Value::Null, source))
+        .value("Source", source(definition))
         .into()
 }
 
