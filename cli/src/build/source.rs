@@ -72,7 +72,8 @@ pub fn excerpt(status: &tonic::Status) -> Option<String> {
     };
     let mut text = String::new();
     let sources = details.iter().filter(|detail| detail.type_url.ends_with(SOURCE));
-    let sources: Vec<Source> = sources.filter_map(|detail| serde_json::from_slice(&detail.value).ok()).collect();
+    let sources: Vec<Source> =
+        sources.filter_map(|detail| serde_json::from_slice(&detail.value).ok()).collect();
     for (index, source) in sources.iter().enumerate() {
         text.push_str(&draw(source, first.filter(|_| index == 0)).unwrap_or_default());
     }
@@ -84,7 +85,8 @@ pub fn excerpt(status: &tonic::Status) -> Option<String> {
         let _ = writeln!(text, "\nalso: {}", other.message);
         let Some(source) = sources.first().filter(|_| other.start.line > 0) else { continue };
         let position = Position { line: other.start.line };
-        let own = Source { info: source.info.clone(), ranges: vec![Range { start: position, end: position }] };
+        let own =
+            Source { info: source.info.clone(), ranges: vec![Range { start: position, end: position }] };
         text.push_str(&draw(&own, Some(other)).unwrap_or_default());
     }
     (!text.is_empty()).then_some(text)

@@ -29,7 +29,9 @@ pub fn of(arguments: &BuildArguments) -> Result<Option<Subrequest>, Failure> {
         "subrequests.describe" => Ok(Some(Subrequest::Describe)),
         "convertllb" => Ok(Some(Subrequest::Graph)),
         "diagnostics" => Ok(Some(Subrequest::Diagnostics)),
-        other => Err(Failure::usage(format!("--call {other:?}: use build, check, outline, targets, subrequests.describe, convertllb or diagnostics"))),
+        other => Err(Failure::usage(format!(
+            "--call {other:?}: use build, check, outline, targets, subrequests.describe, convertllb or diagnostics"
+        ))),
     }
 }
 

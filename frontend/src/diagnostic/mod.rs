@@ -62,13 +62,18 @@ pub struct Place {
     pub column: u32,
 }
 
+/// Errors that are told beside the first.
+const MOST_OTHERS: usize = 100;
+
 impl Diagnostic {
     pub(crate) fn of_failure(failure: &Failure, info: Option<&pb::SourceInfo>) -> Vec<Self> {
         let ranges = failure.places.first().map(Vec::as_slice).unwrap_or_default();
         let first = Self::new(Severity::Error, failure.message.clone(), ranges, info)
             .explained(failure.fault.as_ref(), ranges, info)
             .or_suggestion(&failure.suggestion);
-        std::iter::once(first).chain(failure.others.iter().map(|error| Self::of_error(error, info))).collect()
+        // Whoever sees so many looks for one cause.
+        let others = failure.others.iter().take(MOST_OTHERS);
+        std::iter::once(first).chain(others.map(|error| Self::of_error(error, info))).collect()
     }
 
     fn of_error(error: &dockerfile::Error, info: Option<&pb::SourceInfo>) -> Self {

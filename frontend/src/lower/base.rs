@@ -53,7 +53,7 @@ impl Lowering<'_> {
             self.resolve_bases(&needed).await?;
             let mut grown = false;
             for index in &needed {
-                self.inherit(*index);
+                self.inherit(*index, false);
                 grown |= self.add_triggers(*index)?;
             }
             if !grown {
@@ -273,20 +273,39 @@ impl Lowering<'_> {
         }
     }
 
-    /// A stage on a stage takes all over but its triggers.
-    pub(super) fn inherit(&mut self, index: usize) {
+    /// A stage on a stage takes all over but its triggers. `last`: nobody else will; then nothing is
+    /// copied, for in a long row of stages each would hold all that came before.
+    pub(super) fn inherit(&mut self, index: usize, last: bool) {
         let Some(base) = self.stages[index].base else { return };
-        let base = self.stages[base].clone();
+        let base = &mut self.stages[base];
+        let state = State { environment: Environment::default(), ..base.state.clone() };
+        let (platform, is_layerless) = (base.platform.clone(), base.is_layerless);
+        let (paths, has_workdir) = (base.paths, base.has_workdir);
+        let (environment, image, base_image, arguments) = if last {
+            (
+                std::mem::take(&mut base.state.environment),
+                std::mem::take(&mut base.image),
+                base.base_image.take(),
+                std::mem::take(&mut base.arguments),
+            )
+        } else {
+            (
+                base.state.environment.clone(),
+                base.image.clone(),
+                base.base_image.clone(),
+                base.arguments.clone(),
+            )
+        };
         let stage = &mut self.stages[index];
-        stage.state = base.state;
-        stage.platform = base.platform;
-        stage.image = base.image;
+        stage.state = State { environment, ..state };
+        stage.platform = platform;
+        stage.image = image;
         stage.image.config.on_build.clear();
-        stage.base_image = base.base_image;
-        stage.is_layerless = base.is_layerless;
-        stage.paths = base.paths;
-        stage.has_workdir = base.has_workdir;
-        stage.arguments.extend(base.arguments);
+        stage.base_image = base_image;
+        stage.is_layerless = is_layerless;
+        stage.paths = paths;
+        stage.has_workdir = has_workdir;
+        stage.arguments.extend(arguments);
     }
 }
 

@@ -181,7 +181,7 @@ impl<'a> Lowering<'a> {
         self.link_stages()?;
         let needed = self.resolve(target).await?;
         self.open_context().await?;
-        self.dispatch_stages(&needed)?;
+        self.dispatch_stages(&needed, target)?;
         self.finish(target)
     }
 

@@ -1,6 +1,7 @@
 //! `RUN`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use slipway_model::llb::{Node, pb};
 
@@ -206,11 +207,13 @@ fn summary(body: &str) -> String {
 
 /// `|2 A=1 B=2 command`: the arguments count for the cache, so history shows them.
 fn with_arguments(stage: &StageState, args: &[String]) -> String {
-    let mut values: Vec<(&str, String)> = Vec::new();
+    let mut values: Vec<(&str, &str)> = Vec::new();
+    let mut places = HashMap::new();
     for argument in &stage.arguments {
-        let value = stage.state.environment.value(&argument.key).map(str::to_owned);
-        let value = value.unwrap_or_else(|| argument.value.clone().unwrap_or_default());
-        match values.iter_mut().find(|(key, _)| *key == argument.key) {
+        let value = stage.state.environment.value(&argument.key).or(argument.value.as_deref());
+        let value = value.unwrap_or_default();
+        let place = *places.entry(argument.key.as_str()).or_insert(values.len());
+        match values.get_mut(place) {
             Some((_, known)) => *known = value,
             None => values.push((&argument.key, value)),
         }

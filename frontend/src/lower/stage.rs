@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use slipway_model::{ImageConfig, Platform};
 
+use super::env::ConfigPlaces;
 use super::outline::Capture;
 use super::progress::Progress;
 use super::state::State;
@@ -38,6 +39,8 @@ pub(super) struct StageState {
 
     pub(super) state: State,
     pub(super) image: ImageConfig,
+    /// Of the variables in `image`, while the stage is dispatched.
+    pub(super) config_places: ConfigPlaces,
     /// The config of the image it started from, unchanged.
     pub(super) base_image: Option<ImageConfig>,
     /// No image says what its layers are: it started from scratch, or from files alone.

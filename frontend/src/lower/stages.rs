@@ -46,9 +46,8 @@ impl Lowering<'_> {
         index: usize,
     ) -> Result<(StageState, BTreeSet<String>), Failure> {
         let at = |failure: Failure| failure.at(&stage.ranges);
-        let known: Vec<&str> = self.declared.iter().map(String::as_str).chain(self.global.keys()).collect();
         let base = self.lexer.process_word(&stage.from.base, &self.global);
-        lint::undefined_arg_in_from::check(stage, unmatched(&base), &known, &mut self.linter);
+        self.check_arguments(stage, unmatched(&base));
         let Expansion { text: base_name, matched: mut used, .. } = base.map_err(|error| at(error.into()))?;
         if base_name.is_empty() {
             return Err(at(Failure::new(format!("base name ({}) should not be blank", stage.from.base))));
@@ -88,9 +87,8 @@ impl Lowering<'_> {
         }
         let at = |failure: Failure| failure.at(&stage.ranges);
         let expanded = self.lexer.process_word(written, &self.global);
-        let known: Vec<&str> = self.declared.iter().map(String::as_str).chain(self.global.keys()).collect();
+        self.check_arguments(stage, unmatched(&expanded));
         let target = self.global.value("TARGETPLATFORM").unwrap_or_default();
-        lint::undefined_arg_in_from::check(stage, unmatched(&expanded), &known, &mut self.linter);
         let expanded = expanded
             .map_err(|error| at(Failure::from(error).context("failed to process arguments for platform ")))?;
         lint::redundant_target_platform::check(stage, &expanded, target, &mut self.linter);
@@ -112,6 +110,14 @@ impl Lowering<'_> {
             at(suggested(at(error.into())).context(format!("failed to parse platform {written}")))
         })?;
         Ok(Some((parsed, expanded.matched)))
+    }
+
+    fn check_arguments(&mut self, stage: &Stage, unmatched: &BTreeSet<String>) {
+        if !unmatched.is_empty() {
+            let known =
+                self.declared.iter().map(String::as_str).chain(self.global.keys()).collect::<Vec<_>>();
+            lint::undefined_arg_in_from::check(stage, unmatched, &known, &mut self.linter);
+        }
     }
 
     /// Gives a state its number; a base of the name of an earlier stage is that stage.
