@@ -16,6 +16,7 @@ use crate::lower::progress::format_all;
 use crate::lower::{Lowered, Request, lower};
 use crate::plan::context::Entry;
 use crate::plan::options::Options;
+use crate::subrequest::{self, Question};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FrontendResult {
@@ -111,7 +112,8 @@ impl Opened<'_> {
         }
         let message =
             format!("frontend image {image:?} is asked for, but frontends in images are not supported");
-        Err(Error { message, sources: source.into_iter().collect() })
+        let sources = source.into_iter().collect();
+        Err(Error { message, sources, diagnostics: Vec::new(), unsupported: None })
     }
 
     /// Graphs, with this frontend.
@@ -129,10 +131,12 @@ async fn lower_all(
 ) -> Result<FrontendResult, Error> {
     let plain = |failure: Failure| failure.into_error(None);
     let located = |failure: Failure| failure.into_error(Some(&entry.info));
-    if let Some(request) = parsed.text("requestid") {
-        return crate::subrequest::answer(request, gateway, &parsed, inputs, &entry).await.map_err(plain);
-    }
     let build_platform = gateway.facts().build_platforms.first().cloned().unwrap_or_else(Platform::host);
+    if let Some(id) = parsed.text("requestid") {
+        let options = &parsed;
+        let question = Question { gateway, options, inputs, entry: &entry, build_platform: &build_platform };
+        return subrequest::answer(id, &question).await.map_err(plain);
+    }
     let mut targets: Vec<Option<&Platform>> = parsed.platforms.iter().map(Some).collect();
     if targets.is_empty() {
         targets.push(None);
@@ -149,6 +153,7 @@ async fn lower_all(
             platform,
             build_platform: &build_platform,
             all_stages: false,
+            wants_outline: false,
         })
         .collect();
     let lowered = join_all(requests.iter().map(lower)).await;

@@ -4,6 +4,7 @@
 //! the graph. Nothing here executes anything: what has to be known from outside is asked through a gateway.
 
 mod build;
+pub mod diagnostic;
 pub mod dockerfile;
 mod error;
 mod gateway;
@@ -14,6 +15,7 @@ pub mod plan;
 mod subrequest;
 
 pub use build::{FrontendResult, Opened, OtherFrontend, PlatformResult, build, open};
-pub use error::{Error, ErrorSource};
+pub use diagnostic::Diagnostic;
+pub use error::{Error, ErrorSource, Unsupported};
 pub use gateway::{Facts, Gateway, GatewayError, ImageConfigRequest, OciLayout, ResolvedImage, Warning};
 pub use named::{NamedSource, named_source};

@@ -6,7 +6,7 @@ mod golden;
 
 use serde_json::Value;
 use slipway_frontend::dockerfile::shell::{EnvironmentList, Lexer};
-use slipway_frontend::dockerfile::{Command, Dockerfile, Stage, directive, parse};
+use slipway_frontend::dockerfile::{Command, Dockerfile, Instruction, Stage, directive, parse};
 use slipway_frontend::lint::{self, Config, Linter};
 
 /// Rules of the file alone: equal in number and order.
@@ -114,11 +114,20 @@ fn lint_stages(dockerfile: &Dockerfile, linter: &mut Linter) {
         for instruction in &stage.instructions {
             shell |= matches!(instruction.command, Command::Shell(_));
             lint::legacy_key_value_format::check(instruction, linter);
-            lint::secrets_used_in_arg_or_env::check(instruction, linter);
+            lint::secrets_used_in_arg_or_env::check(instruction, keys(instruction), linter);
             seen.check(instruction, linter);
             lint::json_args_recommended::check(instruction, shell, linter);
         }
         with_shell.push(shell);
+    }
+}
+
+/// The names that an `ARG` or `ENV` sets.
+fn keys(instruction: &Instruction) -> Vec<&str> {
+    match &instruction.command {
+        Command::Arg(arg) => arg.0.iter().map(|argument| argument.key.as_str()).collect(),
+        Command::Env(env) => env.0.iter().map(|pair| pair.key.as_str()).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -2,73 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod memory;
+
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use slipway_frontend::{
-    Error, Facts, FrontendResult, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning, build,
-};
+use memory::{Memory, dockerfile, run};
+use slipway_frontend::{FrontendResult, build};
+use slipway_model::Digest;
 use slipway_model::llb::{Graph, Node, pb};
-use slipway_model::{Digest, Platform};
-
-/// Files by `source identifier/path`.
-struct Memory {
-    files: BTreeMap<String, String>,
-    facts: Facts,
-}
-
-impl Memory {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let file = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
-        let facts =
-            Facts { session_id: "s".to_owned(), build_platforms: vec![Platform::new("linux", "amd64", "")] };
-        Self { files: files.iter().map(file).collect(), facts }
-    }
-}
-
-#[async_trait]
-impl Gateway for Memory {
-    async fn resolve_image_config(&self, request: ImageConfigRequest) -> Result<ResolvedImage, GatewayError> {
-        if request.reference.contains("missing") {
-            return Err(GatewayError("no such image".to_owned()));
-        }
-        let layout = request.oci_layout.map(|layout| layout.store_id).unwrap_or_default();
-        let config = format!(
-            r#"{{"architecture":"amd64","os":"linux","config":{{"Env":["STORE={layout}"]}},
-               "rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
-            Digest::of(b"layer")
-        );
-        Ok(ResolvedImage { reference: request.reference, digest: None, config: config.into() })
-    }
-
-    async fn read_file(
-        &self,
-        definition: &pb::Definition,
-        path: &str,
-    ) -> Result<Option<Bytes>, GatewayError> {
-        let head = slipway_model::llb::Definition::decode(definition).unwrap().head.unwrap().0;
-        let Some(pb::op::Op::Source(source)) = &head.op.op else { return Ok(None) };
-        let key = format!("{}/{path}", source.identifier);
-        Ok(self.files.get(&key).map(|text| Bytes::from(text.clone())))
-    }
-
-    async fn warn(&self, _: Warning) {}
-
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
-}
-
-fn run(memory: &Memory, options: &[(&str, &str)]) -> Result<FrontendResult, Error> {
-    let mut all = BTreeMap::from([("cmdline".to_owned(), "test".to_owned())]);
-    all.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    futures::executor::block_on(build(memory, &all, &BTreeMap::new()))
-}
-
-fn dockerfile(text: &str) -> Memory {
-    Memory::new(&[("local://dockerfile/Dockerfile", text)])
-}
 
 fn message(memory: &Memory, options: &[(&str, &str)]) -> String {
     run(memory, options).unwrap_err().message
@@ -132,7 +74,7 @@ fn a_file_has_its_own_ignore_file() {
 fn what_is_not_supported_says_so() {
     let memory = dockerfile("FROM a\n");
     assert!(message(&memory, &[("attest:sbom", "")]).contains("SBOM attestations are not supported"));
-    assert!(message(&memory, &[("requestid", "frontend.outline")]).contains("frontend.outline"));
+    assert_eq!(message(&memory, &[("requestid", "frontend.x")]), "unsupported request frontend.x");
     let timed = [("context", "https://x.test/r.git"), ("build-arg:SOURCE_DATE_EPOCH", "context")];
     let remote = Memory::new(&[("git://x.test/r.git/Dockerfile", "FROM a\n")]);
     assert!(message(&remote, &timed).contains("is not known to this builder"));

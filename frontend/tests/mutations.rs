@@ -5,6 +5,8 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)] // a test: both end in its report
 
+mod memory;
+
 use slipway_frontend::dockerfile::shell::{EnvironmentList, Lexer, MAX_LENGTH};
 use slipway_frontend::dockerfile::{Command, Dockerfile, Fault, Range, directive, parse};
 use slipway_frontend::plan::ignore;
@@ -66,6 +68,36 @@ fn mutated_files_do_not_panic() {
             Err(error) => {
                 assert!(!error.to_string().is_empty());
                 check_ranges(source, &error.ranges);
+            }
+        }
+    });
+}
+
+/// The corpus is the project's own.
+#[test]
+fn mutated_builds_do_not_panic() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/dockerfiles");
+    let mut files: Vec<String> = FILES.iter().map(|file| (*file).to_owned()).collect();
+    for case in std::fs::read_dir(folder).into_iter().flatten() {
+        files.extend(std::fs::read_to_string(case.unwrap().path().join("Dockerfile")));
+    }
+    files.sort();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    for_each_mutation(&files, |source| {
+        let memory = memory::dockerfile(&String::from_utf8_lossy(source));
+        for request in ["", "frontend.lint", "frontend.outline", "frontend.convertllb", "slipway.diagnostics"]
+        {
+            let asked = [("requestid", request)];
+            let options = if request.is_empty() { &[][..] } else { &asked[..] };
+            match memory::run(&memory, options) {
+                Ok(result) => assert_eq!(result.outputs.is_empty(), !request.is_empty()),
+                Err(error) => {
+                    assert!(!error.message.is_empty());
+                    for diagnostic in &error.diagnostics {
+                        assert!(diagnostic.start <= diagnostic.end, "{diagnostic:?}");
+                        assert!(!diagnostic.text(source).is_empty());
+                    }
+                }
             }
         }
     });

@@ -14,6 +14,7 @@ pub mod media_type;
 pub mod mount;
 pub mod pattern;
 pub mod platform;
+pub mod quote;
 pub mod redacted;
 pub mod reference;
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use slipway_proto::pb;
 
+use crate::quote::quoted;
+
 /// For example `linux/amd64`, `linux/arm/v7`. Field names are those of the OCI image-spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
@@ -93,7 +95,7 @@ impl FromStr for Platform {
     /// `linux/amd64`, `linux`, `arm64`, `linux/arm/v7`, `windows(10.0.1)/amd64`; missing parts are the host's.
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let error = |reason: String| PlatformError { text: text.into(), reason };
-        let whole = |problem: &str| error(format!("{text:?}: {problem}"));
+        let whole = |problem: &str| error(format!("{}: {problem}", quoted(text)));
         if text.contains('*') {
             return Err(whole("wildcards not yet supported"));
         }
@@ -101,12 +103,16 @@ impl FromStr for Platform {
         let (os, os_version, os_features) = parse_os(parts[0]).ok_or_else(|| {
             let part = parts[0];
             error(format!(
-                "{part:?} is an invalid OS component of {text:?}: OSAndVersion specifier component must match {OS_PATTERN:?}"
+                "{} is an invalid OS component of {}: OSAndVersion specifier component must match {OS_PATTERN:?}",
+                quoted(part),
+                quoted(text)
             ))
         })?;
         if let Some(part) = parts[1..].iter().find(|part| !is_component(part, ".")) {
             return Err(error(format!(
-                "{part:?} is an invalid component of {text:?}: platform specifier component must match {COMPONENT_PATTERN:?}"
+                "{} is an invalid component of {}: platform specifier component must match {COMPONENT_PATTERN:?}",
+                quoted(part),
+                quoted(text)
             )));
         }
         let host = Self::host();

@@ -10,6 +10,10 @@ pub enum Subrequest {
     Check,
     Outline,
     Targets,
+    Describe,
+    Graph,
+    /// Errors and findings with columns; JSON for editors.
+    Diagnostics,
 }
 
 /// What `--call` asks for; `None` is a build.
@@ -22,7 +26,12 @@ pub fn of(arguments: &BuildArguments) -> Result<Option<Subrequest>, Failure> {
         "check" | "lint" => Ok(Some(Subrequest::Check)),
         "outline" => Ok(Some(Subrequest::Outline)),
         "targets" => Ok(Some(Subrequest::Targets)),
-        other => Err(Failure::usage(format!("--call {other:?}: use build, check, outline or targets"))),
+        "subrequests.describe" => Ok(Some(Subrequest::Describe)),
+        "convertllb" => Ok(Some(Subrequest::Graph)),
+        "diagnostics" => Ok(Some(Subrequest::Diagnostics)),
+        other => Err(Failure::usage(format!(
+            "--call {other:?}: use build, check, outline, targets, subrequests.describe, convertllb or diagnostics"
+        ))),
     }
 }
 
@@ -32,13 +41,18 @@ impl Subrequest {
             Self::Check => "frontend.lint",
             Self::Outline => "frontend.outline",
             Self::Targets => "frontend.targets",
+            Self::Describe => "frontend.subrequests.describe",
+            Self::Graph => "frontend.convertllb",
+            Self::Diagnostics => "slipway.diagnostics",
         }
     }
 
     /// Prints the answer; a check that found something fails.
     pub fn print(self, response: &SolveResponse) -> Result<(), Failure> {
         let answer = &response.exporter_response;
-        match answer.get("result.txt").or_else(|| answer.get("result.json")) {
+        // Editors read JSON; people have the messages of a build.
+        let shown = if self == Self::Diagnostics { "result.json" } else { "result.txt" };
+        match answer.get(shown).or_else(|| answer.get("result.json")) {
             Some(text) => print!("{text}"),
             None => return Err(Failure::new(format!("the frontend does not answer {}", self.id()))),
         }

@@ -149,6 +149,7 @@ fn sources_of(vertex: &str, source: &pb::Source) -> Vec<ErrorSource> {
     found.collect()
 }
 
-fn detail(kind: &str, json: String) -> prost_types::Any {
+/// `kind`: the name of a Go type, with its encoding.
+pub(crate) fn detail(kind: &str, json: String) -> prost_types::Any {
     prost_types::Any { type_url: format!("github.com/moby/buildkit/{kind}"), value: json.into_bytes() }
 }

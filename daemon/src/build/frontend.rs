@@ -6,15 +6,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use slipway_frontend::{Facts, OtherFrontend};
+use serde_json::json;
+use slipway_frontend::{Facts, OtherFrontend, Unsupported};
 use slipway_model::llb::pb;
 
 use super::Build;
-use super::failure::Failure;
+use super::failure::{Failure, detail};
 use super::gateway::BuildGateway;
 use crate::bridge::{Answer, Conversation};
 use crate::engine::Engine;
 use crate::gateway;
+
+/// A list of `slipway_frontend::Diagnostic`; clients of the reference pass over it.
+const DIAGNOSTICS: &str = "slipway.Diagnostics+json";
 
 /// Asks the frontend `name`; nothing of its answer is solved yet. `asking` is whoever wants to know.
 pub(crate) async fn run(
@@ -74,9 +78,22 @@ fn asked_for(failure: Failure, other: OtherFrontend) -> Failure {
     }
 }
 
+/// With all that clients may want to know: places, other errors of the file, what to try instead.
 pub(crate) fn failure(error: slipway_frontend::Error) -> Failure {
-    let message = error.to_string();
-    error.sources.into_iter().fold(Failure::new(tonic::Code::Unknown, message), |failure, source| {
-        failure.with_source(source.info, source.ranges)
-    })
+    let code = match error.unsupported {
+        Some(Unsupported::Capability(_)) => tonic::Code::Unimplemented,
+        _ => tonic::Code::Unknown,
+    };
+    let mut details: Vec<_> = match &error.unsupported {
+        Some(Unsupported::Request(id)) => {
+            vec![detail("errdefs.Subrequest+json", json!({ "name": id }).to_string())]
+        }
+        Some(Unsupported::Capability(name)) => {
+            vec![detail("errdefs.FrontendCap+json", json!({ "name": name }).to_string())]
+        }
+        None => Vec::new(),
+    };
+    details.push(detail(DIAGNOSTICS, json!(error.diagnostics).to_string()));
+    let failure = Failure::new(code, error.message).with_details(details);
+    error.sources.into_iter().fold(failure, |failure, source| failure.with_source(source.info, source.ranges))
 }

@@ -3,8 +3,8 @@
 //! The texts are those of the reference, word for word: users search for them, and tools match them.
 
 use super::instruction::MountKind;
-use super::quote::quoted;
 use super::{Range, shell};
+use slipway_model::quote::quoted;
 
 /// Shown as its fault's text; `ranges` let the caller print an excerpt.
 #[derive(Clone, Debug, PartialEq, Eq)]

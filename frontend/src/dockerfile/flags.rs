@@ -4,7 +4,7 @@ use super::{Fault, suggest};
 
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Nothing, or `=true`, `=false`.
     Bool,
     /// A value, once.

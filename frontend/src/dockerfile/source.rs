@@ -4,9 +4,39 @@ use super::directive::{self, Directives};
 use super::statement::{self, Statement};
 use super::{Command, Dockerfile, Error, Fault, Instruction, Range, instruction};
 
+/// What could be read of a file, and all that is wrong with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// All up to the first instruction that is wrong; empty if a line's shape is.
+    pub dockerfile: Dockerfile,
+    /// First the one that the reference stops at, then the others in the order of the file.
+    pub errors: Vec<Error>,
+    /// The instruction that `dockerfile` ends before.
+    pub faulty: Option<Faulty>,
+}
+
+/// An instruction that has no typed form: what some rules look at all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faulty {
+    /// In the casing of the file.
+    pub keyword: String,
+    pub words: Vec<String>,
+    pub comments: Vec<String>,
+    pub ranges: Vec<Range>,
+}
+
 /// Reads a Dockerfile. It may lack stages: what that means is for the caller to say.
 pub fn parse(source: &[u8]) -> Result<Dockerfile, Error> {
-    let read = statement::read(source)?;
+    let Reading { dockerfile, errors, .. } = read(source);
+    match errors.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(dockerfile),
+    }
+}
+
+/// Reads a Dockerfile to its end, whatever is wrong on the way.
+pub fn read(source: &[u8]) -> Reading {
+    let read = statement::read(source);
     let mut dockerfile = Dockerfile {
         directives: Directives {
             syntax: directive::find("syntax", source),
@@ -16,18 +46,43 @@ pub fn parse(source: &[u8]) -> Result<Dockerfile, Error> {
         escape: read.escape,
         global_args: Vec::new(),
         stages: Vec::new(),
-        warnings: read.warnings,
+        warnings: Vec::new(),
     };
+    let is_shapely = read.faults.is_empty();
+    let mut reading = Reading { dockerfile: dockerfile.clone(), errors: read.faults, faulty: None };
+    let mut has_stage = false;
     for statement in &read.statements {
-        add(&mut dockerfile, statement)?;
+        has_stage |= is_from(statement);
+        match add(&mut dockerfile, statement, has_stage) {
+            Ok(()) => continue,
+            Err(error) => reading.errors.push(error),
+        }
+        // Said once.
+        has_stage = true;
+        if is_shapely && reading.faulty.is_none() {
+            reading.faulty = Some(Faulty::from(statement));
+            reading.dockerfile = dockerfile.clone();
+        }
     }
-    Ok(dockerfile)
+    if is_shapely {
+        if reading.faulty.is_none() {
+            reading.dockerfile = dockerfile;
+        }
+        reading.dockerfile.warnings = read.warnings;
+    }
+    if let Some((_, rest)) = reading.errors.split_first_mut() {
+        rest.sort_by_key(|error| error.ranges.first().map(|range| range.start));
+    }
+    reading
 }
 
 /// Reads an `ONBUILD` trigger of a base image. It stands where `ranges` say: at the `FROM`.
 pub fn parse_trigger(text: &str, ranges: &[Range]) -> Result<Instruction, Error> {
     let located = |fault| Error { fault, line: None, ranges: ranges.to_vec() };
-    let read = statement::read(text.as_bytes()).map_err(|error| located(error.fault))?;
+    let read = statement::read(text.as_bytes());
+    if let Some(error) = read.faults.into_iter().next() {
+        return Err(located(error.fault));
+    }
     let [statement] = &read.statements[..] else { return Err(located(Fault::TriggerCount)) };
     if is_from(statement) {
         instruction::read_from(statement).map_err(located)?;
@@ -37,7 +92,8 @@ pub fn parse_trigger(text: &str, ranges: &[Range]) -> Result<Instruction, Error>
     Ok(Instruction { ranges: ranges.to_vec(), ..instruction })
 }
 
-fn add(dockerfile: &mut Dockerfile, statement: &Statement) -> Result<(), Error> {
+/// `has_stage`: there is a `FROM`, if only one that is wrong.
+fn add(dockerfile: &mut Dockerfile, statement: &Statement, has_stage: bool) -> Result<(), Error> {
     let faulty = |fault| Error { fault, line: Some(statement.first_line), ranges: statement.ranges() };
     if is_from(statement) {
         dockerfile.stages.push(instruction::read_from(statement).map_err(faulty)?);
@@ -47,9 +103,21 @@ fn add(dockerfile: &mut Dockerfile, statement: &Statement) -> Result<(), Error> 
     match dockerfile.stages.last_mut() {
         Some(stage) => stage.instructions.push(instruction),
         None if matches!(instruction.command, Command::Arg(_)) => dockerfile.global_args.push(instruction),
+        None if has_stage => {}
         None => return Err(Error { line: None, ..faulty(Fault::NoStage) }),
     }
     Ok(())
+}
+
+impl From<&Statement> for Faulty {
+    fn from(statement: &Statement) -> Self {
+        Self {
+            keyword: statement.keyword.clone(),
+            words: statement.arguments.words.clone(),
+            comments: statement.comments.clone(),
+            ranges: statement.ranges(),
+        }
+    }
 }
 
 fn is_from(statement: &Statement) -> bool {
@@ -112,6 +180,22 @@ mod tests {
             &[2],
         );
         fails("FROM a\nRUN --mount=from=$x true", variable, &[2]);
+    }
+
+    #[test]
+    fn all_errors_are_told_at_once() {
+        let source = b"FROM a b\nRUNN x\nFROM c\nCOPY --form=c a b\nENV x\nRUN y\n";
+        let Reading { dockerfile, errors, faulty } = read(source);
+        let lines: Vec<u32> = errors.iter().map(|error| error.ranges[0].start.line).collect();
+        // A line's shape is looked at before all instructions.
+        assert_eq!(lines, [5, 1, 2, 4]);
+        assert_eq!((dockerfile.stages.len(), faulty), (0, None));
+
+        let reading = read(b"FROM a\nRUN x\nFROM b c\nRUN y\nCMDD\n");
+        assert_eq!(reading.errors.len(), 2);
+        assert_eq!(reading.dockerfile.stages[0].instructions.len(), 1);
+        assert_eq!(reading.faulty.unwrap().words, ["b", "c"]);
+        assert_eq!(read(b"RUN a\nRUN b\nFROM c\n").errors.len(), 1);
     }
 
     #[test]

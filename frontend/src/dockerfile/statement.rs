@@ -30,10 +30,12 @@ pub(super) struct Statements {
     pub(super) statements: Vec<Statement>,
     pub(super) escape: char,
     pub(super) warnings: Vec<Warning>,
+    /// What is wrong with the shape of lines; the one that the reference stops at comes first.
+    pub(super) faults: Vec<Error>,
 }
 
-/// Reads a whole file; faults of a line's shape end it.
-pub(super) fn read(source: &[u8]) -> Result<Statements, Error> {
+/// Reads a whole file; lines of a wrong shape are passed over.
+pub(super) fn read(source: &[u8]) -> Statements {
     let mut reader = Reader {
         lines: Lines::new(source),
         directives: DirectiveReader::default(),
@@ -41,18 +43,20 @@ pub(super) fn read(source: &[u8]) -> Result<Statements, Error> {
         comments: Vec::new(),
         warnings: Vec::new(),
     };
-    let mut statements = Vec::new();
+    let (mut statements, mut faults) = (Vec::new(), Vec::new());
     while let Some(line) = reader.lines.next() {
-        statements.extend(reader.statement(&line)?);
+        match reader.statement(&line) {
+            Ok(statement) => statements.extend(statement),
+            Err(fault) => faults.push(fault),
+        }
     }
     let end = reader.lines.number;
-    if statements.is_empty() {
-        return Err(located(Fault::NoInstructions, end, end));
+    let too_long = reader.lines.too_long.map(|fault| located(fault, end, end));
+    if statements.is_empty() && faults.is_empty() {
+        faults.push(located(Fault::NoInstructions, end, end));
     }
-    match reader.lines.too_long {
-        Some(fault) => Err(located(fault, end, end)),
-        None => Ok(Statements { statements, escape: reader.escape, warnings: reader.warnings }),
-    }
+    faults.extend(too_long);
+    Statements { statements, escape: reader.escape, warnings: reader.warnings, faults }
 }
 
 /// The text of the comment `name text`, if there is one; empty without.

@@ -4,7 +4,7 @@
 //! reference is written.
 
 use super::Fault;
-use super::quote::quoted_bytes;
+use slipway_model::quote::quoted_bytes;
 
 /// The fields of one CSV line. Errors are texts.
 pub(crate) fn csv_fields(line: &str) -> Result<Vec<String>, String> {

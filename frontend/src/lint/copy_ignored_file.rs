@@ -4,8 +4,8 @@ use slipway_model::lexical::clean_text;
 use slipway_model::pattern::{PatternError, PatternMatcher};
 
 use super::{Linter, Rule};
-use crate::dockerfile::quote::quoted;
 use crate::dockerfile::{Command, Instruction};
+use slipway_model::quote::quoted;
 
 pub static RULE: Rule = Rule::new(
     "CopyIgnoredFile",

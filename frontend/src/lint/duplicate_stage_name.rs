@@ -4,7 +4,7 @@ use super::{Linter, Place, Rule};
 use std::collections::HashSet;
 
 use crate::dockerfile::Stage;
-use crate::dockerfile::quote::quoted;
+use slipway_model::quote::quoted;
 
 pub static RULE: Rule = Rule::new(
     "DuplicateStageName",

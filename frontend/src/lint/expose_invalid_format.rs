@@ -11,8 +11,8 @@ pub static RULE: Rule = Rule::new(
 );
 
 /// `written` is the word expanded, `word` what it was read as.
-pub fn check(instruction: &Instruction, written: &str, word: &PortWord, linter: &mut Linter) {
-    if word.has_host {
+pub fn check(instruction: &Instruction, written: &str, word: &PortWord<'_>, linter: &mut Linter) {
+    if word.has_host() {
         let message = format!(
             "EXPOSE instruction should not define an IP address or host-port mapping, found '{written}'"
         );

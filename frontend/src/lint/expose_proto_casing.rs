@@ -11,7 +11,7 @@ pub static RULE: Rule = Rule::new(
 );
 
 /// `written` is the word expanded, `word` what it was read as.
-pub fn check(instruction: &Instruction, written: &str, word: &PortWord, linter: &mut Linter) {
+pub fn check(instruction: &Instruction, written: &str, word: &PortWord<'_>, linter: &mut Linter) {
     if word.odd_casing {
         let message = format!("Defined protocol '{written}' in EXPOSE instruction should be lowercase");
         linter.report(&RULE, instruction.into(), message);

@@ -1,6 +1,6 @@
 //! `FROM a as b`: the two keywords in different casing.
 
-use super::{Linter, Rule};
+use super::{Linter, Place, Rule};
 use crate::dockerfile::Stage;
 
 pub static RULE: Rule = Rule::new(
@@ -9,19 +9,22 @@ pub static RULE: Rule = Rule::new(
     "The 'as' keyword should match the case of the 'from' keyword",
 );
 
-/// A `FROM` that mixes cases itself is for another rule.
 pub fn check(stage: &Stage, linter: &mut Linter) {
-    let Some(alias) = &stage.from.alias else { return };
-    let (from, keyword) = (&stage.from.keyword, &alias.keyword);
-    let matches = if *from == from.to_lowercase() {
-        *keyword == keyword.to_lowercase()
-    } else if *from == from.to_uppercase() {
-        *keyword == keyword.to_uppercase()
+    if let Some(alias) = &stage.from.alias {
+        check_keywords(&stage.from.keyword, &alias.keyword, stage.into(), linter);
+    }
+}
+
+/// A `FROM` that mixes cases itself is for another rule.
+pub(super) fn check_keywords(from: &str, keyword: &str, place: Place<'_>, linter: &mut Linter) {
+    let matches = if from == from.to_lowercase() {
+        keyword == keyword.to_lowercase()
+    } else if from == from.to_uppercase() {
+        keyword == keyword.to_uppercase()
     } else {
         true
     };
     if !matches {
-        let message = format!("'{keyword}' and '{from}' keywords' casing do not match");
-        linter.report(&RULE, stage.into(), message);
+        linter.report(&RULE, place, format!("'{keyword}' and '{from}' keywords' casing do not match"));
     }
 }

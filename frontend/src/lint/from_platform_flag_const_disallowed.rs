@@ -4,8 +4,8 @@ use super::{Linter, Rule};
 use slipway_model::Platform;
 
 use crate::dockerfile::Stage;
-use crate::dockerfile::quote::quoted;
 use crate::dockerfile::shell::Expansion;
+use slipway_model::quote::quoted;
 
 pub static RULE: Rule = Rule::new(
     "FromPlatformFlagConstDisallowed",

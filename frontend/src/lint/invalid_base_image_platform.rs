@@ -4,7 +4,7 @@ use super::{Linter, Place, Rule};
 use slipway_model::Platform;
 
 use crate::dockerfile::Range;
-use crate::dockerfile::quote::quoted;
+use slipway_model::quote::quoted;
 
 pub static RULE: Rule =
     Rule::new("InvalidBaseImagePlatform", "", "Base image platform does not match expected target platform");

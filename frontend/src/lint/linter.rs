@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::config::Config;
 use super::rule::{Finding, Rule};
-use crate::dockerfile::quote::quoted;
 use crate::dockerfile::{Instruction, Range, Stage};
+use slipway_model::quote::quoted;
 
 #[derive(Clone, Debug, Default)]
 pub struct Linter {

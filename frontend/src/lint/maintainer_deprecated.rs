@@ -1,6 +1,6 @@
 //! `MAINTAINER`: a label says the same.
 
-use super::{Linter, Rule};
+use super::{Linter, Place, Rule};
 use crate::dockerfile::{Command, Instruction};
 
 pub static RULE: Rule = Rule::new(
@@ -11,7 +11,11 @@ pub static RULE: Rule = Rule::new(
 
 pub fn check(instruction: &Instruction, linter: &mut Linter) {
     if matches!(instruction.command, Command::Maintainer(_)) {
-        let message = "Maintainer instruction is deprecated in favor of using label".to_owned();
-        linter.report(&RULE, instruction.into(), message);
+        check_keyword(instruction.into(), linter);
     }
+}
+
+pub(super) fn check_keyword(place: Place<'_>, linter: &mut Linter) {
+    let message = "Maintainer instruction is deprecated in favor of using label".to_owned();
+    linter.report(&RULE, place, message);
 }

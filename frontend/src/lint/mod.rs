@@ -42,10 +42,39 @@ pub use config::Config;
 pub use linter::{LintError, Linter, Place};
 pub use rule::{Finding, Rule};
 
-use crate::dockerfile::Dockerfile;
+use crate::dockerfile::{Dockerfile, Reading};
 
 /// The rules that need nothing but the file, in the reference's order.
 pub fn check(dockerfile: &Dockerfile, linter: &mut Linter) {
+    check_instructions(dockerfile, linter);
+    let mut names = duplicate_stage_name::Names::default();
+    for stage in &dockerfile.stages {
+        reserved_stage_name::check(stage, linter);
+        names.check(stage, linter);
+    }
+    consistent_instruction_casing::check(&dockerfile.stages, linter);
+}
+
+/// The same for a file with errors: rules of single instructions, up to the one that is wrong.
+pub fn check_faulty(reading: &Reading, linter: &mut Linter) {
+    check_instructions(&reading.dockerfile, linter);
+    let Some(faulty) = &reading.faulty else { return };
+    let place = Place { ranges: &faulty.ranges, comments: &faulty.comments };
+    match faulty.keyword.to_lowercase().as_str() {
+        "from" => {
+            if let [_, _, name] = &faulty.words[..] {
+                stage_name_casing::check_name(name, place, linter);
+            }
+            if let [_, keyword, _, ..] = &faulty.words[..] {
+                from_as_casing::check_keywords(&faulty.keyword, keyword, place, linter);
+            }
+        }
+        "maintainer" => maintainer_deprecated::check_keyword(place, linter),
+        _ => {}
+    }
+}
+
+fn check_instructions(dockerfile: &Dockerfile, linter: &mut Linter) {
     no_empty_continuation::check(dockerfile, linter);
     for arg in &dockerfile.global_args {
         invalid_definition_description::check_arg(arg, linter);
@@ -59,10 +88,4 @@ pub fn check(dockerfile: &Dockerfile, linter: &mut Linter) {
             invalid_definition_description::check_arg(instruction, linter);
         }
     }
-    let mut names = duplicate_stage_name::Names::default();
-    for stage in &dockerfile.stages {
-        reserved_stage_name::check(stage, linter);
-        names.check(stage, linter);
-    }
-    consistent_instruction_casing::check(&dockerfile.stages, linter);
 }

@@ -2,7 +2,7 @@
 
 use super::{Linter, Place, Rule};
 use crate::dockerfile::Stage;
-use crate::dockerfile::quote::quoted;
+use slipway_model::quote::quoted;
 
 pub static RULE: Rule = Rule::new(
     "ReservedStageName",

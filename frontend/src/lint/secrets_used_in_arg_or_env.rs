@@ -1,9 +1,8 @@
 //! `ARG PASSWORD`: values of arguments stay in the image.
 
 use super::{Linter, Rule};
-use crate::dockerfile::instruction::{Arg, Env};
-use crate::dockerfile::quote::quoted;
-use crate::dockerfile::{Command, Instruction};
+use crate::dockerfile::Instruction;
+use slipway_model::quote::quoted;
 
 pub static RULE: Rule = Rule::new(
     "SecretsUsedInArgOrEnv",
@@ -15,12 +14,8 @@ const TELLING: [&str; 10] =
     ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
 const HARMLESS: [&str; 3] = ["public", "file", "version"];
 
-pub fn check(instruction: &Instruction, linter: &mut Linter) {
-    let keys: Vec<&str> = match &instruction.command {
-        Command::Arg(Arg(arguments)) => arguments.iter().map(|argument| argument.key.as_str()).collect(),
-        Command::Env(Env(pairs)) => pairs.iter().map(|pair| pair.key.as_str()).collect(),
-        _ => return,
-    };
+/// `keys`: the names that the instruction sets, expanded.
+pub fn check<'a>(instruction: &Instruction, keys: impl IntoIterator<Item = &'a str>, linter: &mut Linter) {
     for key in keys.into_iter().filter(|key| has_part(key, &TELLING) && !has_part(key, &HARMLESS)) {
         let message = format!(
             "Do not use ARG or ENV instructions for sensitive data ({} {})",

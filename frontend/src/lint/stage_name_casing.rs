@@ -1,6 +1,6 @@
 //! `FROM a AS Build`: stage names are compared without case.
 
-use super::{Linter, Rule};
+use super::{Linter, Place, Rule};
 use crate::dockerfile::Stage;
 
 pub static RULE: Rule = Rule::new(
@@ -10,7 +10,13 @@ pub static RULE: Rule = Rule::new(
 );
 
 pub fn check(stage: &Stage, linter: &mut Linter) {
-    if let Some(alias) = stage.from.alias.as_ref().filter(|alias| alias.name != alias.name.to_lowercase()) {
-        linter.report(&RULE, stage.into(), format!("Stage name '{}' should be lowercase", alias.name));
+    if let Some(alias) = &stage.from.alias {
+        check_name(&alias.name, stage.into(), linter);
+    }
+}
+
+pub(super) fn check_name(name: &str, place: Place<'_>, linter: &mut Linter) {
+    if name != name.to_lowercase() {
+        linter.report(&RULE, place, format!("Stage name '{name}' should be lowercase"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Linter, Rule};
 use crate::dockerfile::Instruction;
-use crate::dockerfile::quote::quoted;
+use slipway_model::quote::quoted;
 
 pub static RULE: Rule = Rule::new(
     "WorkdirRelativePath",

@@ -12,6 +12,7 @@ use crate::dockerfile::Instruction;
 use crate::dockerfile::instruction::Add;
 use crate::error::Failure;
 use crate::plan::git_url::GitReference;
+use slipway_model::quote::quoted;
 
 /// What only `ADD` knows.
 #[derive(Clone, Debug)]
@@ -110,8 +111,9 @@ fn git_options(remote: &mut Remote, repository: &GitReference) -> Result<GitOpti
     if !repository.checksum.is_empty() {
         if !remote.checksum.is_empty() && remote.checksum != repository.checksum {
             return Err(Failure::new(format!(
-                "checksum mismatch {:?} != {:?}",
-                remote.checksum, repository.checksum
+                "checksum mismatch {} != {}",
+                quoted(&remote.checksum),
+                quoted(&repository.checksum)
             )));
         }
         remote.checksum.clone_from(&repository.checksum);

@@ -19,7 +19,8 @@ impl Lowering<'_> {
         instruction: &Instruction,
         arg: &Arg,
     ) -> Result<(), Failure> {
-        lint::secrets_used_in_arg_or_env::check(instruction, &mut self.linter);
+        let keys = arg.0.iter().map(|argument| argument.key.as_str());
+        lint::secrets_used_in_arg_or_env::check(instruction, keys, &mut self.linter);
         let mut text = "ARG".to_owned();
         for argument in &arg.0 {
             let value = match (self.build_arguments.get(&argument.key), &argument.value) {
@@ -27,6 +28,12 @@ impl Lowering<'_> {
                 (None, Some(default)) => Some(self.expand(stage, instruction, default)?),
                 (None, None) => self.global.value(&argument.key).map(str::to_owned),
             };
+            if let Some(outline) = &mut stage.outline {
+                let is_inherited = value.is_some()
+                    && argument.value.is_none()
+                    && !self.build_arguments.contains_key(&argument.key);
+                outline.add(argument, value.as_deref(), is_inherited, &instruction.ranges);
+            }
             text.push(' ');
             text.push_str(&argument.key);
             if let Some(value) = &value {

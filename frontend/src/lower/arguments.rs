@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_model::Platform;
 
+use super::outline::Capture;
 use super::progress::format_all;
 use super::state::Environment;
 use crate::dockerfile::instruction::{Arg, Argument};
@@ -44,18 +45,25 @@ pub(super) fn add_global(
     lexer: &Lexer,
     given: &BTreeMap<String, String>,
     environment: &mut Environment,
+    mut outline: Option<&mut Capture>,
 ) -> Result<(), Failure> {
     for instruction in &dockerfile.global_args {
         for argument in arguments(instruction) {
-            let value = match (given.get(&argument.key), &argument.value) {
-                (Some(given), _) => given.clone(),
+            let (value, depends) = match (given.get(&argument.key), &argument.value) {
+                (Some(given), _) => (Some(given.clone()), BTreeSet::new()),
                 (None, Some(default)) => {
                     let expanded = lexer.process_word(default, environment);
-                    expanded.map_err(|error| Failure::from(error).at(&instruction.ranges))?.text
+                    let expanded = expanded.map_err(|error| Failure::from(error).at(&instruction.ranges))?;
+                    (Some(expanded.text), expanded.matched)
                 }
-                (None, None) => continue,
+                (None, None) => (None, BTreeSet::new()),
             };
-            environment.set(&argument.key, value);
+            if let Some(outline) = outline.as_deref_mut() {
+                outline.add_global(argument, value.as_deref(), depends, &instruction.ranges);
+            }
+            if let Some(value) = value {
+                environment.set(&argument.key, value);
+            }
         }
     }
     Ok(())

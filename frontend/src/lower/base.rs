@@ -18,6 +18,7 @@ use crate::error::Failure;
 use crate::gateway::{ImageConfigRequest, ResolvedImage};
 use crate::lint;
 use crate::plan::named_context::{Loaded, NamedContext};
+use slipway_model::quote::quoted;
 
 use super::progress::format_all;
 
@@ -52,7 +53,7 @@ impl Lowering<'_> {
             self.resolve_bases(&needed).await?;
             let mut grown = false;
             for index in &needed {
-                self.inherit(*index);
+                self.inherit(*index, false);
                 grown |= self.add_triggers(*index)?;
             }
             if !grown {
@@ -63,6 +64,8 @@ impl Lowering<'_> {
 
     async fn resolve_bases(&mut self, needed: &BTreeSet<usize>) -> Result<(), Failure> {
         let mut questions = Vec::new();
+        // Of several names that are none, the reference tends to report the last.
+        let mut unreadable = None;
         for index in 0..self.stages.len() {
             let stage = &self.stages[index];
             if stage.base.is_some() || stage.is_dispatched || stage.is_resolved {
@@ -73,12 +76,15 @@ impl Lowering<'_> {
             if self.stages[index].base_name == SCRATCH && self.stages[index].named_context.is_none() {
                 self.start_from_scratch(index);
             } else {
-                let question = self.question(index);
-                let question = question.map_err(|failure| failure.at(&self.stages[index].ranges))?;
-                if is_needed {
-                    questions.push(question);
+                match self.question(index) {
+                    Ok(question) if is_needed => questions.push(question),
+                    Ok(question) => self.start_unneeded(&question),
+                    Err(failure) => unreadable = Some(failure.at(&self.stages[index].ranges)),
                 }
             }
+        }
+        if let Some(failure) = unreadable {
+            return Err(failure);
         }
         let answers = join_all(questions.iter().map(|question| self.ask(question))).await;
         for (question, answer) in questions.iter().zip(answers) {
@@ -96,12 +102,34 @@ impl Lowering<'_> {
         stage.is_dispatched = stage.is_unregistered;
     }
 
+    /// A base that nobody needs so far is not asked for. If a trigger needs the stage later, the
+    /// reference has already counted a step for it, and an image that only an instruction names stays
+    /// as it is: without config and digest.
+    fn start_unneeded(&mut self, question: &Question) {
+        let multi_platform = self.request.options.multi_platform;
+        let stage = &mut self.stages[question.stage];
+        stage.base_name = question.name.to_string();
+        stage.platform = Some(question.platform.clone());
+        let shown = multi_platform.then_some(&question.platform);
+        let name = format!("FROM {}", stage.base_name);
+        let name = stage.progress.name(&stage.name, &name, shown, &Environment::default());
+        if !stage.is_unregistered {
+            return;
+        }
+        stage.is_dispatched = true;
+        let metadata = Metadata::named(name).command(stage.original.clone());
+        let mode = &self.request.options.resolve_mode;
+        let node = source::image(&stage.base_name, mode, Some(&question.platform), metadata);
+        let node = self.graph.add(Node { locations: vec![location(&stage.ranges)], ..node });
+        stage.state = State::new(Some(node.output()), Some(&question.platform));
+    }
+
     fn question(&mut self, index: usize) -> Result<Question, Failure> {
         let stage = &mut self.stages[index];
         let name = &stage.base_name;
-        let name = name
-            .parse::<Reference>()
-            .map_err(|error| Failure::from(error).context(format!("failed to parse stage name {name:?}")))?;
+        let name = name.parse::<Reference>().map_err(|error| {
+            Failure::from(error).context(format!("failed to parse stage name {}", quoted(name)))
+        })?;
         // Platforms of stages that nobody needs are not looked at again.
         let platform = stage.platform.clone().unwrap_or_else(|| self.target_platform.clone());
         Ok(Question { stage: index, name: name.or_latest(), platform })
@@ -178,9 +206,9 @@ impl Lowering<'_> {
         let mut reference = question.name.clone();
         if reference.to_string() != resolved.reference {
             let text = &resolved.reference;
-            reference = text
-                .parse::<Reference>()
-                .map_err(|error| Failure::from(error).context(format!("failed to parse ref {text:?}")))?;
+            reference = text.parse::<Reference>().map_err(|error| {
+                Failure::from(error).context(format!("failed to parse ref {}", quoted(text)))
+            })?;
         }
         let image = ImageConfig::parse(&resolved.config)
             .map_err(|error| Failure::from(error).context("failed to parse image config"))?;
@@ -245,20 +273,39 @@ impl Lowering<'_> {
         }
     }
 
-    /// A stage on a stage takes all over but its triggers.
-    pub(super) fn inherit(&mut self, index: usize) {
+    /// A stage on a stage takes all over but its triggers. `last`: nobody else will; then nothing is
+    /// copied, for in a long row of stages each would hold all that came before.
+    pub(super) fn inherit(&mut self, index: usize, last: bool) {
         let Some(base) = self.stages[index].base else { return };
-        let base = self.stages[base].clone();
+        let base = &mut self.stages[base];
+        let state = State { environment: Environment::default(), ..base.state.clone() };
+        let (platform, is_layerless) = (base.platform.clone(), base.is_layerless);
+        let (paths, has_workdir) = (base.paths, base.has_workdir);
+        let (environment, image, base_image, arguments) = if last {
+            (
+                std::mem::take(&mut base.state.environment),
+                std::mem::take(&mut base.image),
+                base.base_image.take(),
+                std::mem::take(&mut base.arguments),
+            )
+        } else {
+            (
+                base.state.environment.clone(),
+                base.image.clone(),
+                base.base_image.clone(),
+                base.arguments.clone(),
+            )
+        };
         let stage = &mut self.stages[index];
-        stage.state = base.state;
-        stage.platform = base.platform;
-        stage.image = base.image;
+        stage.state = State { environment, ..state };
+        stage.platform = platform;
+        stage.image = image;
         stage.image.config.on_build.clear();
-        stage.base_image = base.base_image;
-        stage.is_layerless = base.is_layerless;
-        stage.paths = base.paths;
-        stage.has_workdir = base.has_workdir;
-        stage.arguments.extend(base.arguments);
+        stage.base_image = base_image;
+        stage.is_layerless = is_layerless;
+        stage.paths = paths;
+        stage.has_workdir = has_workdir;
+        stage.arguments.extend(arguments);
     }
 }
 

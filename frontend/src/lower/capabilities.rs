@@ -26,6 +26,7 @@ pub(super) const EXEC_SECURITY: &str = "exec.meta.security";
 pub(super) const EXEC_DEFAULT_PATH: &str = "exec.meta.setsdefaultpath";
 pub(super) const EXEC_ULIMIT: &str = "exec.meta.ulimit";
 pub(super) const EXEC_RESOURCES: &str = "exec.meta.linux.resources";
+pub(super) const EXEC_DEVICES: &str = "exec.meta.cdi";
 pub(super) const EXEC_MOUNT_BIND: &str = "exec.mount.bind";
 pub(super) const EXEC_MOUNT_CACHE: &str = "exec.mount.cache";
 pub(super) const EXEC_MOUNT_CACHE_SHARING: &str = "exec.mount.cache.sharing";

@@ -14,6 +14,7 @@ use crate::dockerfile::instruction::{Chmod, Copy, Sources};
 use crate::error::Failure;
 use crate::lint;
 use crate::plan::git_url::GitReference;
+use slipway_model::quote::quoted;
 
 /// What `COPY` and `ADD` have in common, variables expanded.
 pub(super) struct Transfer<'a> {
@@ -56,8 +57,9 @@ impl Lowering<'_> {
         let from = match source {
             Some(source) if !self.stages[source].is_dispatched => {
                 return Err(Failure::new(format!(
-                    "cannot copy from stage {:?}, it needs to be defined before current stage {:?}",
-                    copy.from, stage.name
+                    "cannot copy from stage {}, it needs to be defined before current stage {}",
+                    quoted(&copy.from),
+                    quoted(&stage.name)
                 )));
             }
             Some(source) => self.stages[source].state.output,

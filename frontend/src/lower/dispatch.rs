@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Lowering;
+use super::env::ConfigPlaces;
 use super::history::DEFAULT_PATH;
 use super::stage::{Planned, StageState};
 use crate::dockerfile::shell::{Lexer, Variables};
@@ -11,13 +12,24 @@ use crate::error::Failure;
 use crate::lint::{self, multiple_instructions_disallowed::Seen};
 
 impl Lowering<'_> {
-    pub(super) fn dispatch_stages(&mut self, needed: &BTreeSet<usize>) -> Result<(), Failure> {
+    pub(super) fn dispatch_stages(&mut self, needed: &BTreeSet<usize>, target: usize) -> Result<(), Failure> {
+        let mut heirs = vec![0_usize; self.stages.len()];
+        for base in self.stages.iter().filter_map(|stage| stage.base) {
+            heirs[base] += 1;
+        }
+        // What the target is stays with it.
+        heirs[target] += 1;
         for index in 0..self.stages.len() {
             let skipped = !needed.contains(&index) || self.stages[index].is_dispatched;
             if !self.request.all_stages && skipped {
                 continue;
             }
-            self.inherit(index);
+            let base = self.stages[index].base;
+            let last = base.is_some_and(|base| {
+                heirs[base] -= 1;
+                heirs[base] == 0
+            });
+            self.inherit(index, last);
             self.stages[index].is_dispatched = true;
             // Other stages are only read, and no stage reads itself: that would be a circle.
             let mut stage = std::mem::take(&mut self.stages[index]);
@@ -37,6 +49,7 @@ impl Lowering<'_> {
             result.map_err(|failure| failure.at(&planned.instruction.ranges))?;
         }
         stage.commands = commands;
+        stage.config_places = ConfigPlaces::default();
         Ok(())
     }
 
@@ -51,6 +64,7 @@ impl Lowering<'_> {
         if !config.env.iter().any(|variable| key_of(variable) == "PATH") {
             config.env.push(format!("PATH={DEFAULT_PATH}"));
         }
+        stage.config_places = ConfigPlaces::of(&config.env);
         for variable in &config.env {
             let (key, value) = variable.split_once('=').unwrap_or((variable, ""));
             stage.state.environment.set(key, value);
@@ -126,14 +140,17 @@ impl Lowering<'_> {
         word: &str,
     ) -> Result<String, Fault> {
         let environment = &stage.state.environment;
-        let expansion = lexer.process_word(word, environment)?;
-        if !expansion.unmatched.is_empty() {
+        let result = lexer.process_word(word, environment);
+        let unmatched = match &result {
+            Ok(expansion) => &expansion.unmatched,
+            Err(error) => &error.unmatched,
+        };
+        if !unmatched.is_empty() {
             let declared: Vec<&str> = stage.arguments.iter().map(|argument| argument.key.as_str()).collect();
             let set: Vec<&str> = environment.keys().collect();
-            let unmatched = &expansion.unmatched;
             lint::undefined_var::check(instruction, unmatched, &declared, &set, &mut self.linter);
         }
-        Ok(expansion.text)
+        Ok(result?.text)
     }
 
     /// What progress shows of an instruction: keyword in capitals, variables expanded if they can be.

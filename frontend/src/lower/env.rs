@@ -1,5 +1,7 @@
 //! `ENV` and `LABEL`.
 
+use std::collections::HashMap;
+
 use super::Lowering;
 use super::history::add_setting;
 use super::stage::StageState;
@@ -17,10 +19,11 @@ impl Lowering<'_> {
     ) -> Result<(), Failure> {
         let Env(pairs) = env.expand(&mut |word| self.expand(stage, instruction, word))?;
         lint::legacy_key_value_format::check(instruction, &mut self.linter);
-        lint::secrets_used_in_arg_or_env::check(instruction, &mut self.linter);
+        let keys = pairs.iter().map(|pair| pair.key.as_str());
+        lint::secrets_used_in_arg_or_env::check(instruction, keys, &mut self.linter);
         for KeyValue { key, value, .. } in &pairs {
             stage.state.environment.set(key, value.as_str());
-            set_in_list(&mut stage.image.config.env, key, value);
+            stage.config_places.set(&mut stage.image.config.env, key, value);
         }
         add_setting(&mut stage.image, with_pairs("ENV", &pairs), self.epoch);
         Ok(())
@@ -46,14 +49,28 @@ fn with_pairs(keyword: &str, pairs: &[KeyValue]) -> String {
     pairs.iter().fold(keyword.to_owned(), |text, pair| format!("{text} {}={}", pair.key, pair.value))
 }
 
-/// In an image config a variable keeps its place.
-fn set_in_list(list: &mut Vec<String>, key: &str, value: &str) {
-    let text = format!("{key}={value}");
-    match list
-        .iter_mut()
-        .find(|variable| variable.split_once('=').map_or(variable.as_str(), |(key, _)| key) == key)
-    {
-        Some(variable) => *variable = text,
-        None => list.push(text),
+/// Where each variable of an image config stands: in it, a variable keeps its place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ConfigPlaces(HashMap<String, usize>);
+
+impl ConfigPlaces {
+    pub(super) fn of(list: &[String]) -> Self {
+        let mut places = HashMap::new();
+        for (place, variable) in list.iter().enumerate() {
+            let key = variable.split_once('=').map_or(variable.as_str(), |(key, _)| key);
+            places.entry(key.to_owned()).or_insert(place);
+        }
+        Self(places)
+    }
+
+    fn set(&mut self, list: &mut Vec<String>, key: &str, value: &str) {
+        let text = format!("{key}={value}");
+        match self.0.get(key).and_then(|place| list.get_mut(*place)) {
+            Some(variable) => *variable = text,
+            None => {
+                self.0.insert(key.to_owned(), list.len());
+                list.push(text);
+            }
+        }
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Exec {
     pub(super) cgroup_parent: String,
     pub(super) mounts: Vec<Mounted>,
     pub(super) secrets: Vec<Secret>,
+    pub(super) devices: Vec<pb::CdiDevice>,
     /// `dest` may be empty.
     pub(super) ssh: Vec<pb::Mount>,
 }
@@ -82,6 +83,7 @@ impl Exec {
             network: self.network.into(),
             security: self.security.into(),
             secretenv,
+            cdi_devices: self.devices,
             ..pb::ExecOp::default()
         };
         let op = pb::Op {
@@ -132,6 +134,7 @@ impl Exec {
             (self.secrets.iter().any(|secret| secret.variable.is_some()), EXEC_SECRET_ENV),
             (!self.ssh.is_empty(), EXEC_MOUNT_SSH),
             (metadata.has_resources(), EXEC_RESOURCES),
+            (!self.devices.is_empty(), EXEC_DEVICES),
         ];
         for (_, capability) in conditions.into_iter().filter(|(needed, _)| *needed) {
             metadata.need(capability);

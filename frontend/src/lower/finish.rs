@@ -19,6 +19,7 @@ impl Lowering<'_> {
         self.place_context();
         self.place_late_locals();
         self.set_platform(target);
+        let outline = self.outline.is_some().then(|| self.outline(target));
         let stage = &self.stages[target];
         let infos = [self.request.entry.info.clone()];
         Ok(Lowered {
@@ -27,6 +28,7 @@ impl Lowering<'_> {
             base_image: stage.base_image.clone(),
             is_layerless: stage.is_layerless,
             epoch: self.epoch,
+            outline,
         })
     }
 

@@ -25,6 +25,7 @@ mod finish;
 mod history;
 pub(crate) mod metadata;
 mod mounts;
+pub(crate) mod outline;
 pub(crate) mod progress;
 mod run;
 mod settings;
@@ -43,11 +44,12 @@ use slipway_model::{ImageConfig, Platform};
 
 use crate::dockerfile::shell::Lexer;
 use crate::dockerfile::{self, Dockerfile, directive};
-use crate::error::{Failure, parse_failure};
+use crate::error::Failure;
 use crate::gateway::Gateway;
 use crate::lint::{self, Finding, Linter};
 use crate::plan::context::Entry;
 use crate::plan::options::Options;
+use outline::{Capture, Outline};
 use stage::StageState;
 use state::Environment;
 
@@ -62,6 +64,8 @@ pub(crate) struct Request<'a> {
     pub(crate) build_platform: &'a Platform,
     /// Look at stages that the target does not need, too.
     pub(crate) all_stages: bool,
+    /// Gather what [`Lowered::outline`] tells.
+    pub(crate) wants_outline: bool,
 }
 
 pub(crate) struct Lowered {
@@ -72,6 +76,8 @@ pub(crate) struct Lowered {
     pub(crate) is_layerless: bool,
     /// Seconds since 1970.
     pub(crate) epoch: Option<i64>,
+    /// Only if it was asked for.
+    pub(crate) outline: Option<Outline>,
 }
 
 /// The graph of the target; what lint found is told even if there is none.
@@ -112,6 +118,8 @@ struct Lowering<'a> {
     global: Environment,
     /// Keys of `ARG`s before the first `FROM`, with or without a value.
     declared: BTreeSet<String>,
+    /// What an outline tells of them, if one is wanted.
+    outline: Option<Box<Capture>>,
     epoch: Option<i64>,
     /// Stages in the order of the file, then images and contexts that instructions name.
     stages: Vec<StageState>,
@@ -140,6 +148,7 @@ impl<'a> Lowering<'a> {
             build_arguments: request.options.build_arguments.clone(),
             global: Environment::default(),
             declared: BTreeSet::new(),
+            outline: request.wants_outline.then(Box::default),
             epoch: None,
             stages: Vec::new(),
             by_name: HashMap::new(),
@@ -154,8 +163,12 @@ impl<'a> Lowering<'a> {
     }
 
     async fn run(&mut self) -> Result<Lowered, Failure> {
-        let dockerfile =
-            dockerfile::parse(&self.request.entry.data).map_err(|error| parse_failure(&error))?;
+        let reading = dockerfile::read(&self.request.entry.data);
+        if !reading.errors.is_empty() {
+            lint::check_faulty(&reading, &mut self.linter);
+            return Err(Failure::of_file(reading.errors).unwrap_or_default());
+        }
+        let dockerfile = reading.dockerfile;
         self.lexer = Lexer::new(dockerfile.escape);
         lint::check(&dockerfile, &mut self.linter);
         if dockerfile.stages.is_empty() {
@@ -168,7 +181,7 @@ impl<'a> Lowering<'a> {
         self.link_stages()?;
         let needed = self.resolve(target).await?;
         self.open_context().await?;
-        self.dispatch_stages(&needed)?;
+        self.dispatch_stages(&needed, target)?;
         self.finish(target)
     }
 
@@ -201,7 +214,13 @@ impl<'a> Lowering<'a> {
         );
         lint::invalid_default_arg_in_from::check(dockerfile, &defaults.list(), &mut self.linter);
         self.global = defaults;
-        arguments::add_global(dockerfile, &self.lexer, &self.build_arguments, &mut self.global)?;
+        arguments::add_global(
+            dockerfile,
+            &self.lexer,
+            &self.build_arguments,
+            &mut self.global,
+            self.outline.as_deref_mut(),
+        )?;
         self.declared = arguments::declared(dockerfile);
         Ok(())
     }

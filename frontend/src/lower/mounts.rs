@@ -9,6 +9,7 @@ use super::stage::{Planned, StageState};
 use super::{Lowering, file};
 use crate::dockerfile::instruction::{Mount, MountKind, MountSharing};
 use crate::error::Failure;
+use slipway_model::quote::quoted;
 
 /// Where an owned cache keeps its files.
 const CACHE_FOLDER: &str = "/cache";
@@ -24,8 +25,20 @@ impl Lowering<'_> {
         for (mount, source) in mounts.iter().zip(&planned.sources) {
             self.check_source(mount, *source)?;
             match mount.kind {
-                MountKind::Secret => exec.secrets.push(secret(mount)?),
-                MountKind::Ssh => exec.ssh.push(socket(mount)?),
+                MountKind::Secret => {
+                    let secret = secret(mount)?;
+                    if let Some(outline) = &mut stage.outline {
+                        outline.add_secret(&secret.options.id, mount.required, &planned.instruction.ranges);
+                    }
+                    exec.secrets.push(secret);
+                }
+                MountKind::Ssh => {
+                    let socket = socket(mount)?;
+                    if let Some(outline) = &mut stage.outline {
+                        outline.add_ssh(&mount.id, mount.required, &planned.instruction.ranges);
+                    }
+                    exec.ssh.push(socket);
+                }
                 MountKind::Bind | MountKind::Cache | MountKind::Tmpfs => {
                     let mounted = self.files(stage, mount, *source)?;
                     exec.mounts.push(mounted);
@@ -40,8 +53,9 @@ impl Lowering<'_> {
             return Ok(());
         }
         Err(Failure::new(format!(
-            "cannot mount from stage {:?} to {:?}, stage needs to be defined before current command",
-            mount.from, mount.target
+            "cannot mount from stage {} to {}, stage needs to be defined before current command",
+            quoted(&mount.from),
+            quoted(&mount.target)
         )))
     }
 
@@ -117,7 +131,7 @@ fn target(folder: &str, written: &str) -> Result<String, Failure> {
         clean_text(&format!("/{folder}/{written}"))
     };
     if target == "/" {
-        return Err(Failure::new(format!("invalid mount target {target:?}")));
+        return Err(Failure::new(format!("invalid mount target {}", quoted(target))));
     }
     Ok(target)
 }

@@ -1,6 +1,7 @@
 //! `RUN`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use slipway_model::llb::{Node, pb};
 
@@ -11,7 +12,7 @@ use super::stage::{Planned, StageState};
 use super::state::Environment;
 use super::{Lowering, file};
 use crate::dockerfile::heredoc;
-use crate::dockerfile::instruction::{InlineFile, Mount, MountKind, NetworkMode, Run, SecurityMode};
+use crate::dockerfile::instruction::{Device, InlineFile, Mount, MountKind, NetworkMode, Run, SecurityMode};
 use crate::dockerfile::shell::{Lexer, Variables};
 use crate::error::Failure;
 
@@ -23,11 +24,6 @@ impl Lowering<'_> {
         run: &Run,
     ) -> Result<(), Failure> {
         let instruction = &planned.instruction;
-        if !run.devices.is_empty() {
-            return Err(Failure::new(
-                "device feature is only supported in Dockerfile frontend 1.14.0-labs or later",
-            ));
-        }
         let mounts = run.expand_mounts(&mut |word| self.expand(stage, instruction, word))?;
         // A command may read any file.
         self.path_sets[stage.paths].insert("/".to_owned());
@@ -47,6 +43,7 @@ impl Lowering<'_> {
             NetworkMode::None => exec.network = pb::NetMode::None,
             NetworkMode::Host => exec.network = pb::NetMode::Host,
         }
+        exec.devices = devices(run)?;
         let name = self.run_name(stage, &text, &mounts);
         if self.request.options.shm_size > 0 {
             exec.mounts.push(shared_memory(self.request.options.shm_size));
@@ -147,6 +144,17 @@ impl Lowering<'_> {
     }
 }
 
+/// Devices are of the channel `labs`.
+fn devices(run: &Run) -> Result<Vec<pb::CdiDevice>, Failure> {
+    if !cfg!(feature = "labs") && !run.devices.is_empty() {
+        return Err(Failure::new(
+            "device feature is only supported in Dockerfile frontend 1.14.0-labs or later",
+        ));
+    }
+    let device = |device: &Device| pb::CdiDevice { name: device.name.clone(), optional: !device.required };
+    Ok(run.devices.iter().map(device).collect())
+}
+
 /// Secrets in the environment show as `****`.
 struct Masked<'a> {
     environment: &'a Environment,
@@ -199,11 +207,13 @@ fn summary(body: &str) -> String {
 
 /// `|2 A=1 B=2 command`: the arguments count for the cache, so history shows them.
 fn with_arguments(stage: &StageState, args: &[String]) -> String {
-    let mut values: Vec<(&str, String)> = Vec::new();
+    let mut values: Vec<(&str, &str)> = Vec::new();
+    let mut places = HashMap::new();
     for argument in &stage.arguments {
-        let value = stage.state.environment.value(&argument.key).map(str::to_owned);
-        let value = value.unwrap_or_else(|| argument.value.clone().unwrap_or_default());
-        match values.iter_mut().find(|(key, _)| *key == argument.key) {
+        let value = stage.state.environment.value(&argument.key).or(argument.value.as_deref());
+        let value = value.unwrap_or_default();
+        let place = *places.entry(argument.key.as_str()).or_insert(values.len());
+        match values.get_mut(place) {
             Some((_, known)) => *known = value,
             None => values.push((&argument.key, value)),
         }

@@ -10,9 +10,9 @@ use crate::dockerfile::Instruction;
 use crate::dockerfile::instruction::{
     CommandLine, Expose, HealthCheck, Maintainer, PortWord, Shell, StopSignal, User, Volume,
 };
-use crate::dockerfile::quote::quoted;
 use crate::error::Failure;
 use crate::lint;
+use slipway_model::quote::quoted;
 
 impl Lowering<'_> {
     pub(super) fn cmd(
@@ -81,7 +81,7 @@ impl Lowering<'_> {
             let port = PortWord::parse(word)?;
             lint::expose_proto_casing::check(instruction, word, &port, &mut self.linter);
             lint::expose_invalid_format::check(instruction, word, &port, &mut self.linter);
-            ports.extend(port.ports);
+            ports.extend(port.ports()?);
         }
         add_setting(&mut stage.image, format!("EXPOSE [{}]", ports.join(" ")), self.epoch);
         stage.image.config.exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use slipway_model::{ImageConfig, Platform};
 
+use super::env::ConfigPlaces;
+use super::outline::Capture;
 use super::progress::Progress;
 use super::state::State;
 use crate::dockerfile::instruction::Argument;
@@ -19,6 +21,10 @@ pub(super) struct StageState {
     pub(super) name: String,
     /// Expanded, later fully qualified.
     pub(super) base_name: String,
+    /// The description comment above the `FROM`.
+    pub(super) doc: String,
+    /// Gathered only for an outline.
+    pub(super) outline: Option<Box<Capture>>,
     /// The `FROM` instruction as written.
     pub(super) original: String,
     pub(super) ranges: Vec<Range>,
@@ -33,6 +39,8 @@ pub(super) struct StageState {
 
     pub(super) state: State,
     pub(super) image: ImageConfig,
+    /// Of the variables in `image`, while the stage is dispatched.
+    pub(super) config_places: ConfigPlaces,
     /// The config of the image it started from, unchanged.
     pub(super) base_image: Option<ImageConfig>,
     /// No image says what its layers are: it started from scratch, or from files alone.

@@ -8,23 +8,27 @@ use slipway_model::Platform;
 use super::Lowering;
 use super::stage::{Planned, StageState};
 use crate::dockerfile::instruction::RawMount;
-use crate::dockerfile::shell::NoVariables;
+use crate::dockerfile::shell::{self, Expansion, NoVariables};
 use crate::dockerfile::{Command, Dockerfile, Instruction, Range, Stage, closest};
 use crate::error::Failure;
 use crate::lint;
 use crate::plan::named_context::NamedContext;
+use slipway_model::quote::quoted;
 
 pub(super) const SCRATCH: &str = "scratch";
 
 impl Lowering<'_> {
     pub(super) fn add_stages(&mut self, dockerfile: &Dockerfile) -> Result<(), Failure> {
         for (index, stage) in dockerfile.stages.iter().enumerate() {
-            let state = self.stage_state(stage, index)?;
+            let (state, used) = self.stage_state(stage, index)?;
             self.register(state);
             if let Some(added) = self.stages.last_mut() {
                 if added.named_context.is_some() {
                     added.base = None;
                     continue;
+                }
+                if let Some(outline) = &mut added.outline {
+                    outline.add_used(&used);
                 }
                 let own_base = added.base_name != SCRATCH && added.base.is_none();
                 added.progress.total = usize::from(own_base)
@@ -35,18 +39,23 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn stage_state(&mut self, stage: &Stage, index: usize) -> Result<StageState, Failure> {
+    /// With the names of the arguments that the `FROM` uses.
+    fn stage_state(
+        &mut self,
+        stage: &Stage,
+        index: usize,
+    ) -> Result<(StageState, BTreeSet<String>), Failure> {
         let at = |failure: Failure| failure.at(&stage.ranges);
-        let known: Vec<&str> = self.declared.iter().map(String::as_str).chain(self.global.keys()).collect();
         let base = self.lexer.process_word(&stage.from.base, &self.global);
-        if let Ok(base) = &base {
-            lint::undefined_arg_in_from::check(stage, &base.unmatched, &known, &mut self.linter);
-        }
-        let base_name = base.map_err(|error| at(error.into()))?.text;
+        self.check_arguments(stage, unmatched(&base));
+        let Expansion { text: base_name, matched: mut used, .. } = base.map_err(|error| at(error.into()))?;
         if base_name.is_empty() {
             return Err(at(Failure::new(format!("base name ({}) should not be blank", stage.from.base))));
         }
-        let platform = self.stage_platform(stage)?;
+        let platform = self.stage_platform(stage)?.map(|(platform, matched)| {
+            used.extend(matched);
+            platform
+        });
         let named_context = match stage.name.as_str() {
             "" => None,
             name => {
@@ -54,8 +63,10 @@ impl Lowering<'_> {
                 NamedContext::find(self.request.options, name, wanted)?
             }
         };
-        Ok(StageState {
+        let state = StageState {
             alias: stage.name.clone(),
+            doc: stage.doc.clone(),
+            outline: self.outline.clone(),
             name: if stage.name.is_empty() { format!("stage-{index}") } else { stage.name.clone() },
             base_name,
             original: stage.original.clone(),
@@ -64,22 +75,22 @@ impl Lowering<'_> {
             named_context,
             commands: stage.instructions.iter().map(Planned::unlinked).collect(),
             ..StageState::default()
-        })
+        };
+        Ok((state, used))
     }
 
-    fn stage_platform(&mut self, stage: &Stage) -> Result<Option<Platform>, Failure> {
+    /// With the names of the arguments that it uses.
+    fn stage_platform(&mut self, stage: &Stage) -> Result<Option<(Platform, BTreeSet<String>)>, Failure> {
         let written = &stage.from.platform;
         if written.is_empty() {
             return Ok(None);
         }
         let at = |failure: Failure| failure.at(&stage.ranges);
-        let expanded = self
-            .lexer
-            .process_word(written, &self.global)
-            .map_err(|error| at(Failure::from(error).context("failed to process arguments for platform ")))?;
-        let known: Vec<&str> = self.declared.iter().map(String::as_str).chain(self.global.keys()).collect();
+        let expanded = self.lexer.process_word(written, &self.global);
+        self.check_arguments(stage, unmatched(&expanded));
         let target = self.global.value("TARGETPLATFORM").unwrap_or_default();
-        lint::undefined_arg_in_from::check(stage, &expanded.unmatched, &known, &mut self.linter);
+        let expanded = expanded
+            .map_err(|error| at(Failure::from(error).context("failed to process arguments for platform ")))?;
         lint::redundant_target_platform::check(stage, &expanded, target, &mut self.linter);
         lint::from_platform_flag_const_disallowed::check(stage, &expanded, &mut self.linter);
         let options: Vec<&str> = self.global.keys().collect();
@@ -98,7 +109,15 @@ impl Lowering<'_> {
         let parsed = expanded.text.parse::<Platform>().map_err(|error| {
             at(suggested(at(error.into())).context(format!("failed to parse platform {written}")))
         })?;
-        Ok(Some(parsed))
+        Ok(Some((parsed, expanded.matched)))
+    }
+
+    fn check_arguments(&mut self, stage: &Stage, unmatched: &BTreeSet<String>) {
+        if !unmatched.is_empty() {
+            let known =
+                self.declared.iter().map(String::as_str).chain(self.global.keys()).collect::<Vec<_>>();
+            lint::undefined_arg_in_from::check(stage, unmatched, &known, &mut self.linter);
+        }
     }
 
     /// Gives a state its number; a base of the name of an earlier stage is that stage.
@@ -107,6 +126,9 @@ impl Lowering<'_> {
         self.path_sets.push(BTreeSet::new());
         state.paths = self.path_sets.len() - 1;
         state.base = self.by_name.get(&state.base_name).copied();
+        if let Some(base) = state.base {
+            state.outline.clone_from(&self.stages[base].outline);
+        }
         if !state.alias.is_empty() {
             self.by_name.insert(state.alias.to_lowercase(), index);
         }
@@ -121,7 +143,8 @@ impl Lowering<'_> {
         }
         self.by_name.get(&target.to_lowercase()).copied().ok_or_else(|| {
             let names = self.stage_names();
-            Failure::new(format!("target stage {target:?} could not be found")).suggest(target, &names)
+            Failure::new(format!("target stage {} could not be found", quoted(target)))
+                .suggest(target, &names)
         })
     }
 
@@ -249,6 +272,14 @@ impl Lowering<'_> {
 impl Planned {
     fn unlinked(instruction: &Instruction) -> Self {
         Self { instruction: Arc::new(instruction.clone()), sources: Vec::new(), is_trigger: false }
+    }
+}
+
+/// The names that are not set, whether or not the word could be read.
+fn unmatched(result: &Result<Expansion, shell::Error>) -> &BTreeSet<String> {
+    match result {
+        Ok(expansion) => &expansion.unmatched,
+        Err(error) => &error.unmatched,
     }
 }
 

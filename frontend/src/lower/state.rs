@@ -1,6 +1,8 @@
 //! What a stage is after each instruction: a filesystem, and how a command in it would be started.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use slipway_model::Platform;
 use slipway_model::lexical::clean_text;
@@ -47,30 +49,45 @@ impl State {
 }
 
 /// Variables in order: one that is set again moves to the end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Environment(Vec<(String, String)>);
+///
+/// Files with very many variables are read, too: a place that was left stays empty until half are,
+/// so that each change costs the same, however many there are. Copies share their texts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Environment {
+    places: Vec<Option<(Arc<str>, Arc<str>)>>,
+    by_name: HashMap<Arc<str>, usize>,
+}
 
 impl Environment {
-    pub(super) fn set(&mut self, key: &str, value: impl Into<String>) {
+    pub(super) fn set(&mut self, key: &str, value: impl AsRef<str>) {
         self.remove(key);
-        self.0.push((key.to_owned(), value.into()));
+        let key: Arc<str> = key.into();
+        self.by_name.insert(key.clone(), self.places.len());
+        self.places.push(Some((key, value.as_ref().into())));
     }
 
     pub(super) fn remove(&mut self, key: &str) {
-        self.0.retain(|(name, _)| name != key);
+        let Some(place) = self.by_name.remove(key) else { return };
+        self.places[place] = None;
+        if self.places.len() > 2 * self.by_name.len() + 16 {
+            self.places.retain(Option::is_some);
+            let names = self.places.iter().flatten().enumerate();
+            self.by_name = names.map(|(place, (key, _))| (key.clone(), place)).collect();
+        }
     }
 
     pub(super) fn value(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        let place = *self.by_name.get(key)?;
+        self.places[place].as_ref().map(|(_, value)| &**value)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.places.iter().flatten().map(|(key, _)| &**key)
     }
 
     /// `KEY=value`.
     pub(super) fn list(&self) -> Vec<String> {
-        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        self.places.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect()
     }
 }
 
@@ -81,5 +98,25 @@ impl Variables for Environment {
 
     fn names(&self) -> Vec<String> {
         self.keys().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_set_again_moves_to_the_end() {
+        let mut environment = Environment::default();
+        for round in 0..100 {
+            for key in ["A", "B", "C"] {
+                environment.set(key, round.to_string());
+            }
+        }
+        environment.remove("B");
+        environment.set("A", "x");
+        assert_eq!(environment.list(), ["C=99", "A=x"]);
+        assert_eq!((environment.value("A"), environment.value("B")), (Some("x"), None));
+        assert!(environment.places.len() < 30);
     }
 }

@@ -16,6 +16,8 @@ mod url;
 pub use reference::{GitReference, Modified};
 pub use url::{Fragment, GitUrl};
 
+use slipway_model::quote::quoted;
+
 /// Why a text is no git repository, or not a good one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GitError {
@@ -26,19 +28,19 @@ pub enum GitError {
     /// A path, or a URL of something else.
     #[error("invalid argument")]
     NotGit,
-    #[error("parse {0:?}: invalid URL")]
+    #[error("parse {}: invalid URL", quoted(.0))]
     Url(String),
-    #[error("query {0:?} has no value")]
+    #[error("query {} has no value", quoted(.0))]
     NoValue(String),
-    #[error("query {0:?} has multiple values")]
+    #[error("query {} has multiple values", quoted(.0))]
     SeveralValues(String),
-    #[error("unexpected query {0:?}")]
+    #[error("unexpected query {}", quoted(.0))]
     UnknownQuery(String),
-    #[error("invalid {key} value: {value:?}")]
+    #[error("invalid {key} value: {}", quoted(.value))]
     InvalidValue { key: &'static str, value: String },
-    #[error("invalid mtime value: {0:?} (must be \"checkout\" or \"commit\")")]
+    #[error("invalid mtime value: {} (must be \"checkout\" or \"commit\")", quoted(.0))]
     Modified(String),
-    #[error("{what} conflicts: {first:?} vs {second:?}")]
+    #[error("{what} conflicts: {} vs {}", quoted(.first), quoted(.second))]
     Conflict { what: &'static str, first: String, second: String },
     #[error("branch conflicts with tag")]
     BranchAndTag,

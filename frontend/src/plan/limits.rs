@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use slipway_model::llb::pb;
 
-use crate::dockerfile::quote::quoted;
 use crate::dockerfile::values::csv_fields;
 use crate::error::Failure;
+use slipway_model::quote::quoted;
 
 const ULIMITS: [&str; 15] = [
     "core",

@@ -14,6 +14,7 @@ use crate::gateway::{Gateway, ImageConfigRequest, OciLayout};
 use crate::lower::metadata::Metadata;
 use crate::lower::progress::format_all;
 use crate::lower::source::{self, GitOptions, Local};
+use slipway_model::quote::quoted;
 
 const IGNORE_FILE: &str = ".dockerignore";
 
@@ -154,10 +155,11 @@ impl NamedContext {
         let store =
             store.rsplit_once(':').map_or(store, |(name, tag)| if tag.contains('/') { store } else { name });
         if digest.is_empty() {
-            return Err(Failure::new(format!("oci-layout reference {text:?} has no digest")));
+            return Err(Failure::new(format!("oci-layout reference {} has no digest", quoted(text))));
         }
-        let about =
-            |failure: Failure| failure.context(format!("could not parse oci-layout reference {text:?}"));
+        let about = |failure: Failure| {
+            failure.context(format!("could not parse oci-layout reference {}", quoted(text)))
+        };
         let digest = digest.parse().map_err(|error| about(Failure::from(error)))?;
         let reference: Reference = self.name.parse().map_err(|error| about(Failure::from(error)))?;
         let reference = reference.with_digest(BlobDigest(digest)).to_string();

@@ -9,7 +9,7 @@ use slipway_model::llb::pb;
 
 use super::limits;
 use crate::dockerfile::values::parse_bool;
-use crate::error::Failure;
+use crate::error::{Failure, Unsupported};
 use crate::lint;
 
 /// A wire `NetMode` is kept as its number.
@@ -128,7 +128,7 @@ fn refuse(raw: &BTreeMap<String, String>) -> Result<(), Failure> {
         // `+forward`: another frontend may be tried, which is not done here.
         let name = name.split('+').next().unwrap_or_default();
         if !name.is_empty() && !CAPABILITIES.contains(&name) {
-            return Err(Failure::new(format!("unsupported frontend capability {name}")));
+            return Err(Failure::unsupported(Unsupported::Capability(name.to_owned())));
         }
     }
     for key in raw.keys() {

@@ -1,58 +1,33 @@
 //! `frontend.lint`: all findings, and why the build would fail.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
-use slipway_model::Platform;
-use slipway_model::llb::pb;
 
 use super::excerpt::excerpt;
-use super::{answer_of, base64, location_json};
+use super::json::{Members, location, pretty, source_info};
+use super::{Question, answer_of};
 use crate::build::FrontendResult;
 use crate::dockerfile::Range;
 use crate::error::Failure;
-use crate::gateway::Gateway;
 use crate::lint::Finding;
 use crate::lower::{Request, lower};
 use crate::plan::context::Entry;
-use crate::plan::options::Options;
 
 /// Without a target all stages are looked at. A build that fails is part of the answer.
-pub(super) async fn lint(
-    gateway: &dyn Gateway,
-    options: &Options,
-    inputs: &BTreeMap<String, pb::Definition>,
-    entry: &Entry,
-) -> Result<FrontendResult, Failure> {
-    let build_platform = gateway.facts().build_platforms.first().cloned().unwrap_or_else(Platform::host);
-    let request = Request {
-        gateway,
-        options,
-        inputs,
-        entry,
-        platform: None,
-        build_platform: &build_platform,
-        all_stages: options.target.is_empty(),
-    };
-    let (result, findings) = lower(&request).await;
+pub(super) async fn lint(question: &Question<'_>) -> Result<FrontendResult, Failure> {
+    let all_stages = question.options.target.is_empty();
+    let (result, findings) = lower(&Request { all_stages, ..question.request() }).await;
     let failure = result.err();
     let failed = failure.is_some() || !findings.is_empty();
-    let mut answer = json!({
-        "warnings": if findings.is_empty() { Value::Null } else { findings.iter().map(warning).collect() },
-        "sources": [{
-            "filename": entry.info.filename,
-            "language": entry.info.language,
-            "definition": definition_json(entry),
-            "data": base64(&entry.data),
-        }],
-    });
+    let entry = question.entry;
+    let warnings: Value =
+        if findings.is_empty() { Value::Null } else { findings.iter().map(warning).collect() };
+    let mut answer = json!({"warnings": warnings, "sources": [source_info(&entry.info)]});
     if let Some(failure) = failure {
-        let location = location_json(&joined(failure.places.concat()));
+        let location = location(&joined(failure.places.concat()));
         answer["buildError"] = json!({"message": failure.message, "location": location});
     }
-    let json = serde_json::to_string_pretty(&answer)?;
     Ok(answer_of([
-        ("result.json", json),
+        ("result.json", pretty(&answer)?),
         ("result.txt", text(&findings, entry)),
         ("result.statuscode", if failed { "1" } else { "0" }.to_owned()),
         ("version", "1.0.0".to_owned()),
@@ -60,13 +35,13 @@ pub(super) async fn lint(
 }
 
 fn warning(finding: &Finding) -> Value {
-    let mut warning = json!({"ruleName": finding.rule.name, "description": finding.rule.description});
-    if !finding.rule.url.is_empty() {
-        warning["url"] = finding.rule.url.into();
-    }
-    warning["detail"] = finding.message.clone().into();
-    warning["location"] = location_json(&finding.ranges);
-    warning
+    Members::default()
+        .value("ruleName", finding.rule.name)
+        .text("description", finding.rule.description)
+        .text("url", finding.rule.url)
+        .text("detail", &finding.message)
+        .value("location", location(&finding.ranges))
+        .into()
 }
 
 /// Sorted, overlapping ones as one.
@@ -80,11 +55,6 @@ fn joined(mut ranges: Vec<Range>) -> Vec<Range> {
         }
     }
     joined
-}
-
-fn definition_json(entry: &Entry) -> Value {
-    let definition = entry.info.definition.clone().unwrap_or_default();
-    json!({"def": definition.def.iter().map(|op| base64(op)).collect::<Vec<_>>()})
 }
 
 /// The findings for people, in the order of the file, each with an excerpt.

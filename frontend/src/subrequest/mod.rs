@@ -1,37 +1,74 @@
 //! Requests that want to know something about a Dockerfile instead of building it.
 //!
 //! Answers are metadata: JSON for programs, text for people.
+//!
+//! | request | answers | file |
+//! |---|---|---|
+//! | `frontend.subrequests.describe` | which requests there are | `describe` |
+//! | `frontend.lint` | findings, and why the build would fail | `lint` |
+//! | `frontend.outline` | arguments, secrets and ssh agents of a target | `outline` |
+//! | `frontend.targets` | stages | `targets` |
+//! | `frontend.convertllb` | the graph | `convertllb`, `operation` |
+//! | `slipway.diagnostics` | errors and findings, with columns | `diagnostics` |
 
+mod convertllb;
+mod describe;
+mod diagnostics;
 mod excerpt;
+mod json;
 mod lint;
+mod operation;
+mod outline;
+mod table;
 mod targets;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use slipway_model::Platform;
 use slipway_model::llb::pb;
 
 use crate::build::FrontendResult;
-use crate::dockerfile::Range;
-use crate::error::Failure;
+use crate::error::{Failure, Unsupported};
 use crate::gateway::Gateway;
+use crate::lower::Request;
 use crate::plan::context::Entry;
 use crate::plan::options::Options;
 
-pub(crate) async fn answer(
-    request: &str,
-    gateway: &dyn Gateway,
-    options: &Options,
-    inputs: &BTreeMap<String, pb::Definition>,
-    entry: &Entry,
-) -> Result<FrontendResult, Failure> {
-    match request {
-        "frontend.lint" => lint::lint(gateway, options, inputs, entry).await,
-        "frontend.targets" => targets::targets(entry),
-        request => Err(Failure::new(format!(
-            "request {request} is not supported: use frontend.lint or frontend.targets"
-        ))),
+/// A request and what it is about.
+pub(crate) struct Question<'a> {
+    pub(crate) gateway: &'a dyn Gateway,
+    pub(crate) options: &'a Options,
+    pub(crate) inputs: &'a BTreeMap<String, pb::Definition>,
+    pub(crate) entry: &'a Entry,
+    pub(crate) build_platform: &'a Platform,
+}
+
+impl Question<'_> {
+    /// Requests look at one platform: what the builder is, whatever the client wants to build for.
+    fn request(&self) -> Request<'_> {
+        Request {
+            gateway: self.gateway,
+            options: self.options,
+            inputs: self.inputs,
+            entry: self.entry,
+            platform: None,
+            build_platform: self.build_platform,
+            all_stages: false,
+            wants_outline: false,
+        }
+    }
+}
+
+pub(crate) async fn answer(id: &str, question: &Question<'_>) -> Result<FrontendResult, Failure> {
+    match id {
+        "frontend.subrequests.describe" => describe::describe(),
+        "frontend.lint" => lint::lint(question).await,
+        "frontend.outline" => outline::outline(question).await,
+        "frontend.targets" => targets::targets(question.entry),
+        "frontend.convertllb" => convertllb::convert(question).await,
+        "slipway.diagnostics" => diagnostics::diagnose(question).await,
+        id => Err(Failure::unsupported(Unsupported::Request(id.to_owned()))),
     }
 }
 
@@ -40,19 +77,4 @@ fn answer_of<const N: usize>(metadata: [(&str, String); N]) -> FrontendResult {
         metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), Bytes::from(value))).collect(),
         ..FrontendResult::default()
     }
-}
-
-/// Numbers that are 0, and lists without members, are left out on the wire.
-fn location_json(ranges: &[Range]) -> Value {
-    if ranges.is_empty() {
-        return json!({});
-    }
-    let position = |line: u32| if line == 0 { json!({}) } else { json!({"line": line}) };
-    let range = |range: &Range| json!({"start": position(range.start.line), "end": position(range.end.line)});
-    json!({"ranges": ranges.iter().map(range).collect::<Vec<_>>()})
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{answer_of, base64, location_json};
+use super::json::{Members, base64, location, pretty};
+use super::{answer_of, table};
 use crate::build::FrontendResult;
 use crate::dockerfile::{self, Stage};
 use crate::error::{Failure, parse_failure};
@@ -16,28 +17,26 @@ pub(super) fn targets(entry: &Entry) -> Result<FrontendResult, Failure> {
     // Go writes an absent list so.
     let listed = if listed.is_empty() { Value::Null } else { Value::Array(listed) };
     let json = json!({"targets": listed, "sources": [base64(&entry.data)]});
-    let rows: Vec<(String, &str)> =
-        stages().map(|(stage, is_default)| (shown_name(stage, is_default), stage.doc.as_str())).collect();
+    let mut rows = "TARGET\tDESCRIPTION\n".to_owned();
+    for (stage, is_default) in stages() {
+        rows.push_str(&format!("{}\t{}\n", shown_name(stage, is_default), stage.doc));
+    }
     Ok(answer_of([
-        ("result.json", serde_json::to_string_pretty(&json)?),
-        ("result.txt", table(&rows)),
+        ("result.json", pretty(&json)?),
+        ("result.txt", table::aligned(&rows, 1)),
         ("version", "1.0.0".to_owned()),
     ]))
 }
 
-/// Empty members are left out.
 fn target(stage: &Stage, is_default: bool) -> Value {
-    let mut target = json!({});
-    let before = [("name", &stage.name)];
-    let after = [("description", &stage.doc), ("base", &stage.from.base), ("platform", &stage.from.platform)];
-    for (key, text) in before.into_iter().chain(after).filter(|(_, text)| !text.is_empty()) {
-        target[key] = text.as_str().into();
-    }
-    if is_default {
-        target["default"] = true.into();
-    }
-    target["location"] = location_json(&stage.ranges);
-    target
+    Members::default()
+        .text("name", &stage.name)
+        .flag("default", is_default)
+        .text("description", &stage.doc)
+        .text("base", &stage.from.base)
+        .text("platform", &stage.from.platform)
+        .value("location", location(&stage.ranges))
+        .into()
 }
 
 fn shown_name(stage: &Stage, is_default: bool) -> String {
@@ -46,12 +45,4 @@ fn shown_name(stage: &Stage, is_default: bool) -> String {
         (name, true) => format!("{name} (default)"),
         (name, false) => name.to_owned(),
     }
-}
-
-fn table(rows: &[(String, &str)]) -> String {
-    let title = "TARGET";
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(title.len());
-    let line = |(name, text): (&str, &str)| format!("{name:width$} {text}\n");
-    let rows = rows.iter().map(|(name, text)| (name.as_str(), *text));
-    std::iter::once((title, "DESCRIPTION")).chain(rows).map(line).collect()
 }

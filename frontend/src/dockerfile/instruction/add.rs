@@ -21,7 +21,7 @@ pub struct Add {
     pub unpack: Option<bool>,
 }
 
-const FLAGS: &[(&str, Kind)] = &[
+pub(super) const FLAGS: &[(&str, Kind)] = &[
     ("chown", Kind::Text),
     ("chmod", Kind::Text),
     ("link", Kind::Bool),

@@ -20,7 +20,7 @@ pub struct Copy {
     pub parents: bool,
 }
 
-const FLAGS: &[(&str, Kind)] = &[
+pub(super) const FLAGS: &[(&str, Kind)] = &[
     ("chown", Kind::Text),
     ("from", Kind::Text),
     ("chmod", Kind::Text),

@@ -20,19 +20,21 @@ impl Expose {
     }
 }
 
-/// One word of `EXPOSE` with its variables expanded: `[[ip:]host:]port[-port][/protocol]`.
+/// One word of `EXPOSE` with its variables expanded: `[[ip:]host:]port[-port][/protocol]`. Ports and
+/// addresses are not looked at before [`Self::ports`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortWord {
-    /// `port/protocol` for each port, the protocol in lower case.
-    pub ports: Vec<String>,
+pub struct PortWord<'a> {
+    address: &'a str,
+    host_port: &'a str,
+    port: &'a str,
+    /// In lower case.
+    protocol: String,
     /// The protocol is written in capitals, which the lint rule `ExposeProtoCasing` reports.
     pub odd_casing: bool,
-    /// There is an address or a host port, which `ExposeInvalidFormat` reports.
-    pub has_host: bool,
 }
 
-impl PortWord {
-    pub fn parse(word: &str) -> Result<Self, Fault> {
+impl<'a> PortWord<'a> {
+    pub fn parse(word: &'a str) -> Result<Self, Fault> {
         let (host, container) = word.rsplit_once(':').unwrap_or(("", word));
         let (address, host_port) = host.rsplit_once(':').unwrap_or(("", host));
         let (port, protocol) = container.split_once('/').unwrap_or((container, ""));
@@ -44,21 +46,29 @@ impl PortWord {
         if !matches!(lower.as_str(), "" | "tcp" | "udp" | "sctp") {
             return Err(invalid(format!("invalid proto: {protocol}")));
         }
-        check_address(address)?;
-        let (first, last) = port_range(port).ok_or_else(|| Fault::ContainerPort(port.to_owned()))?;
+        Ok(Self { address, host_port, port, odd_casing: protocol != lower, protocol: lower })
+    }
+
+    /// There is an address or a host port, which `ExposeInvalidFormat` reports.
+    pub fn has_host(&self) -> bool {
+        !self.address.is_empty() || !self.host_port.is_empty()
+    }
+
+    /// `port/protocol` for each port.
+    pub fn ports(&self) -> Result<Vec<String>, Fault> {
+        let Self { port, host_port, .. } = self;
+        check_address(self.address)?;
+        let (first, last) = port_range(port).ok_or_else(|| Fault::ContainerPort((*port).to_owned()))?;
         if !host_port.is_empty() {
             let (host_first, host_last) =
-                port_range(host_port).ok_or_else(|| Fault::HostPort(host_port.to_owned()))?;
+                port_range(host_port).ok_or_else(|| Fault::HostPort((*host_port).to_owned()))?;
             if first != last && last - first != host_last - host_first {
-                return Err(Fault::PortRanges { container: port.to_owned(), host: host_port.to_owned() });
+                let (container, host) = ((*port).to_owned(), (*host_port).to_owned());
+                return Err(Fault::PortRanges { container, host });
             }
         }
-        let protocol_name = if lower.is_empty() { "tcp" } else { &lower };
-        Ok(Self {
-            ports: (first..=last).map(|port| format!("{port}/{protocol_name}")).collect(),
-            odd_casing: protocol != lower,
-            has_host: !address.is_empty() || !host_port.is_empty(),
-        })
+        let protocol = if self.protocol.is_empty() { "tcp" } else { &self.protocol };
+        Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
     }
 }
 

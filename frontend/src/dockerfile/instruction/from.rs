@@ -5,6 +5,8 @@ use crate::dockerfile::flags::{Flags, Kind};
 use crate::dockerfile::stage::{Alias, From, Stage};
 use crate::dockerfile::statement::{Statement, description};
 
+pub(super) const FLAGS: &[(&str, Kind)] = &[("platform", Kind::Text)];
+
 pub(in crate::dockerfile) fn read_from(statement: &Statement) -> Result<Stage, Fault> {
     let (base, alias) = match &statement.arguments.words[..] {
         [base] => (base, None),
@@ -14,7 +16,7 @@ pub(in crate::dockerfile) fn read_from(statement: &Statement) -> Result<Stage, F
         _ => return Err(Fault::FromArguments),
     };
     let name = alias.as_ref().map(stage_name).transpose()?.unwrap_or_default();
-    let flags = Flags::parse(&statement.flags, &[("platform", Kind::Text)])?;
+    let flags = Flags::parse(&statement.flags, FLAGS)?;
     Ok(Stage {
         from: From {
             keyword: statement.keyword.clone(),

@@ -17,7 +17,7 @@ pub struct HealthCheck {
 
 const SHORTEST_INTERVAL: i64 = 1_000_000;
 
-const FLAGS: &[(&str, Kind)] = &[
+pub(super) const FLAGS: &[(&str, Kind)] = &[
     ("interval", Kind::Text),
     ("timeout", Kind::Text),
     ("start-period", Kind::Text),

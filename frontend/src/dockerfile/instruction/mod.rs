@@ -58,7 +58,25 @@ pub use volume::Volume;
 pub(super) use from::read_from;
 pub(super) use read::read;
 
+use super::flags::Kind;
 use super::{Heredoc, Range};
+
+/// All keywords, in capitals.
+pub(crate) fn keywords() -> Vec<String> {
+    super::arguments::KEYWORDS.iter().map(|keyword| keyword.to_uppercase()).collect()
+}
+
+/// The flags that an instruction knows; `keyword` in capitals.
+pub(crate) fn flags(keyword: &str) -> &'static [(&'static str, Kind)] {
+    match keyword {
+        "ADD" => add::FLAGS,
+        "COPY" => copy::FLAGS,
+        "FROM" => from::FLAGS,
+        "HEALTHCHECK" => healthcheck::FLAGS,
+        "RUN" => run::FLAGS,
+        _ => &[],
+    }
+}
 
 /// One instruction other than `FROM`.
 #[derive(Clone, Debug, PartialEq, Eq)]

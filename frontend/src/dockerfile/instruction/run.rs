@@ -37,7 +37,7 @@ pub enum SecurityMode {
     Insecure,
 }
 
-const FLAGS: &[(&str, Kind)] =
+pub(super) const FLAGS: &[(&str, Kind)] =
     &[("mount", Kind::Texts), ("network", Kind::Text), ("security", Kind::Text), ("device", Kind::Texts)];
 
 impl Run {

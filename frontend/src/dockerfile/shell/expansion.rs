@@ -44,9 +44,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn read(mut self) -> Result<Expansion, Problem> {
-        let text = self.read_until(None)?;
-        Ok(Expansion { text, words: self.words.finish(), matched: self.matched, unmatched: self.unmatched })
+    /// What is wrong comes with the names that were not set.
+    pub(super) fn read(mut self) -> Result<Expansion, (Problem, BTreeSet<String>)> {
+        match self.read_until(None) {
+            Ok(text) => {
+                let words = self.words.finish();
+                Ok(Expansion { text, words, matched: self.matched, unmatched: self.unmatched })
+            }
+            Err(problem) => Err((problem, self.unmatched)),
+        }
     }
 
     /// Up to `stop`, which is consumed, or to the end without one.

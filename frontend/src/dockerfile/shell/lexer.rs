@@ -25,7 +25,11 @@ impl Lexer {
 
     /// Everything about `text`: its expansion, its words, the variables it asked for.
     pub fn process(&self, text: &str, variables: &dyn Variables) -> Result<Expansion, Error> {
-        Reader::new(self, text, variables).read().map_err(|problem| Error { text: text.to_owned(), problem })
+        Reader::new(self, text, variables).read().map_err(|(problem, unmatched)| Error {
+            text: text.to_owned(),
+            problem,
+            unmatched,
+        })
     }
 
     /// The expansion as one text, spaces kept.

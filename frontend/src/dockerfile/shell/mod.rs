@@ -14,6 +14,8 @@
 //!
 //! Absent on purpose: command substitution, arithmetic, arrays, bracket expressions in patterns.
 
+use std::collections::BTreeSet;
+
 mod expansion;
 mod lexer;
 mod pattern;
@@ -35,10 +37,12 @@ pub const MAX_LENGTH: usize = 16 << 20;
 
 /// A text that is not well-formed, or asks for a variable that must be there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("failed to process {}: {problem}", super::quote::quoted(.text))]
+#[error("failed to process {}: {problem}", slipway_model::quote::quoted(.text))]
 pub struct Error {
     pub text: String,
     pub problem: Problem,
+    /// Names of the variables asked for before it, that are not set.
+    pub unmatched: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

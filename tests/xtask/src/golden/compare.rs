@@ -252,7 +252,7 @@ fn presolve_difference(
 }
 
 /// Short: the first member that differs.
-fn differ(what: &str, ours: &Value, theirs: &Value) -> Option<String> {
+pub(super) fn differ(what: &str, ours: &Value, theirs: &Value) -> Option<String> {
     if ours == theirs {
         return None;
     }

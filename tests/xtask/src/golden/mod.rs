@@ -1,9 +1,12 @@
-//! The frontend against recorded answers of the reference: bytes of operations, images, errors.
+//! Recorded answers of the reference: bytes of operations, images, errors, requests, tables of the
+//! parser. What other rooms compare with their part of the folder is run by `elsewhere`.
 
 mod case;
 mod compare;
+mod elsewhere;
 mod gateway;
 mod request;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -17,10 +20,16 @@ pub struct Report {
     pub errors: Count,
     /// Answers to the request `frontend.lint`.
     pub lint: Count,
+    /// Answers to the request `frontend.outline`.
+    pub outline: Count,
     /// Answers to the request `frontend.targets`.
     pub targets: Count,
+    /// Answers to the request `frontend.convertllb`, where some are recorded.
+    pub convertllb: Count,
     /// Warnings sent while building.
     pub warnings: Count,
+    /// Of `parser/`, by name.
+    pub tables: Vec<(String, Count)>,
     /// `case: what`.
     pub differences: Vec<String>,
 }
@@ -55,11 +64,20 @@ pub fn run(wanted: Option<PathBuf>) -> anyhow::Result<()> {
         ("image", report.image),
         ("errors", report.errors),
         ("lint", report.lint),
+        ("outline", report.outline),
         ("targets", report.targets),
+        ("convertllb", report.convertllb),
         ("warnings", report.warnings),
     ];
+    let counts = counts.into_iter().filter(|(_, count)| count.all > 0);
     for (name, Count { equal, all }) in counts {
         println!("{name}: {equal} of {all}");
+    }
+    for (name, Count { equal, all }) in &report.tables {
+        println!("{name}: {equal} of {all}");
+    }
+    for line in elsewhere::run(&folder)? {
+        println!("{line}");
     }
     for difference in &report.differences {
         println!("  {difference}");
@@ -80,6 +98,16 @@ pub fn compare_all(folder: &Path) -> anyhow::Result<Report> {
         let case = case::Case::read(path)?;
         let outcome = case.run(&bases);
         compare::compare(&case, &outcome, &defaults, &mut report);
+        let recorded =
+            |request: &str| case::read_json(&folder.join(request).join(format!("{}.json", case.name))).ok();
+        if let Some(expected) = recorded("outline") {
+            let equal = request::compare_outline(&case, &bases, &expected, &mut report.differences);
+            report.outline.add(equal);
+        }
+        if let Some(expected) = recorded("convertllb") {
+            let equal = request::compare_graph(&case, &bases, &expected, &mut report.differences);
+            report.convertllb.add(equal);
+        }
         if let Ok(expected) = case::read_json(&folder.join("targets").join(format!("{}.json", case.name))) {
             request::compare_targets(&case, &bases, &expected, &mut report);
         }
@@ -87,5 +115,6 @@ pub fn compare_all(folder: &Path) -> anyhow::Result<Report> {
             request::compare(&case, &bases, &outcome.warnings, &expected, &mut report);
         }
     }
+    tables::compare(folder, &mut report)?;
     Ok(report)
 }

@@ -9,6 +9,7 @@ use slipway_model::llb::pb;
 
 use super::Report;
 use super::case::Case;
+use super::compare::differ;
 
 /// `expected` is the recorded `lint/<case>.json`.
 pub(super) fn compare(case: &Case, bases: &Value, built: &[Warning], expected: &Value, report: &mut Report) {
@@ -35,6 +36,77 @@ pub(super) fn compare_targets(case: &Case, bases: &Value, expected: &Value, repo
     if ours != *expected {
         report.differences.push(format!("{}: targets\n    ours   {ours}\n    theirs {expected}", case.name));
     }
+}
+
+/// `expected` is the recorded `outline/<case>.json`, without the file, lists sorted by name.
+pub(super) fn compare_outline(
+    case: &Case,
+    bases: &Value,
+    expected: &Value,
+    differences: &mut Vec<String>,
+) -> bool {
+    let mut ours = answer(case, bases, "frontend.outline");
+    ours["sources"] = json!([null]);
+    for list in ["args", "secrets", "ssh"] {
+        if let Some(list) = ours[list].as_array_mut() {
+            list.sort_by_key(|member| member["name"].as_str().map(str::to_owned));
+        }
+    }
+    // Looking for a member that is not there leaves null behind.
+    if let Some(members) = ours.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    report_difference(case, "outline", &ours, expected, differences)
+}
+
+/// `expected` is the answer to `frontend.convertllb`; ids of groups are random in it.
+pub(super) fn compare_graph(
+    case: &Case,
+    bases: &Value,
+    expected: &Value,
+    differences: &mut Vec<String>,
+) -> bool {
+    let mut ours = answer(case, bases, "frontend.convertllb");
+    let mut theirs = expected.clone();
+    for side in [&mut ours, &mut theirs] {
+        for metadata in side["metadata"].as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
+            if let Some(group) = metadata.get_mut("progress_group") {
+                group["id"] = json!("");
+            }
+        }
+        for locations in
+            side["source"]["locations"].as_object_mut().into_iter().flat_map(|all| all.values_mut())
+        {
+            // Equal operations of several instructions are met in no particular order.
+            if let Some(list) = locations.get_mut("locations").and_then(Value::as_array_mut) {
+                list.sort_by_cached_key(ToString::to_string);
+            }
+        }
+    }
+    report_difference(case, "convertllb", &ours, &theirs, differences)
+}
+
+fn answer(case: &Case, bases: &Value, request: &str) -> Value {
+    match case.ask(bases, request).result {
+        Ok(result) => {
+            let json = result.metadata.get("result.json").cloned().unwrap_or_default();
+            serde_json::from_slice(&json).unwrap_or_default()
+        }
+        Err(error) => json!({ "error": error.message }),
+    }
+}
+
+fn report_difference(
+    case: &Case,
+    what: &str,
+    ours: &Value,
+    theirs: &Value,
+    differences: &mut Vec<String>,
+) -> bool {
+    let difference = differ(what, ours, theirs);
+    let equal = difference.is_none();
+    differences.extend(difference.map(|difference| format!("{}: {difference}", case.name)));
+    equal
 }
 
 fn request_difference(case: &Case, bases: &Value, expected: &Value) -> Option<String> {
@@ -65,10 +137,17 @@ fn request_difference(case: &Case, bases: &Value, expected: &Value) -> Option<St
     let pairs = [
         ("result", ours, theirs),
         ("status", json!(text("result.statuscode")), expected["statuscode"].clone()),
-        ("text", json!(shown.map(|_| text("result.txt"))), json!(shown)),
+        ("text", json!(shown.map(|_| paragraphs(&text("result.txt")))), json!(shown.map(paragraphs))),
     ];
     let (what, ours, theirs) = pairs.into_iter().find(|(_, ours, theirs)| ours != theirs)?;
     Some(format!("{what}\n    ours   {ours}\n    theirs {theirs}"))
+}
+
+/// Findings of one line are shown in no particular order.
+fn paragraphs(text: &str) -> Vec<String> {
+    let mut paragraphs: Vec<String> = text.split("\nWARNING: ").map(str::to_owned).collect();
+    paragraphs.sort_unstable();
+    paragraphs
 }
 
 fn warning_json(warning: &Warning) -> Value {

@@ -1,6 +1,7 @@
-//! Quoting texts in messages as the reference does (Go's `%q`).
+//! Quoting texts in messages as Go's `%q` does: messages of this field are compared with those of tools in Go.
 
-pub(crate) fn quoted(text: impl AsRef<str>) -> String {
+/// In double quotes, with escapes for what leaves no mark.
+pub fn quoted(text: impl AsRef<str>) -> String {
     let mut result = String::from('"');
     for character in text.as_ref().chars() {
         match character {
@@ -36,7 +37,7 @@ fn is_invisible(character: char) -> bool {
 }
 
 /// Go's `time` package quotes bytes, not characters.
-pub(super) fn quoted_bytes(text: &str) -> String {
+pub fn quoted_bytes(text: &str) -> String {
     let mut result = String::from('"');
     for byte in text.bytes() {
         match byte {

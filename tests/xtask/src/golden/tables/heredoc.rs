@@ -1,23 +1,19 @@
 //! `parser/heredoc-word.json` and `parser/heredoc-dockerfile.json`.
 
-mod golden;
-
-use golden::{rows, same, text};
+use super::{same, text};
 use serde_json::{Value, json};
 use slipway_frontend::dockerfile::heredoc::{self, Heredoc};
 use slipway_frontend::dockerfile::parse;
 
-#[test]
-fn words_read_as_in_the_reference() {
-    rows("heredoc-word.json", |row| match heredoc::parse(text(row, "input").unwrap()) {
+pub(super) fn word(row: &Value) -> Result<(), String> {
+    match heredoc::parse(text(row, "input").unwrap()) {
         Ok(heredoc) => same("heredoc", heredoc.as_ref().map_or(Value::Null, shown), row["heredoc"].clone()),
         Err(error) => same("error", Some(error.to_string().as_str()), text(row, "error")),
-    });
+    }
 }
 
-#[test]
-fn bodies_read_as_in_the_reference() {
-    rows("heredoc-dockerfile.json", |row| {
+pub(super) fn body(row: &Value) -> Result<(), String> {
+    {
         let source = format!("FROM x\n{}\n", text(row, "input").unwrap());
         match parse(source.as_bytes()) {
             Ok(dockerfile) => {
@@ -32,7 +28,7 @@ fn bodies_read_as_in_the_reference() {
                 same("error", Some(error.to_string().as_str()), theirs)
             }
         }
-    });
+    }
 }
 
 fn shown(heredoc: &Heredoc) -> Value {

@@ -1,14 +1,12 @@
 //! `parser/git.json`: git URLs and what they ask for.
 
-mod golden;
+use super::{same, text};
 
-use golden::{rows, same, text};
 use serde_json::{Value, json};
 use slipway_frontend::plan::git_url::{GitReference, GitUrl, Modified};
 
-#[test]
-fn urls_read_as_in_the_reference() {
-    rows("git.json", |row| {
+pub(super) fn url(row: &Value) -> Result<(), String> {
+    {
         let input = text(row, "input").unwrap();
         same("transport", GitUrl::is_transport(input), row["isGitTransport"].as_bool().unwrap())?;
         match GitUrl::parse(input) {
@@ -40,12 +38,11 @@ fn urls_read_as_in_the_reference() {
                 same("url", ours, expected)
             }
         }
-    });
+    }
 }
 
-#[test]
-fn references_read_as_in_the_reference() {
-    rows("git.json", |row| match GitReference::parse(text(row, "input").unwrap()) {
+pub(super) fn reference(row: &Value) -> Result<(), String> {
+    match GitReference::parse(text(row, "input").unwrap()) {
         Err(error) => {
             same("error", Some(error.to_string().as_str()), text(row, "gitRefError"))?;
             same("is git", error.is_of_git(), row["gitRefIsGit"].as_bool().unwrap())
@@ -71,5 +68,5 @@ fn references_read_as_in_the_reference() {
             });
             same("reference", ours, row["gitRef"].clone())
         }
-    });
+    }
 }

@@ -1,0 +1,175 @@
+//! JSON as Go's `encoding/json` and `protojson` write it: members that say nothing are left out, and
+//! what HTML could trip over is escaped.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+use slipway_model::Digest;
+use slipway_model::llb::pb;
+
+use crate::dockerfile::Range;
+use crate::error::wire_ranges;
+
+/// An object in the making; members keep their order.
+#[derive(Default)]
+pub(super) struct Members(Map<String, Value>);
+
+impl Members {
+    /// Whatever it is, but null.
+    pub(super) fn value(mut self, key: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        if !value.is_null() {
+            self.0.insert(key.to_owned(), value);
+        }
+        self
+    }
+
+    pub(super) fn text(self, key: &str, text: &str) -> Self {
+        if text.is_empty() { self } else { self.value(key, text) }
+    }
+
+    pub(super) fn flag(self, key: &str, set: bool) -> Self {
+        if set { self.value(key, true) } else { self }
+    }
+
+    pub(super) fn number(self, key: &str, number: impl Into<i64>) -> Self {
+        match number.into() {
+            0 => self,
+            number => self.value(key, number),
+        }
+    }
+
+    /// `protojson` writes 64 bits as text, since not every reader has them.
+    pub(super) fn long(self, key: &str, number: i64) -> Self {
+        if number == 0 { self } else { self.value(key, number.to_string()) }
+    }
+
+    pub(super) fn list<T>(self, key: &str, list: &[T], member: impl Fn(&T) -> Value) -> Self {
+        if list.is_empty() { self } else { self.value(key, list.iter().map(member).collect::<Vec<_>>()) }
+    }
+
+    pub(super) fn texts(self, key: &str, texts: &[String]) -> Self {
+        self.list(key, texts, |text| text.as_str().into())
+    }
+
+    pub(super) fn map<'a, T: 'a>(
+        self,
+        key: &str,
+        entries: impl IntoIterator<Item = (&'a String, &'a T)>,
+        member: impl Fn(&T) -> Value,
+    ) -> Self {
+        let mut entries: Vec<(&String, &T)> = entries.into_iter().collect();
+        if entries.is_empty() {
+            return self;
+        }
+        entries.sort_by_key(|(key, _)| *key);
+        let object: Map<String, Value> =
+            entries.into_iter().map(|(key, value)| (key.clone(), member(value))).collect();
+        self.value(key, object)
+    }
+}
+
+impl From<Members> for Value {
+    fn from(members: Members) -> Self {
+        Self::Object(members.0)
+    }
+}
+
+/// Indented by two spaces.
+pub(super) fn pretty(value: &Value) -> Result<String, serde_json::Error> {
+    let mut json = serde_json::to_string_pretty(value)?;
+    for (plain, escaped) in [
+        ('<', "\\u003c"),
+        ('>', "\\u003e"),
+        ('&', "\\u0026"),
+        ('\u{2028}', "\\u2028"),
+        ('\u{2029}', "\\u2029"),
+    ] {
+        if json.contains(plain) {
+            json = json.replace(plain, escaped);
+        }
+    }
+    Ok(json)
+}
+
+pub(super) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+pub(super) fn location(ranges: &[Range]) -> Value {
+    wire_location(&pb::Location { source_index: 0, ranges: wire_ranges(ranges) })
+}
+
+pub(super) fn source_info(info: &pb::SourceInfo) -> Value {
+    Members::default()
+        .text("filename", &info.filename)
+        .text("data", &base64(&info.data))
+        .value("definition", info.definition.as_ref().map_or(Value::Null, definition))
+        .text("language", &info.language)
+        .into()
+}
+
+/// The source map of a definition. The reference lists every operation in it, most without places.
+pub(super) fn source(definition: &pb::Definition) -> Value {
+    let mut locations = Map::new();
+    let operations = definition.def.split_last().map(|(_, operations)| operations).unwrap_or_default();
+    let mut digests: Vec<String> = operations.iter().map(|op| Digest::of(op).to_string()).collect();
+    digests.sort_unstable();
+    let source = definition.source.as_ref();
+    for digest in digests {
+        let places = source.and_then(|source| source.locations.get(&digest));
+        let places = places.map(|places| places.locations.as_slice()).unwrap_or_default();
+        locations.insert(digest, Members::default().list("locations", places, wire_location).into());
+    }
+    let infos = source.map(|source| source.infos.as_slice()).unwrap_or_default();
+    let members = Members::default();
+    let members = if locations.is_empty() { members } else { members.value("locations", locations) };
+    members.list("infos", infos, source_info).into()
+}
+
+fn definition(definition: &pb::Definition) -> Value {
+    Members::default()
+        .list("def", &definition.def, |op| base64(op).into())
+        .map("metadata", &definition.metadata, metadata)
+        .value("Source", source(definition))
+        .into()
+}
+
+pub(super) fn metadata(metadata: &pb::OpMetadata) -> Value {
+    let group = metadata.progress_group.as_ref().map(|group| {
+        Members::default().text("id", &group.id).text("name", &group.name).flag("weak", group.weak)
+    });
+    let resources = metadata.linux_resources.as_ref().map(|resources| {
+        Members::default()
+            .number("memory", resources.memory)
+            .number("memorySwap", resources.memory_swap)
+            .number("cpuShares", i64::try_from(resources.cpu_shares).unwrap_or(i64::MAX))
+            .number("cpuPeriod", i64::try_from(resources.cpu_period).unwrap_or(i64::MAX))
+            .number("cpuQuota", resources.cpu_quota)
+            .text("cpusetCpus", &resources.cpuset_cpus)
+            .text("cpusetMems", &resources.cpuset_mems)
+    });
+    Members::default()
+        .flag("ignore_cache", metadata.ignore_cache)
+        .map("description", &metadata.description, |text| text.as_str().into())
+        .map("caps", &metadata.caps, |is_needed| (*is_needed).into())
+        .value("progress_group", group.map_or(Value::Null, Value::from))
+        .value("linux_resources", resources.map_or(Value::Null, Value::from))
+        .into()
+}
+
+fn wire_location(location: &pb::Location) -> Value {
+    let position = |position: &Option<pb::Position>| match position {
+        Some(position) => {
+            Members::default().number("line", position.line).number("character", position.character).into()
+        }
+        None => Value::Null,
+    };
+    let range = |range: &pb::Range| {
+        Members::default().value("start", position(&range.start)).value("end", position(&range.end)).into()
+    };
+    Members::default()
+        .number("sourceIndex", location.source_index)
+        .list("ranges", &location.ranges, range)
+        .into()
+}

@@ -1,0 +1,34 @@
+//! Tables that belong to other rooms: cache keys to the worker, content digests to the store. Their tests
+//! compare them; here they are run, and their own counts repeated.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+
+const TESTS: [(&str, &str, &str, &str); 2] = [
+    ("cachekeys", "cachekeys.json", "slipway-worker", "golden_cachekeys"),
+    ("contenthash", "contenthash.json", "slipway-store", "golden_content_hash"),
+];
+
+/// `table: N of M`, for each table that is in the folder.
+pub(super) fn run(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let folder = folder.canonicalize()?;
+    let mut lines = Vec::new();
+    for (name, file, package, test) in TESTS {
+        if !folder.join(file).exists() {
+            continue;
+        }
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args(["test", "--quiet", "--package", package, "--test", test, "--", "--nocapture"])
+            .env("SLIPWAY_GOLDEN", &folder)
+            .output()
+            .with_context(|| format!("the test of {name}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let prefix = format!("{name}: ");
+        let found = text.lines().find(|line| line.starts_with(&prefix));
+        lines.push(found.map_or_else(|| format!("{name}: the test did not run"), str::to_owned));
+    }
+    Ok(lines)
+}
