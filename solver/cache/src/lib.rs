@@ -5,6 +5,7 @@
 //! | the record store over the metadata database | [`disk`] |
 //! | turning values into durable names and back, which is others' business | [`results`] |
 //! | the tables | [`tables`] |
+//! | caches that travel | [`remote`] |
 //! | when records were last used, written in batches | [`used`] |
 //!
 //! # Who is right
@@ -26,6 +27,7 @@
 
 pub mod disk;
 pub mod error;
+pub mod remote;
 pub mod results;
 mod tables;
 mod used;
