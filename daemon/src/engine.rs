@@ -25,7 +25,7 @@ use crate::{Config, Error, Frontends, Result};
 pub(crate) struct Engine {
     pub store: Store,
     pub solver: Solver<Value>,
-    records: Arc<DiskRecords<Value>>,
+    pub records: Arc<DiskRecords<Value>>,
     pub worker: Arc<Worker>,
     pub sessions: Arc<Sessions>,
     pub builds: Builds,

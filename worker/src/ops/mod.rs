@@ -14,4 +14,6 @@ mod image;
 mod merge;
 mod source;
 
+pub(crate) use image::Transfers;
+
 pub use graph::{Scope, cache_key_of, load, name_of, post_order};

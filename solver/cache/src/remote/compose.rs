@@ -39,17 +39,14 @@ impl Forest {
 /// `results` has one place for each of `steps`.
 pub fn compose(steps: &[Step], results: &[Option<Top>], forest: &Forest) -> Config {
     let (layers, layer_places) = sorted_layers(forest);
-    let result = |top: &Top| RecordResult {
-        layer: layer_places[top.layer] as i64,
-        created_at: time_to(top.created),
-    };
+    let result =
+        |top: &Top| RecordResult { layer: layer_places[top.layer] as i64, created_at: time_to(top.created) };
     Config { layers, records: records(steps, |index| results[index].as_ref().map(result)) }
 }
 
 /// The records of an inline cache: a result is the number of an image's layer.
 pub fn compose_inline(steps: &[Step], results: &[Option<Top>]) -> Vec<Record> {
-    let result =
-        |top: &Top| RecordResult { layer: top.layer as i64, created_at: time_to(top.created) };
+    let result = |top: &Top| RecordResult { layer: top.layer as i64, created_at: time_to(top.created) };
     records(steps, |index| results[index].as_ref().map(result))
 }
 

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine as _;
-use slipway_model::media_type::{
-    Compression, DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, is_index, is_manifest,
-};
+use slipway_model::media_type::{Compression, DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, is_index, is_manifest};
 use slipway_model::{BlobDigest, Descriptor, DiffId, ImageConfig, Index, Manifest};
 
 use super::config::{Config, Layer, Record};
@@ -59,7 +57,8 @@ impl Packed {
         match configs.into_iter().next() {
             Some(config) => Self::Cache { config, layers: CacheLayers::of(others) },
             None => {
-                let is_image = |entry: &Descriptor| is_manifest(&entry.media_type) || is_index(&entry.media_type);
+                let is_image =
+                    |entry: &Descriptor| is_manifest(&entry.media_type) || is_index(&entry.media_type);
                 Self::Images(others.into_iter().filter(is_image).collect())
             }
         }
@@ -67,9 +66,7 @@ impl Packed {
 
     fn of_manifest(manifest: Manifest) -> Self {
         match manifest.config.media_type.as_str() {
-            CONFIG_TYPE => {
-                Self::Cache { config: manifest.config, layers: CacheLayers::of(manifest.layers) }
-            }
+            CONFIG_TYPE => Self::Cache { config: manifest.config, layers: CacheLayers::of(manifest.layers) },
             _ => Self::Image(Box::new(manifest)),
         }
     }
@@ -102,7 +99,9 @@ pub fn inline(manifest: &Manifest, config: &[u8]) -> Result<Option<(Config, Cach
 pub enum Form {
     ImageManifest,
     /// Of OCI's media types, or of Docker's.
-    Index { oci: bool },
+    Index {
+        oci: bool,
+    },
 }
 
 /// The manifest of a cache: its JSON and its media type. `layers` are those of its config, in order.

@@ -284,7 +284,8 @@ fn inputs_first(config: &Config) -> Result<Vec<usize>> {
                     states[index] = State::Open;
                     for link in config.records[index].inputs.iter().flatten() {
                         let from = usize::try_from(link.link).ok().filter(|from| *from < count);
-                        let from = from.ok_or(Error::Broken("a link leads from a record that is not listed"))?;
+                        let from =
+                            from.ok_or(Error::Broken("a link leads from a record that is not listed"))?;
                         match states[from] {
                             State::New => todo.push(from),
                             State::Open => return Err(Error::Broken("a record leads to itself")),
@@ -346,7 +347,8 @@ impl<V: Value> RecordSource<V> for RemoteRecords<V> {
             let from = self.keys.get(&origin.from);
             from.is_some_and(|from| from.origins.is_empty() || self.maker(from).is_some())
         };
-        let link = |origin: &Origin| Link { input: origin.input, output, operation, selector: origin.selector };
+        let link =
+            |origin: &Origin| Link { input: origin.input, output, operation, selector: origin.selector };
         entry.origins.iter().filter(has_way_back).map(|origin| (origin.from, link(origin))).collect()
     }
 

@@ -83,7 +83,10 @@ impl<V> Walk<'_, V> {
         }
         let whole = made.into_iter().filter(|(_, inputs)| inputs.iter().all(|links| !links.is_empty()));
         let whole: Vec<_> = whole.collect();
-        whole.into_iter().map(|((operation, output), inputs)| self.made(key, operation, output, inputs)).collect()
+        whole
+            .into_iter()
+            .map(|((operation, output), inputs)| self.made(key, operation, output, inputs))
+            .collect()
     }
 
     fn root(&mut self, key: KeyId) -> usize {
@@ -117,9 +120,9 @@ impl<V> Walk<'_, V> {
     fn twin(&self, digest: &Digest, inputs: &[BTreeSet<(usize, Option<Selector>)>]) -> Option<usize> {
         let latest = inputs.iter().flatten().map(|(step, _)| *step).max()?;
         let led = inputs.iter().enumerate().map(|(input, links)| {
-            let ways = links.iter().filter_map(|(from, selector)| {
-                self.ways.get(&(*from, input, *selector, *digest))
-            });
+            let ways = links
+                .iter()
+                .filter_map(|(from, selector)| self.ways.get(&(*from, input, *selector, *digest)));
             ways.flatten().copied().collect::<BTreeSet<usize>>()
         });
         let shared = led.reduce(|one, other| &one & &other)?;
