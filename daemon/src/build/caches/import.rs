@@ -16,9 +16,10 @@ use slipway_cache::remote::records::{RemoteLayer, RemoteRecords};
 use slipway_model::{BlobDigest, Descriptor, Digest, Manifest};
 use slipway_registry::HostConfig;
 use slipway_solver::{Failure as Cause, KeyId, Link, OpContext, Record, RecordId, RecordSource, with_causes};
+use slipway_worker::Value;
 use slipway_worker::source::cache::CachedLayers;
 use slipway_worker::source::image::{Origin, RegistryOrigin};
-use slipway_worker::{Place as ImagePlace, Value};
+use slipway_worker::source::oci_layout::{LayoutOrigin, SessionLayout};
 use tokio::sync::OnceCell;
 
 use super::options::{CacheImport, Place};
@@ -129,8 +130,8 @@ fn origin(engine: &Arc<Engine>, build: &Build, import: &CacheImport) -> Result<A
         (Place::Client { store }, digest) => {
             let digest = digest.ok_or_else(|| Failure::invalid("a cache of a client needs its digest"))?;
             let reference = "cache".parse::<slipway_model::Reference>().map_err(Failure::from_error)?;
-            let layout = ImagePlace::Layout { session: None, store: store.clone() };
-            engine.worker.images.origin(&layout, reference.with_digest(digest), sessions)
+            let layout = SessionLayout::new(engine.sessions.clone(), sessions, store.clone());
+            Arc::new(LayoutOrigin { layout, reference: reference.with_digest(digest) })
         }
     })
 }

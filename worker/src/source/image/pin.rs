@@ -4,9 +4,7 @@ use std::io::Read as _;
 
 use bytes::Bytes;
 use slipway_model::media_type::is_index;
-use slipway_model::{
-    BlobDigest, Descriptor, DiffId, Digest, ImageConfig, Index, Manifest, Platform,
-};
+use slipway_model::{BlobDigest, Descriptor, DiffId, Digest, ImageConfig, Index, Manifest, Platform};
 use slipway_registry::{LARGEST_CONFIG, LARGEST_MANIFEST};
 use slipway_store::BlobLease;
 
