@@ -32,6 +32,7 @@ mod build;
 pub mod command;
 mod daemon;
 mod fake;
+pub mod golden_caches;
 pub mod guest;
 pub mod leftovers;
 mod process;

@@ -61,7 +61,9 @@ pub fn run(wanted: Option<PathBuf>) -> anyhow::Result<()> {
     for (name, Count { equal, all }) in counts {
         println!("{name}: {equal} of {all}");
     }
-    for difference in &report.differences {
+    let caches = slipway_tests::golden_caches::compare_all(&folder)?;
+    println!("caches: {} of {}", caches.equal, caches.all);
+    for difference in report.differences.iter().chain(&caches.differences) {
         println!("  {difference}");
     }
     Ok(())
