@@ -27,7 +27,7 @@ use crate::{Config, Error, Frontends, Result, telemetry};
 pub(crate) struct Engine {
     pub store: Store,
     pub solver: Solver<Value>,
-    records: Arc<DiskRecords<Value>>,
+    pub records: Arc<DiskRecords<Value>>,
     pub worker: Arc<Worker>,
     pub sessions: Arc<Sessions>,
     pub builds: Builds,
@@ -65,8 +65,10 @@ impl Engine {
         let store =
             Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..StoreOptions::default() })?;
         let results = Arc::new(SnapshotResults(store.clone()));
-        let records = DiskRecords::open(store.metadata().clone(), results)
-            .map_err(|slipway_cache::Error::Metadata(error)| Error::Store(error))?;
+        let records = DiskRecords::open(store.metadata().clone(), results).map_err(|error| match error {
+            slipway_cache::Error::Metadata(error) => Error::Store(error),
+            other => Error::Records(other.to_string()),
+        })?;
         let records = Arc::new(records);
         // The store's hook must not keep the records alive, which keep the store.
         let forgetful = Arc::downgrade(&records);

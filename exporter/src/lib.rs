@@ -18,7 +18,7 @@
 //! | [`sink`] | where it all goes: the wall to the session |
 //!
 //! Nothing here depends on a clock: times are in an image only if `source-date-epoch` says which.
-//! Absent: attestations, inline cache, estargz and nydus; asking for them is an error, not ignored.
+//! Absent: attestations, estargz and nydus; asking for them is an error, not ignored.
 
 pub mod archive;
 pub mod error;

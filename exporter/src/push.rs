@@ -108,9 +108,9 @@ impl Push<'_> {
 }
 
 /// A blob read from the store when the registry turns out not to have it.
-struct StoreBlob {
-    store: Store,
-    digest: BlobDigest,
+pub struct StoreBlob {
+    pub store: Store,
+    pub digest: BlobDigest,
 }
 
 #[async_trait]

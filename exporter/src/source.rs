@@ -28,6 +28,9 @@ pub struct PlatformImage {
     pub config: Bytes,
     /// The config of the image it is built on; empty if there is none. Its layers and history keep their times.
     pub base_config: Bytes,
+    /// Records of the build cache whose results are this image's layers (JSON), to be carried in its config;
+    /// empty for none.
+    pub inline_cache: Bytes,
     /// Repositories that the base's layers came from: a registry may take them from there.
     pub base_names: Vec<Reference>,
 }
@@ -41,6 +44,7 @@ impl PlatformImage {
             reference,
             config: config.into(),
             base_config: Bytes::new(),
+            inline_cache: Bytes::new(),
             base_names: Vec::new(),
         }
     }

@@ -35,6 +35,7 @@ pub mod command;
 pub mod crashes;
 mod daemon;
 mod fake;
+pub mod golden_caches;
 pub mod guest;
 pub mod leftovers;
 mod process;

@@ -49,7 +49,9 @@ impl Images {
             Place::Registry => Arc::new(RegistryOrigin { client: self.client(sessions), reference }),
             Place::Layout { session, store } => {
                 let sessions = session.clone().map_or(sessions, |session| vec![session]);
-                let layout = SessionLayout::new(self.sessions.clone(), sessions, store.clone());
+                // Clients tell layouts of images from other stores by this.
+                let store = format!("oci:{store}");
+                let layout = SessionLayout::new(self.sessions.clone(), sessions, store);
                 Arc::new(LayoutOrigin { layout, reference })
             }
         }

@@ -13,6 +13,19 @@ use crate::Value;
 
 pub struct SnapshotResults(pub Store);
 
+/// The value that was kept as `name`.
+pub fn named(store: &Store, name: &str) -> Result<Value, LoadError> {
+    if name == SCRATCH {
+        return Ok(Value::Scratch);
+    }
+    let id = name.parse().map_err(|_| LoadError::Gone)?;
+    match store.get(&id) {
+        Ok(Some(snapshot)) => Ok(Value::Snapshot(snapshot)),
+        Ok(None) => Err(LoadError::Gone),
+        Err(error) => Err(LoadError::Failed(error.into())),
+    }
+}
+
 const SCRATCH: &str = "scratch";
 
 /// Whether a root that nobody uses has a result of this name.
@@ -36,15 +49,7 @@ impl ResultStore<Value> for SnapshotResults {
     }
 
     async fn load(&self, name: &str, _: &OpContext<Value>) -> Result<Value, LoadError> {
-        if name == SCRATCH {
-            return Ok(Value::Scratch);
-        }
-        let id = name.parse().map_err(|_| LoadError::Gone)?;
-        match self.0.get(&id) {
-            Ok(Some(snapshot)) => Ok(Value::Snapshot(snapshot)),
-            Ok(None) => Err(LoadError::Gone),
-            Err(error) => Err(LoadError::Failed(error.into())),
-        }
+        named(&self.0, name)
     }
 
     /// The snapshot stays until pruning takes it: its content may still match, and it may be a layer.

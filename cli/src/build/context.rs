@@ -156,7 +156,7 @@ impl Context {
                 .map_err(|reason| Failure::usage(format!("--build-context {spec:?}: {reason}")))?;
             let store = super::new_id()?;
             self.attribute(&key, &format!("oci-layout://{store}@{}", layout.digest));
-            self.layouts.insert(store, Layout { folder: layout.folder, writable: false });
+            self.layouts.insert(format!("oci:{store}"), Layout { folder: layout.folder, writable: false });
             return Ok(());
         }
         if value.contains("://") || is_remote(value) {

@@ -1,4 +1,4 @@
-//! OCI layouts: as named contexts (`oci-layout://FOLDER[:TAG|@DIGEST]`), and as outputs (`tar=false`).
+//! OCI layouts: as named contexts (`oci-layout://FOLDER[:TAG|@DIGEST]`), as outputs (`tar=false`), and as caches.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,8 @@ fn existing(folder: &Path) -> Result<PathBuf, String> {
     folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))
 }
 
-fn tagged(folder: &Path, tag: &str) -> Result<BlobDigest, String> {
+/// The digest that the layout in `folder` lists as `tag`; `Err` says why there is none.
+pub fn tagged(folder: &Path, tag: &str) -> Result<BlobDigest, String> {
     let path = folder.join("index.json");
     let text = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut reader = serde_json::Deserializer::from_slice(&text);
@@ -64,6 +65,23 @@ pub fn list_exported(folder: &Path, response: &SolveResponse) -> Result<(), Fail
         return Err(Failure::new("the daemon does not say which image it exported"));
     };
     let names: Vec<&str> = facts.get("image.name").map_or(Vec::new(), |names| names.split(',').collect());
+    change_index(folder, |index| {
+        if names.is_empty() {
+            list(index, &image, None, "latest");
+        }
+        for name in names {
+            let tag = name.parse::<Reference>().ok().and_then(|name| name.tag().map(str::to_owned));
+            list(index, &image, Some(name), tag.as_deref().unwrap_or(name));
+        }
+    })
+}
+
+/// Lists the manifest of a cache that a build put into `folder` in its index, as `tag`.
+pub fn list_cache(folder: &Path, manifest: &Descriptor, tag: &str) -> Result<(), Failure> {
+    change_index(folder, |index| list(index, manifest, None, tag))
+}
+
+fn change_index(folder: &Path, change: impl FnOnce(&mut Index)) -> Result<(), Failure> {
     let path = folder.join("index.json");
     let mut index = match std::fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map_err(|error| cannot("read", &path, &error))?,
@@ -75,13 +93,7 @@ pub fn list_exported(folder: &Path, response: &SolveResponse) -> Result<(), Fail
         },
         Err(error) => return Err(cannot("read", &path, &error)),
     };
-    if names.is_empty() {
-        list(&mut index, &image, None, "latest");
-    }
-    for name in names {
-        let tag = name.parse::<Reference>().ok().and_then(|name| name.tag().map(str::to_owned));
-        list(&mut index, &image, Some(name), tag.as_deref().unwrap_or(name));
-    }
+    change(&mut index);
     let text = serde_json::to_string(&index).map_err(|error| cannot("write", &path, &error))?;
     replace(&folder.join("oci-layout"), LAYOUT)?;
     replace(&path, &text)

@@ -3,11 +3,13 @@
 //! ```text
 //! context      which directories are offered, and where the Dockerfile is
 //! attributes   options for the frontend
+//! caches       which are used, and which are written
 //! outputs      what is made of the result, and where it goes
 //! run          session, Status and Solve, side by side; Ctrl-C
 //! ```
 
 mod attributes;
+pub mod caches;
 mod context;
 pub mod layout;
 pub mod metadata;
@@ -19,7 +21,7 @@ mod subrequest;
 
 use std::sync::Arc;
 
-use slipway_proto::control::{CacheOptions, CacheOptionsEntry, SolveRequest};
+use slipway_proto::control::SolveRequest;
 use slipway_session::provider::Provider;
 
 use crate::arguments::{BuildArguments, Connection, ProgressMode};
@@ -39,11 +41,8 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         frontend_attrs.insert("requestid".into(), subrequest.id().into());
     }
     let secrets = secrets::read(&arguments.secret)?;
-    let cache = CacheOptions {
-        imports: cache_entries("--cache-from", &arguments.cache_from)?,
-        exports: cache_entries("--cache-to", &arguments.cache_to)?,
-        ..CacheOptions::default()
-    };
+    let caches = caches::Caches::prepare(&arguments)?;
+    frontend_attrs.extend(caches.attribute());
     let channel = connect::connect(connection).await?;
 
     let (id, session) = (new_id()?, new_id()?);
@@ -53,10 +52,11 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         frontend: "dockerfile.v0".into(),
         frontend_attrs,
         entitlements: entitlements(&arguments),
-        cache: Some(cache),
+        cache: Some(caches.options()),
         ..SolveRequest::default()
     };
     let mut layouts = context.layouts.clone();
+    layouts.extend(caches.layouts());
     let Placed { exporters, targets, exported } = outputs::place(outputs, &mut layouts)?;
     request.exporters = exporters;
     let provider = Provider {
@@ -73,6 +73,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
     if let Some(folder) = exported {
         layout::list_exported(&folder, &response)?;
     }
+    caches.list_exported(&response)?;
     match subrequest {
         Some(subrequest) => subrequest.print(&response),
         None => metadata::write(&arguments, &response),
@@ -87,23 +88,6 @@ fn entitlements(arguments: &BuildArguments) -> Vec<String> {
         entitlements.push(host);
     }
     entitlements
-}
-
-/// `type=registry,ref=NAME`, or just a reference.
-pub fn cache_entries(option: &str, specs: &[String]) -> Result<Vec<CacheOptionsEntry>, Failure> {
-    let entry = |spec: &String| {
-        if !spec.contains('=') {
-            let attrs = [("ref".to_owned(), spec.clone())].into();
-            return Ok(CacheOptionsEntry { r#type: "registry".into(), attrs });
-        }
-        let mut fields = outputs::fields(spec)
-            .map_err(|field| Failure::usage(format!("{option} {spec:?}: {field:?} is not KEY=VALUE")))?;
-        let kind = fields
-            .remove("type")
-            .ok_or_else(|| Failure::usage(format!("{option} {spec:?} has no type: write type=registry,…")))?;
-        Ok(CacheOptionsEntry { r#type: kind, attrs: fields })
-    };
-    specs.iter().map(entry).collect()
 }
 
 /// A name that nobody else uses: 25 characters, as BuildKit's clients make them.

@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use prost::Message;
 use slipway_model::Digest;
-use slipway_proto::control::{CacheOptions, CacheOptionsEntry, SolveRequest, SolveResponse};
+use slipway_proto::control::{CacheOptionsEntry, SolveRequest, SolveResponse};
 use slipway_proto::pb;
 use slipway_session::LARGEST_MESSAGE;
 use slipway_session::provider::{Layout, Provider};
 
 use super::flags::{BuildFlags, Connection};
+use crate::build::caches::{Caches, entries};
 use crate::build::outputs::Placed;
-use crate::build::{cache_entries, layout, metadata, new_id, outputs, secrets};
+use crate::build::{layout, metadata, new_id, outputs, secrets};
 use crate::credentials::DockerConfig;
 use crate::error::Failure;
 use crate::progress::Progress;
@@ -24,9 +25,13 @@ pub async fn run(connection: &Connection, flags: BuildFlags) -> Result<(), Failu
     refuse_unsupported(&flags)?;
     let id = new_id()?;
     let directories = directories("--local", &flags.local)?;
-    let mut request = request(&flags, &id)?;
+    let caches =
+        Caches::of(entries("--import-cache", &flags.import_cache)?, cache_exports(&flags.export_cache)?)?;
+    let mut request = request(&flags, &id, &caches)?;
     let layouts = self::directories("--oci-layout", &flags.oci_layout)?.into_iter();
-    let mut layouts = layouts.map(|(name, folder)| (name, Layout { folder, writable: false })).collect();
+    let mut layouts: HashMap<_, _> =
+        layouts.map(|(name, folder)| (name, Layout { folder, writable: false })).collect();
+    layouts.extend(caches.layouts());
     let Placed { exporters, targets, exported } =
         outputs::place(outputs::of_specs(&flags.output)?, &mut layouts)?;
     request.exporters = exporters;
@@ -46,6 +51,7 @@ pub async fn run(connection: &Connection, flags: BuildFlags) -> Result<(), Failu
     }
     let progress = Progress::start(flags.progress).with_trace(trace);
     let response = crate::build::run::run(channel, provider, request, progress).await?;
+    caches.list_exported(&response)?;
     if let Some(folder) = exported {
         layout::list_exported(&folder, &response)?;
     }
@@ -69,7 +75,7 @@ fn refuse_unsupported(flags: &BuildFlags) -> Result<(), Failure> {
     }
 }
 
-fn request(flags: &BuildFlags, id: &str) -> Result<SolveRequest, Failure> {
+fn request(flags: &BuildFlags, id: &str, caches: &Caches) -> Result<SolveRequest, Failure> {
     let definition = match flags.frontend.is_empty() {
         true => Some(definition(flags.no_cache)?),
         false => None,
@@ -85,11 +91,7 @@ fn request(flags: &BuildFlags, id: &str) -> Result<SolveRequest, Failure> {
         frontend: flags.frontend.clone(),
         frontend_attrs,
         entitlements: flags.allow.clone(),
-        cache: Some(CacheOptions {
-            imports: cache_entries("--import-cache", &flags.import_cache)?,
-            exports: cache_exports(&flags.export_cache)?,
-            ..CacheOptions::default()
-        }),
+        cache: Some(caches.options()),
         proxy_network: flags.proxy_network,
         ..SolveRequest::default()
     })
@@ -97,7 +99,7 @@ fn request(flags: &BuildFlags, id: &str) -> Result<SolveRequest, Failure> {
 
 /// An export that says nothing else keeps only what the result is made of.
 fn cache_exports(specs: &[String]) -> Result<Vec<CacheOptionsEntry>, Failure> {
-    let mut entries = cache_entries("--export-cache", specs)?;
+    let mut entries = entries("--export-cache", specs)?;
     for entry in &mut entries {
         entry.attrs.entry("mode".into()).or_insert_with(|| "min".into());
     }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use slipway_frontend::FrontendResult;
 use slipway_model::Platform;
 use slipway_proto::gateway::{Result as WireResult, ReturnRequest, result};
+use slipway_solver::Built;
 use tonic::Code;
 
 use super::refs::{Reference, Refs};
@@ -119,13 +120,13 @@ impl Answer {
         let (multi_platform, trees) = self.platforms(engine)?;
         let metadata = &self.metadata;
         let solving = trees.into_iter().map(|(NamedPlatform { id, platform }, reference)| async move {
-            let value = match reference {
-                None => slipway_worker::Value::Scratch,
-                Some(reference) => reference.value(engine, build).await?,
+            let Built { value, keys } = match reference {
+                None => Built { value: slipway_worker::Value::Scratch, keys: Vec::new() },
+                Some(reference) => reference.built(engine, build).await?,
             };
             let config = fact(metadata, "containerimage.config", &id).unwrap_or_default();
             let base_config = fact(metadata, "containerimage.base.config", &id);
-            Ok::<_, Failure>(PlatformOutput { id, platform, value, config, base_config })
+            Ok::<_, Failure>(PlatformOutput { id, platform, value, keys, config, base_config })
         });
         let outputs = try_join_all(solving).await?;
         Ok(BuildResult { outputs, multi_platform, metadata: self.metadata })

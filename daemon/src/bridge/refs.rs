@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use slipway_proto::pb;
+use slipway_solver::Built;
 use slipway_worker::Value;
 use tokio::sync::OnceCell;
 
 use crate::build::Build;
 use crate::build::failure::Failure;
-use crate::build::solve::solve_definition;
+use crate::build::solve::build_definition;
 use crate::engine::Engine;
 
 /// More references than this of one frontend are refused.
@@ -25,20 +26,25 @@ pub(crate) struct Refs(Mutex<HashMap<String, Arc<Reference>>>);
 
 pub(crate) struct Reference {
     pub definition: pb::Definition,
-    value: OnceCell<Value>,
+    built: OnceCell<Built<Value>>,
 }
 
 impl Reference {
     /// None for an empty graph, which is scratch.
     pub(crate) fn new(definition: pb::Definition) -> Option<Arc<Self>> {
         let has_operations = !definition.def.is_empty();
-        has_operations.then(|| Arc::new(Self { definition, value: OnceCell::new() }))
+        has_operations.then(|| Arc::new(Self { definition, built: OnceCell::new() }))
     }
 
     /// The tree, solved now if it was not before.
     pub(crate) async fn value(&self, engine: &Arc<Engine>, build: &Build) -> Result<Value, Failure> {
-        let solving = || solve_definition(engine, build, &self.definition);
-        self.value.get_or_try_init(solving).await.cloned()
+        Ok(self.built(engine, build).await?.value)
+    }
+
+    /// The same, with the keys that it is known under.
+    pub(crate) async fn built(&self, engine: &Arc<Engine>, build: &Build) -> Result<Built<Value>, Failure> {
+        let solving = || build_definition(engine, build, &self.definition);
+        self.built.get_or_try_init(solving).await.cloned()
     }
 }
 

@@ -13,6 +13,7 @@ use slipway_proto::gateway::{
 use super::answer::{Answer, Trees};
 use super::refs::Reference;
 use super::{Guest, check_definition};
+use crate::build::caches;
 use crate::build::failure::Failure;
 use crate::build::frontend;
 use crate::engine::Engine;
@@ -23,6 +24,9 @@ pub(super) async fn solve(
     mut request: SolveRequest,
 ) -> Result<SolveResponse, Failure> {
     refuse(&request)?;
+    let imports = request.cache_imports.iter().map(|entry| (entry.r#type.as_str(), &entry.attrs));
+    let imports = imports.map(|(kind, options)| caches::entry(kind, options)).collect::<Result<_, _>>()?;
+    guest.build.imports.add(engine, &guest.build, imports).await?;
     let answer = match request.definition.take().filter(|definition| !definition.def.is_empty()) {
         Some(_) if !request.frontend.is_empty() => {
             return Err(Failure::invalid("cannot solve with both a definition and a frontend"));
@@ -47,9 +51,6 @@ pub(super) async fn solve(
 }
 
 fn refuse(request: &SolveRequest) -> Result<(), Failure> {
-    if let Some(import) = request.cache_imports.first() {
-        return Err(Failure::unsupported(format!("importing a cache of type {:?}", import.r#type)));
-    }
     if !request.source_policies.iter().all(|policy| policy.rules.is_empty()) {
         return Err(Failure::unsupported("a source policy"));
     }

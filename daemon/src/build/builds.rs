@@ -39,6 +39,8 @@ pub(crate) struct Build {
     /// With the client, where it is the frontend itself.
     pub client: Arc<Conversation>,
     pub resolved: super::images::Resolved,
+    /// Caches from elsewhere, of which the job makes use.
+    pub imports: Arc<super::caches::Imports>,
 }
 
 #[derive(Default)]

@@ -10,6 +10,7 @@ use slipway_store::Ref;
 use slipway_worker::Value;
 
 use super::Build;
+use super::caches;
 use super::failure::Failure;
 use super::outputs::SessionOutputs;
 use super::request::ExporterRequest;
@@ -46,12 +47,16 @@ pub(crate) async fn export(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
     exporters: Vec<Prepared>,
+    caches: &[caches::CacheExport],
     result: &BuildResult,
 ) -> Result<Exported, Failure> {
     if exporters.is_empty() {
         return Ok(Exported::default());
     }
-    let source = source(engine, result).await?;
+    let mut source = source(engine, result).await?;
+    if caches.iter().any(caches::CacheExport::is_inline) {
+        caches::carry_inline(engine, build, result, &mut source).await?;
+    }
     let running = exporters.iter().map(|(index, exporter)| run(engine, build, *index, &**exporter, &source));
     let mut exported = Exported::default();
     for (index, told) in try_join_all(running).await? {

@@ -11,6 +11,7 @@ use slipway_frontend::{Facts, OtherFrontend, Unsupported};
 use slipway_model::llb::pb;
 
 use super::Build;
+use super::caches;
 use super::failure::{Failure, detail};
 use super::gateway::BuildGateway;
 use crate::bridge::{Answer, Conversation};
@@ -29,6 +30,8 @@ pub(crate) async fn run(
     options: &BTreeMap<String, String>,
     inputs: &BTreeMap<String, pb::Definition>,
 ) -> Result<Answer, Failure> {
+    // It may name caches for its graphs.
+    build.imports.add(engine, build, caches::of_frontend(options)?).await?;
     match name {
         "dockerfile.v0" if !engine.frontends.dockerfile.enabled => {
             let message = "the frontend dockerfile.v0 is disabled on this daemon";

@@ -180,6 +180,12 @@ impl Step {
         transfer
     }
 
+    /// Something that people should know, though the build goes on.
+    pub(crate) fn warn(&self, short: String) {
+        let warning = WarningEntry { level: 1, short: short.into(), ..WarningEntry::default() };
+        self.journal.warn(self.vertex.digest.clone(), warning);
+    }
+
     pub(crate) fn done(&self) {
         self.end(String::new());
     }

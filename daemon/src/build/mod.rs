@@ -5,12 +5,14 @@
 //! solve     frontend or definition -> results -> exporters -> response
 //! frontend  the built-in Dockerfile frontend at work, and its gateway into the solver
 //! export    results to where they were asked for
+//! caches    caches that travel: which are imported, what is exported
 //! outputs   files for the client, through its session
 //! journal   what watchers are told
 //! failure   errors with what a client needs to show them
 //! ```
 
 pub(crate) mod builds;
+pub(crate) mod caches;
 pub(crate) mod export;
 pub(crate) mod failure;
 pub(crate) mod frontend;

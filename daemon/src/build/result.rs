@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use slipway_model::Platform;
+use slipway_solver::KeyId;
 use slipway_worker::Value;
 
 /// The outcome of a build, before it is exported.
@@ -22,6 +23,8 @@ pub(crate) struct PlatformOutput {
     pub id: String,
     pub platform: Platform,
     pub value: Value,
+    /// What it is known under in caches.
+    pub keys: Vec<KeyId>,
     /// The image config as the frontend made it; empty if it made none.
     pub config: Bytes,
     pub base_config: Option<Bytes>,

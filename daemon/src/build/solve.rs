@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slipway_model::llb;
 use slipway_model::llb::pb;
 use slipway_proto::control::{SolveRequest, SolveResponse};
-use slipway_solver::JobOptions;
+use slipway_solver::{Built, JobOptions};
 use slipway_store::metadata::Mark;
 use slipway_worker::{Value, ops};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::frontend;
 use super::journal::Journal;
 use super::request::{BuildRequest, What};
 use super::result::{BuildResult, PlatformOutput};
-use super::{Build, Builds, images};
+use super::{Build, Builds, caches, images};
 use crate::bridge::Conversation;
 use crate::engine::Engine;
 use crate::explain::{Course, course};
@@ -34,12 +34,13 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         false => engine.history.spool(&request.id),
     });
     let journal = Arc::new(Journal::new(spool.clone(), course.clone()));
+    let imports = Arc::new(caches::Imports::default());
     let sessions = Some(request.session.clone()).filter(|session| !session.is_empty());
     let job = engine.solver.job(JobOptions {
         id: request.id.clone(),
         sessions: sessions.into_iter().collect(),
         progress: journal.clone(),
-        imports: Vec::new(),
+        imports: vec![imports.clone()],
         parallelism: None,
     });
     let build = Arc::new(Build {
@@ -52,6 +53,7 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         stop: CancellationToken::new(),
         client: Arc::new(Conversation::with_client(request.client_inputs())),
         resolved: images::Resolved::default(),
+        imports,
     });
     engine.builds.insert(&build)?;
     let recording = match request.internal {
@@ -131,16 +133,24 @@ async fn session_lost(engine: &Engine, build: &Build) {
 
 async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) -> Result<Exported, Failure> {
     let exporters = export::prepare(&request.exporters)?;
-    check_caches(request)?;
+    let caches = caches::prepare(&request.cache_exports)?;
+    let imports = caches::entries(&request.cache_imports)?;
+    // A client that is the frontend itself says which caches its graphs may use when it brings them.
+    let importing = build.imports.add(engine, build, imports);
     let solved = match &request.what {
-        What::Definition(definition) => definition_result(engine, build, definition).await?,
+        What::Definition(definition) => {
+            importing.await?;
+            definition_result(engine, build, definition).await?
+        }
         What::Frontend { name, options, inputs } => {
-            let answer = frontend::run(engine, build, &build.client, name, options, inputs).await?;
+            let asking = frontend::run(engine, build, &build.client, name, options, inputs);
+            let (answer, ()) = tokio::try_join!(asking, importing)?;
             answer.solve(engine, build).await?
         }
         What::Client { .. } => build.client.wait().await?.solve(engine, build).await?,
     };
-    let mut exported = export::export(engine, build, exporters, &solved).await?;
+    let mut exported = export::export(engine, build, exporters, &caches, &solved).await?;
+    exported.response.extend(caches::export(engine, build, &caches, &solved).await?);
     for (key, value) in &solved.metadata {
         // What the frontend answered; image configs are no answers.
         if !key.starts_with("containerimage.") && key != "refs.platforms" {
@@ -154,26 +164,18 @@ async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) 
     Ok(exported)
 }
 
-/// A cache that was asked for and cannot be had must not look like one that was empty.
-fn check_caches(request: &BuildRequest) -> Result<(), Failure> {
-    let all = request.cache_imports.iter().chain(&request.cache_exports);
-    match all.map(|entry| entry.r#type.as_str()).next() {
-        None => Ok(()),
-        Some(kind) => Err(Failure::unsupported(format!("a cache of type {kind:?}"))),
-    }
-}
-
 async fn definition_result(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
     definition: &pb::Definition,
 ) -> Result<BuildResult, Failure> {
-    let value = solve_definition(engine, build, definition).await?;
+    let Built { value, keys } = build_definition(engine, build, definition).await?;
     let platform = images::default_platform(engine);
     let output = PlatformOutput {
         id: platform.to_string(),
         platform,
         value,
+        keys,
         config: bytes::Bytes::new(),
         base_config: None,
     };
@@ -186,15 +188,21 @@ pub(crate) async fn solve_definition(
     build: &Build,
     definition: &pb::Definition,
 ) -> Result<Value, Failure> {
+    Ok(build_definition(engine, build, definition).await?.value)
+}
+
+/// The same, with the keys that the result is known under.
+pub(crate) async fn build_definition(
+    engine: &Arc<Engine>,
+    build: &Build,
+    definition: &pb::Definition,
+) -> Result<Built<Value>, Failure> {
     let decoded = llb::Definition::decode(definition).map_err(|error| Failure::invalid(error.to_string()))?;
     let decoded = Arc::new(decoded);
     let edge = ops::load(&engine.worker, &decoded, &build.scope).map_err(Failure::from_error)?;
-    let Some(edge) = edge else { return Ok(Value::Scratch) };
+    let Some(edge) = edge else { return Ok(Built { value: Value::Scratch, keys: Vec::new() }) };
     build.course.solves(&decoded);
-    match build.job.build(&edge).await {
-        Ok(built) => Ok(built.value),
-        Err(error) => Err(Failure::solving(error, &decoded)),
-    }
+    build.job.build(&edge).await.map_err(|error| Failure::solving(error, &decoded))
 }
 
 /// Metadata as the wire has it.

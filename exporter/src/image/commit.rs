@@ -147,6 +147,13 @@ fn commit_image(
     let describe = |index: usize| chain.get(index).map(|s| s.description().to_owned()).unwrap_or_default();
     let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
     let config = config::finish_config(&image.config, &image.base_config, &diff_ids, describe, epoch)?;
+    // Layers with other times than the results have are none of them.
+    let is_rewritten = options.rewrite_timestamp && epoch.is_some();
+    let config = match &image.inline_cache[..] {
+        [] => config,
+        _ if is_rewritten => config,
+        cache => config::with_inline_cache(&config, cache)?,
+    };
     let oci = options.oci_media_types;
     let types = if oci {
         (media_type::OCI_CONFIG, media_type::OCI_MANIFEST)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 use slipway_model::image_config::History;
 use slipway_model::{DiffId, ImageConfig, Platform};
@@ -56,6 +57,18 @@ pub fn finish_config(
     if !history.is_empty() {
         config.insert("history".into(), json!(history));
     }
+    json::compact("the image config", &config)
+}
+
+/// The field of an image config that holds an inline cache, as BuildKit names it.
+const INLINE_CACHE: &str = "moby.buildkit.cache.v0";
+
+/// `config` with the records of a build cache in it.
+pub(super) fn with_inline_cache(config: &[u8], cache: &[u8]) -> Result<Vec<u8>> {
+    let mut config: BTreeMap<String, Value> =
+        serde_json::from_slice(config).map_err(|error| Error::Config(error.to_string()))?;
+    let text = base64::engine::general_purpose::STANDARD.encode(cache);
+    config.insert(INLINE_CACHE.into(), text.into());
     json::compact("the image config", &config)
 }
 

@@ -3,7 +3,7 @@
 use slipway_model::media_type::Compression;
 use slipway_store::layer::compress::CompressOptions;
 
-use super::{Annotations, OptionMap, Untaken, invalid};
+use super::{Annotations, OptionMap, Untaken};
 use crate::error::{Error, Result};
 
 /// How an image is written, wherever it goes.
@@ -74,24 +74,7 @@ impl ImageOptions {
     }
 
     fn take(options: &mut Untaken) -> Result<Self> {
-        let compression = match options.take("compression") {
-            None => Compression::Gzip,
-            Some(value) => match value.as_str() {
-                "uncompressed" => Compression::Uncompressed,
-                "gzip" => Compression::Gzip,
-                "zstd" => Compression::Zstd,
-                "estargz" | "nydus" => {
-                    return Err(invalid(
-                        "compression",
-                        value,
-                        "not supported: use gzip, zstd or uncompressed",
-                    ));
-                }
-                _ => return Err(invalid("compression", value, "use gzip, zstd or uncompressed")),
-            },
-        };
-        let compress = CompressOptions { compression, level: options.take_number("compression-level")? };
-        compress.check()?;
+        let compress = options.take_compression()?;
         options.refuse_if_set("oci-artifact")?;
         // Only means something with attestations, of which there are none.
         options.ignore("attestation-inline");

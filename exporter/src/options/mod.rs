@@ -13,28 +13,31 @@ pub use annotations::{Annotations, AnnotationsFor};
 pub use image::{ImageOptions, ImageStoreOptions};
 pub use tree::TreeOptions;
 
+use slipway_model::media_type::Compression;
+use slipway_store::layer::compress::CompressOptions;
+
 use crate::error::{Error, Result};
 
 /// As they come in a solve request.
 pub type OptionMap = BTreeMap<String, String>;
 
 /// The options that nobody has taken yet.
-pub(crate) struct Untaken {
+pub struct Untaken {
     exporter: &'static str,
     map: OptionMap,
 }
 
 impl Untaken {
-    pub(crate) fn new(exporter: &'static str, map: &OptionMap) -> Self {
+    pub fn new(exporter: &'static str, map: &OptionMap) -> Self {
         Self { exporter, map: map.clone() }
     }
 
-    pub(crate) fn take(&mut self, option: &str) -> Option<String> {
+    pub fn take(&mut self, option: &str) -> Option<String> {
         self.map.remove(option)
     }
 
     /// Go's spellings; an empty value means yes.
-    pub(crate) fn take_bool(&mut self, option: &str) -> Result<Option<bool>> {
+    pub fn take_bool(&mut self, option: &str) -> Result<Option<bool>> {
         let Some(value) = self.take(option) else { return Ok(None) };
         match value.as_str() {
             "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Some(true)),
@@ -43,9 +46,32 @@ impl Untaken {
         }
     }
 
-    pub(crate) fn take_number<T: std::str::FromStr>(&mut self, option: &str) -> Result<Option<T>> {
+    pub fn take_number<T: std::str::FromStr>(&mut self, option: &str) -> Result<Option<T>> {
         let Some(value) = self.take(option) else { return Ok(None) };
         value.parse().map(Some).map_err(|_| invalid(option, value, "expected an integer"))
+    }
+
+    /// `compression` and `compression-level`.
+    pub fn take_compression(&mut self) -> Result<CompressOptions> {
+        let compression = match self.take("compression") {
+            None => Compression::Gzip,
+            Some(value) => match value.as_str() {
+                "uncompressed" => Compression::Uncompressed,
+                "gzip" => Compression::Gzip,
+                "zstd" => Compression::Zstd,
+                "estargz" | "nydus" => {
+                    return Err(invalid(
+                        "compression",
+                        value,
+                        "not supported: use gzip, zstd or uncompressed",
+                    ));
+                }
+                _ => return Err(invalid("compression", value, "use gzip, zstd or uncompressed")),
+            },
+        };
+        let compress = CompressOptions { compression, level: self.take_number("compression-level")? };
+        compress.check()?;
+        Ok(compress)
     }
 
     /// `source-date-epoch`: outer `None` if it is not given, inner if it is empty, which means no epoch
@@ -68,7 +94,7 @@ impl Untaken {
         }
     }
 
-    pub(crate) fn ignore(&mut self, option: &str) {
+    pub fn ignore(&mut self, option: &str) {
         self.map.remove(option);
     }
 
@@ -85,7 +111,7 @@ impl Untaken {
     }
 
     /// Nothing may be left.
-    pub(crate) fn finish(self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
         match self.map.into_keys().next() {
             Some(option) => Err(Error::UnknownOption { exporter: self.exporter, option }),
             None => Ok(()),

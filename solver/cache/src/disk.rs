@@ -100,6 +100,12 @@ impl<V> DiskRecords<V> {
         }
     }
 
+    /// The name of the result of `record`, if it is one of this store.
+    pub fn result_of(&self, record: &RecordId) -> Option<String> {
+        let id = number(record)?;
+        self.known.read().rows.get(&id).map(|kept| kept.result.clone())
+    }
+
     /// All records, for accounting.
     pub fn uses(&self) -> Vec<RecordUse> {
         let known = self.known.read();

@@ -1,4 +1,4 @@
-//! What can go wrong when the cache is opened. Later failures cost time, not builds, and are logged.
+//! What can go wrong when a cache is opened or read. Later failures cost time, not builds, and are logged.
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -6,6 +6,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     #[error("cannot read the build cache's records")]
     Metadata(#[from] slipway_store::error::Error),
+    #[error("the cache is not in the format of version 0")]
+    Config(#[source] serde_json::Error),
+    #[error("the cache is damaged: {0}")]
+    Broken(&'static str),
 }
 
 /// A record is not in the store any more.

@@ -6,6 +6,7 @@
 //! | whether the rows of a cache that nobody uses can be right | [`check`] |
 //! | turning values into durable names and back, which is others' business | [`results`] |
 //! | the tables | [`tables`] |
+//! | caches that travel | [`remote`] |
 //! | when records were last used, written in batches | [`used`] |
 //!
 //! # Who is right
@@ -28,6 +29,7 @@
 pub mod check;
 pub mod disk;
 pub mod error;
+pub mod remote;
 pub mod results;
 mod tables;
 mod used;

@@ -97,7 +97,7 @@ impl Op<Value> for ImageOp {
     async fn exec(&self, ctx: &OpContext<Value>, _: Vec<Value>) -> OpResult<Vec<Value>> {
         let pinned = self.pinned(ctx).await?;
         let origin = self.origin(ctx);
-        let progress = Arc::new(Transfers { ctx: ctx.clone(), shown: Mutex::default() });
+        let progress = Arc::new(Transfers::of(ctx));
         let fetching = self.worker.images.source.fetch(origin, &pinned, self.record_type, progress);
         let fetched = tokio::select! {
             () = ctx.stop.cancelled() => return Err(Error::Cancelled.into()),
@@ -108,10 +108,17 @@ impl Op<Value> for ImageOp {
 }
 
 /// Layers on their way, as lines of the build's progress.
-struct Transfers {
+pub(crate) struct Transfers {
     ctx: OpContext<Value>,
     /// When each layer began, and when it was last shown.
     shown: Mutex<std::collections::HashMap<BlobDigest, (SystemTime, std::time::Instant)>>,
+}
+
+impl Transfers {
+    /// Told below the vertex of `ctx`.
+    pub(crate) fn of(ctx: &OpContext<Value>) -> Self {
+        Self { ctx: ctx.clone(), shown: Mutex::default() }
+    }
 }
 
 impl LayerProgress for Transfers {

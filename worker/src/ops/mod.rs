@@ -15,4 +15,6 @@ mod merge;
 mod room;
 mod source;
 
+pub(crate) use image::Transfers;
+
 pub use graph::{Scope, cache_key_of, load, name_of, post_order};

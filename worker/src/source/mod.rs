@@ -5,7 +5,9 @@
 //! | [`image`] | a registry, or the pinned image itself from any other origin |
 //! | [`oci_layout`] | an image in an OCI layout, wherever its files are |
 //! | [`local`] | a directory of the client |
+//! | [`cache`] | results of imported caches |
 
+pub mod cache;
 pub mod image;
 mod links;
 pub mod local;

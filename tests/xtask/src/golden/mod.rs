@@ -79,7 +79,9 @@ pub fn run(wanted: Option<PathBuf>) -> anyhow::Result<()> {
     for line in elsewhere::run(&folder)? {
         println!("{line}");
     }
-    for difference in &report.differences {
+    let caches = slipway_tests::golden_caches::compare_all(&folder)?;
+    println!("caches: {} of {}", caches.equal, caches.all);
+    for difference in report.differences.iter().chain(&caches.differences) {
         println!("  {difference}");
     }
     Ok(())

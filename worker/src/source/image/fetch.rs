@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use slipway_model::{BlobDigest, ChainId, Hasher};
+use slipway_model::{BlobDigest, ChainId, Descriptor, DiffId, Hasher};
 use slipway_store::layer::{LayerInput, unpack};
 use slipway_store::{RecordType, Ref, Store};
 use tokio::runtime::Handle;
@@ -15,6 +15,21 @@ use super::{Error, ImageSource, LayerProgress, LayerState, Origin, Pinned};
 /// Layers on their way at a time: as many as a registry is asked for at a time.
 const AT_ONCE: usize = 4;
 
+/// Layers to fetch, from the bottom up.
+pub struct LayerSet {
+    /// Of what they are a part, for people.
+    pub name: String,
+    pub layers: Vec<(Descriptor, DiffId)>,
+    /// Blobs that stay as long as the layers do.
+    pub described_by: Vec<BlobDigest>,
+}
+
+impl LayerSet {
+    fn chain(&self) -> Option<ChainId> {
+        ChainId::of(&self.layers.iter().map(|(_, diff_id)| *diff_id).collect::<Vec<_>>())
+    }
+}
+
 impl ImageSource {
     /// The snapshot of the image; `None` if it has no layers. Dropping the future stops the transfers.
     pub async fn fetch(
@@ -24,13 +39,29 @@ impl ImageSource {
         record_type: RecordType,
         progress: Arc<dyn LayerProgress>,
     ) -> Result<Option<Ref>, Error> {
-        let Some(chain) = pinned.chain() else { return Ok(None) };
+        let layers = LayerSet {
+            name: pinned.name.clone(),
+            layers: pinned.layers.clone(),
+            described_by: pinned.described_by().to_vec(),
+        };
+        self.fetch_layers(origin, &layers, record_type, progress).await
+    }
+
+    /// The same for layers of no image: those of a cached result.
+    pub async fn fetch_layers(
+        &self,
+        origin: Arc<dyn Origin>,
+        wanted: &LayerSet,
+        record_type: RecordType,
+        progress: Arc<dyn LayerProgress>,
+    ) -> Result<Option<Ref>, Error> {
+        let Some(chain) = wanted.chain() else { return Ok(None) };
         let turn = self.turn(chain);
         let _mine = turn.lock().await;
-        match self.unpack(&origin, pinned, record_type, &progress).await {
+        match self.unpack(&origin, wanted, record_type, &progress).await {
             // If one of our own blobs is damaged, it is pulled once more.
-            Err(Error::Layer { .. }) if self.forget_damaged(pinned).await? => {
-                self.unpack(&origin, pinned, record_type, &progress).await
+            Err(Error::Layer { .. }) if self.forget_damaged(wanted).await? => {
+                self.unpack(&origin, wanted, record_type, &progress).await
             }
             result => result,
         }
@@ -51,18 +82,18 @@ impl ImageSource {
     async fn unpack(
         &self,
         origin: &Arc<dyn Origin>,
-        pinned: &Pinned,
+        wanted: &LayerSet,
         record_type: RecordType,
         progress: &Arc<dyn LayerProgress>,
     ) -> Result<Option<Ref>, Error> {
         let stop = CancellationToken::new();
         let _stops_when_dropped = stop.clone().drop_guard();
-        let description = format!("pulled from {}", pinned.name);
+        let description = format!("pulled from {}", wanted.name);
         let mut inputs = Vec::new();
         let mut opened = Vec::new();
         // Blobs stay at least until the snapshots that name them are there.
         let mut leases = Vec::new();
-        for (descriptor, diff_id) in &pinned.layers {
+        for (descriptor, diff_id) in &wanted.layers {
             leases.push(self.store.blobs().hold(&descriptor.digest));
             let flag = Arc::new(AtomicBool::new(false));
             opened.push(flag.clone());
@@ -82,8 +113,8 @@ impl ImageSource {
                 open: Box::new(move || incoming.open()),
             });
         }
-        let name = pinned.name.clone();
-        let described = pinned.described_by().to_vec();
+        let name = wanted.name.clone();
+        let described = wanted.described_by.clone();
         let found = self
             .blocking(move |store| {
                 let unpacked = unpack(store, inputs, record_type, AT_ONCE);
@@ -96,7 +127,7 @@ impl ImageSource {
                 Ok::<_, Error>(unpacked)
             })
             .await?;
-        for ((descriptor, _), opened) in pinned.layers.iter().zip(opened) {
+        for ((descriptor, _), opened) in wanted.layers.iter().zip(opened) {
             let state = if opened.load(Ordering::Relaxed) { LayerState::Done } else { LayerState::Exists };
             progress.layer(&descriptor.digest, state, descriptor.size, descriptor.size);
         }
@@ -105,8 +136,8 @@ impl ImageSource {
 
     /// Removes layer blobs that are not what their names say; `false` if there are none. What damage
     /// looks like to who unpacks it is anybody's guess, so all of the image's are looked at.
-    async fn forget_damaged(&self, pinned: &Pinned) -> Result<bool, Error> {
-        let layers: Vec<_> = pinned.layers.iter().map(|(descriptor, _)| descriptor.digest).collect();
+    async fn forget_damaged(&self, wanted: &LayerSet) -> Result<bool, Error> {
+        let layers: Vec<_> = wanted.layers.iter().map(|(descriptor, _)| descriptor.digest).collect();
         self.blocking(move |store| {
             let mut found = false;
             for digest in layers {

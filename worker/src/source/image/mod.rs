@@ -39,6 +39,7 @@ use slipway_model::{BlobDigest, ChainId, Platform};
 use slipway_store::Store;
 
 pub use error::Error;
+pub use fetch::LayerSet;
 pub use origin::{Origin, Reader, RegistryOrigin};
 pub use pin::Pinned;
 pub use progress::{LayerProgress, LayerState, Silent};

@@ -4,9 +4,7 @@ use std::io::Read as _;
 
 use bytes::Bytes;
 use slipway_model::media_type::is_index;
-use slipway_model::{
-    BlobDigest, ChainId, Descriptor, DiffId, Digest, ImageConfig, Index, Manifest, Platform,
-};
+use slipway_model::{BlobDigest, Descriptor, DiffId, Digest, ImageConfig, Index, Manifest, Platform};
 use slipway_registry::{LARGEST_CONFIG, LARGEST_MANIFEST};
 use slipway_store::BlobLease;
 
@@ -44,11 +42,6 @@ impl Pinned {
     /// The blobs that were read to know it: indexes, the manifest, the config.
     pub(super) fn described_by(&self) -> &[BlobDigest] {
         &self.described_by
-    }
-
-    /// The chain of the layers; `None` for an image without any.
-    pub fn chain(&self) -> Option<ChainId> {
-        ChainId::of(&self.layers.iter().map(|(_, diff_id)| *diff_id).collect::<Vec<_>>())
     }
 }
 

@@ -1,0 +1,135 @@
+//! Caches to where they were asked for, all at once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::try_join_all;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use slipway_cache::remote::compose::compose;
+use slipway_cache::remote::manifest::{config_descriptor, pack};
+use slipway_model::{BlobDigest, Descriptor, Digest};
+use slipway_solver::{KeyId, with_causes};
+use slipway_store::Ref;
+use tonic::Code;
+
+use super::options::{CacheExport, Place};
+use super::select::{Blob, Selection, select};
+use super::target::Target;
+use crate::build::Build;
+use crate::build::failure::Failure;
+use crate::build::journal::Step;
+use crate::build::result::BuildResult;
+use crate::build::solve::Response;
+use crate::engine::Engine;
+
+/// Blobs on their way at a time; the registry client bounds transfers per host itself.
+const AT_ONCE: usize = 8;
+/// Tells clients which manifest to list in the index of the folder that a cache went to.
+const MANIFEST: &str = "cache.manifest";
+
+/// Exports what `caches` ask for. Inline caches are part of the image, and done with it.
+pub(crate) async fn export(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    caches: &[CacheExport],
+    result: &BuildResult,
+) -> Result<Response, Failure> {
+    let exporting = caches.iter().filter_map(|export| {
+        let place = export.place.as_ref()?;
+        Some(run(engine, build, export, place, result))
+    });
+    let written = try_join_all(exporting).await?;
+    Ok(written.into_iter().flatten().map(|manifest| (MANIFEST.to_owned(), manifest)).collect())
+}
+
+/// The descriptor of the manifest that was written; `None` if there was nothing to write.
+async fn run(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    export: &CacheExport,
+    place: &Place,
+    result: &BuildResult,
+) -> Result<Option<String>, Failure> {
+    let step = Arc::new(build.journal.step(match place {
+        Place::Registry { .. } => "exporting cache to registry",
+        Place::Client { .. } => "exporting cache to client directory",
+    }));
+    match write(engine, build, export, place, result, &step).await {
+        Ok(written) => {
+            step.done();
+            Ok(written)
+        }
+        Err(reason) => {
+            step.fail(&reason);
+            match export.ignore_error {
+                true => {
+                    step.warn(format!("the cache was not exported: {reason}"));
+                    Ok(None)
+                }
+                false => Err(Failure::new(Code::Unknown, format!("cannot export the cache: {reason}"))),
+            }
+        }
+    }
+}
+
+async fn write(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    export: &CacheExport,
+    place: &Place,
+    result: &BuildResult,
+    step: &Arc<Step>,
+) -> Result<Option<String>, String> {
+    let preparing = step.transfer("preparing build cache for export");
+    let selection = {
+        let (engine, build, export) = (engine.clone(), build.clone(), export.clone());
+        let (keys, tops) = tops(result);
+        tokio::task::spawn_blocking(move || select(&engine, &build.imports, &export, &keys, &tops))
+            .await
+            .map_err(|error| error.to_string())??
+    };
+    preparing.done();
+    if selection.forest.is_empty() {
+        step.warn("there is nothing to export: no result of the build has layers".into());
+        return Ok(None);
+    }
+    let target = Target::open(engine, build, place).await?;
+    let Selection { steps, results, forest, mut blobs } = selection;
+    let config = compose(&steps, &results, &forest);
+    let mut layers = Vec::new();
+    for layer in &config.layers {
+        let digest: BlobDigest = layer.blob.parse().map_err(|error| format!("{error}"))?;
+        layers.extend(blobs.remove(&digest));
+    }
+    let writing = layers.iter().map(|blob| write_blob(&target, blob, step));
+    stream::iter(writing.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+
+    let json = Bytes::from(serde_json::to_vec(&config).map_err(|error| error.to_string())?);
+    let config = config_descriptor(&json);
+    let line = step.transfer(&format!("writing config {}", config.digest));
+    target.blob(&config, Arc::new(json)).await?;
+    line.done();
+
+    let listed: Vec<Descriptor> = layers.iter().map(|blob| blob.descriptor.clone()).collect();
+    let (json, media_type) = pack(export.form, listed, config).map_err(|error| with_causes(&error))?;
+    let digest = BlobDigest(Digest::of(&json));
+    let manifest = Descriptor::new(media_type, digest, json.len() as u64);
+    let line = step.transfer(&format!("writing cache manifest {digest}"));
+    target.manifest(&manifest, json.into()).await?;
+    line.done();
+    serde_json::to_string(&manifest).map(Some).map_err(|error| error.to_string())
+}
+
+async fn write_blob(target: &Target, blob: &Blob, step: &Arc<Step>) -> Result<(), String> {
+    let line = step.transfer(&format!("writing layer {}", blob.descriptor.digest));
+    target.blob(&blob.descriptor, blob.source.clone()).await?;
+    line.done();
+    Ok(())
+}
+
+/// All keys of a build's results, and their trees.
+fn tops(result: &BuildResult) -> (Vec<KeyId>, Vec<Ref>) {
+    let keys = result.outputs.iter().flat_map(|output| output.keys.iter().copied()).collect();
+    let tops = result.outputs.iter().filter_map(|output| output.value.snapshot().cloned()).collect();
+    (keys, tops)
+}

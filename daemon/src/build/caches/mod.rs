@@ -1,0 +1,31 @@
+//! Caches that travel: which ones a build may use, and what it gives to others.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`options`] | what clients write: `type=registry,ref=…` |
+//! | [`import`] | from such a place to a source of records; one that cannot be had is a warning |
+//! | [`select`] | which results of a build an export takes along, and their layers |
+//! | [`export`] | to registries and to the client |
+//! | [`inline`] | into the config of the image that the build makes |
+//! | [`target`] | where blobs and manifests go |
+//!
+//! # Modes of an export
+//!
+//! | mode | records | results |
+//! |---|---|---|
+//! | `min` | all on the way to the build's result | those whose layers are layers of the result |
+//! | `max` | the same | every one that there is |
+//!
+//! Absent: `gha`, `s3` and `azblob`, which are refused by name.
+
+mod export;
+mod import;
+mod inline;
+mod options;
+mod select;
+mod target;
+
+pub(crate) use export::export;
+pub(crate) use import::Imports;
+pub(crate) use inline::carry_inline;
+pub(crate) use options::{CacheExport, entries, entry, of_frontend, prepare};

@@ -1,0 +1,109 @@
+//! Where an exported cache goes: a registry, or a store of the client's session.
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use slipway_model::{Descriptor, Reference};
+use slipway_registry::{BlobReader, BlobSource, Client, HostConfig};
+use slipway_session::caller::Session;
+use slipway_solver::with_causes;
+use slipway_worker::source::image::Origin;
+use tokio::io::{AsyncReadExt as _, copy, sink};
+
+use super::options::Place;
+use crate::build::Build;
+use crate::engine::Engine;
+
+const CHUNK: usize = 1 << 20;
+
+pub(super) enum Target {
+    Registry { client: Box<Client>, reference: Reference },
+    Client { session: Session, store: String },
+}
+
+impl Target {
+    pub(super) async fn open(engine: &Engine, build: &Build, place: &Place) -> Result<Self, String> {
+        match place {
+            Place::Registry { reference, insecure } => {
+                let client = engine.worker.images.client(vec![build.session.clone()]);
+                let client = match insecure {
+                    true => client.with_host(reference.domain(), HostConfig::insecure()),
+                    false => client,
+                };
+                Ok(Self::Registry { client: Box::new(client), reference: reference.clone() })
+            }
+            Place::Client { store } => {
+                let session = engine.sessions.get(&build.session).await;
+                let session = session.map_err(|error| with_causes(&error))?;
+                Ok(Self::Client { session, store: store.clone() })
+            }
+        }
+    }
+
+    /// Makes sure that the blob is there; what is there is not sent again.
+    pub(super) async fn blob(
+        &self,
+        descriptor: &Descriptor,
+        source: Arc<dyn BlobSource>,
+    ) -> Result<(), String> {
+        match self {
+            Self::Registry { client, reference } => {
+                let pushed = client.push_blob(reference, descriptor, source, &[], None).await;
+                pushed.map(drop).map_err(|error| with_causes(&error))
+            }
+            Self::Client { session, store } => {
+                let sent = send(session, store, descriptor, &*source).await;
+                sent.map_err(|error| with_causes(&error))
+            }
+        }
+    }
+
+    /// The manifest, when all that it names is there.
+    pub(super) async fn manifest(&self, descriptor: &Descriptor, bytes: Bytes) -> Result<(), String> {
+        match self {
+            Self::Registry { client, reference } => {
+                let pushed = client.push_manifest(reference, &descriptor.media_type, bytes).await;
+                pushed.map(drop).map_err(|error| with_causes(&error))
+            }
+            Self::Client { .. } => self.blob(descriptor, Arc::new(bytes)).await,
+        }
+    }
+}
+
+async fn send(
+    session: &Session,
+    store: &str,
+    descriptor: &Descriptor,
+    source: &dyn BlobSource,
+) -> io::Result<()> {
+    let digest = &descriptor.digest;
+    if session.has_blob(store, digest).await.map_err(io::Error::other)? {
+        return Ok(());
+    }
+    let mut reader = source.open(0).await?;
+    let mut writer = session.write_blob(store, digest, descriptor.size).await.map_err(io::Error::other)?;
+    loop {
+        let mut chunk = BytesMut::with_capacity(CHUNK);
+        if reader.read_buf(&mut chunk).await? == 0 {
+            return writer.finish().await.map_err(io::Error::other);
+        }
+        writer.write(chunk.freeze()).await.map_err(io::Error::other)?;
+    }
+}
+
+/// A blob that is passed on from where it was imported. Who takes it checks it.
+pub(super) struct OriginBlob {
+    pub(super) origin: Arc<dyn Origin>,
+    pub(super) descriptor: Descriptor,
+}
+
+#[async_trait]
+impl BlobSource for OriginBlob {
+    async fn open(&self, offset: u64) -> io::Result<BlobReader> {
+        let mut reader = self.origin.open(&self.descriptor).await.map_err(io::Error::other)?;
+        copy(&mut (&mut reader).take(offset), &mut sink()).await?;
+        Ok(reader)
+    }
+}

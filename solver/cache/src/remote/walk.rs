@@ -1,0 +1,148 @@
+//! What an export holds: every key on the way from the roots to a result.
+//!
+//! The walk goes back from the keys of the result, asks for each key once, and comes out with records in an
+//! order in which each follows those that lead to it. It knows no values: which of the keys have results worth
+//! giving away is decided by whoever asked.
+//!
+//! Keys that were made differently may still be the same record elsewhere: equal operation, and for each
+//! input a way that both have. Those become one record, as the reference makes them; else a cache that is
+//! imported and exported again would hold everything twice.
+//!
+//! A step that gives back the content it was given leads, over that content, to itself. Such a link adds
+//! nothing and is left out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use slipway_model::Digest;
+use slipway_solver::{KeyId, Link, OpDigest, RecordSource, Selector};
+
+/// A record to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// That of `"<operation>@<output>"`; of a root or a content, its key.
+    pub digest: Digest,
+    /// For each input, what leads here: index of a step before this one, looked at through a selector.
+    pub inputs: Vec<BTreeSet<(usize, Option<Selector>)>>,
+    /// Under which keys results of it are known.
+    pub keys: Vec<KeyId>,
+}
+
+/// All that leads to `results`, from the roots on.
+pub fn walk<V>(sources: &[&dyn RecordSource<V>], results: &[KeyId]) -> Vec<Step> {
+    let mut walk = Walk { sources, done: HashMap::new(), steps: Vec::new(), ways: HashMap::new() };
+    for key in results.iter().filter(|key| !key.is_session_bound()) {
+        walk.visit(key);
+    }
+    walk.steps
+}
+
+struct Walk<'a, V> {
+    sources: &'a [&'a dyn RecordSource<V>],
+    /// The steps that a key became; `None` while it is on the way.
+    done: HashMap<KeyId, Option<Vec<usize>>>,
+    steps: Vec<Step>,
+    /// Which steps a way leads to.
+    ways: HashMap<(usize, usize, Option<Selector>, Digest), Vec<usize>>,
+}
+
+impl<V> Walk<'_, V> {
+    /// In a loop: graphs may be deep.
+    fn visit(&mut self, start: &KeyId) {
+        let mut todo = vec![(*start, None)];
+        while let Some((key, origins)) = todo.pop() {
+            match origins {
+                Some(origins) => {
+                    let steps = self.steps_of(key, origins);
+                    self.done.insert(key, Some(steps));
+                }
+                None if self.done.contains_key(&key) => {}
+                None => {
+                    self.done.insert(key, None);
+                    let origins: Vec<(KeyId, Link)> =
+                        self.sources.iter().flat_map(|source| source.origins(&key)).collect();
+                    let before: Vec<KeyId> = origins.iter().map(|(from, _)| *from).collect();
+                    todo.push((key, Some(origins)));
+                    todo.extend(before.into_iter().map(|from| (from, None)));
+                }
+            }
+        }
+    }
+
+    fn steps_of(&mut self, key: KeyId, origins: Vec<(KeyId, Link)>) -> Vec<usize> {
+        if origins.is_empty() {
+            return vec![self.root(key)];
+        }
+        let mut made: BTreeMap<(OpDigest, usize), Vec<BTreeSet<(usize, Option<Selector>)>>> = BTreeMap::new();
+        for (from, link) in origins {
+            let inputs = made.entry((link.operation, link.output)).or_default();
+            if inputs.len() <= link.input {
+                inputs.resize(link.input + 1, BTreeSet::new());
+            }
+            let steps = self.done.get(&from).cloned().flatten().unwrap_or_default();
+            inputs[link.input].extend(steps.into_iter().map(|step| (step, link.selector)));
+        }
+        let whole = made.into_iter().filter(|(_, inputs)| inputs.iter().all(|links| !links.is_empty()));
+        let whole: Vec<_> = whole.collect();
+        whole
+            .into_iter()
+            .map(|((operation, output), inputs)| self.made(key, operation, output, inputs))
+            .collect()
+    }
+
+    fn root(&mut self, key: KeyId) -> usize {
+        self.push(Step { digest: Digest::Sha256(*key.hash()), inputs: Vec::new(), keys: vec![key] })
+    }
+
+    fn made(
+        &mut self,
+        key: KeyId,
+        operation: OpDigest,
+        output: usize,
+        inputs: Vec<BTreeSet<(usize, Option<Selector>)>>,
+    ) -> usize {
+        let digest = Digest::Sha256(*KeyId::root(operation, output).hash());
+        match self.twin(&digest, &inputs) {
+            Some(twin) => {
+                self.note_ways(twin, &digest, &inputs);
+                let step = &mut self.steps[twin];
+                step.keys.push(key);
+                step.inputs.iter_mut().zip(inputs).for_each(|(known, links)| known.extend(links));
+                twin
+            }
+            None => {
+                self.note_ways(self.steps.len(), &digest, &inputs);
+                self.push(Step { digest, inputs, keys: vec![key] })
+            }
+        }
+    }
+
+    /// A step that shares a way of each input, and after which nothing of `inputs` comes.
+    fn twin(&self, digest: &Digest, inputs: &[BTreeSet<(usize, Option<Selector>)>]) -> Option<usize> {
+        let latest = inputs.iter().flatten().map(|(step, _)| *step).max()?;
+        let led = inputs.iter().enumerate().map(|(input, links)| {
+            let ways = links
+                .iter()
+                .filter_map(|(from, selector)| self.ways.get(&(*from, input, *selector, *digest)));
+            ways.flatten().copied().collect::<BTreeSet<usize>>()
+        });
+        let shared = led.reduce(|one, other| &one & &other)?;
+        let fits = |step: &usize| *step > latest && self.steps[*step].inputs.len() == inputs.len();
+        shared.into_iter().find(fits)
+    }
+
+    fn note_ways(&mut self, step: usize, digest: &Digest, inputs: &[BTreeSet<(usize, Option<Selector>)>]) {
+        for (input, links) in inputs.iter().enumerate() {
+            for (from, selector) in links {
+                let leads = self.ways.entry((*from, input, *selector, *digest)).or_default();
+                if !leads.contains(&step) {
+                    leads.push(step);
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, step: Step) -> usize {
+        self.steps.push(step);
+        self.steps.len() - 1
+    }
+}
