@@ -156,11 +156,9 @@ impl Ledger {
         self.inner.lock().forcing.push(forcing);
     }
 
-    /// Whether one vertex may be two, because a job other than `job` forces some of what it is made of.
-    pub(crate) fn may_be_two(&self, job: &str, made_of: &BTreeSet<VertexDigest>) -> bool {
-        let inner = self.inner.lock();
-        let mut others = inner.forcing.iter().filter(|forcing| forcing.job != job);
-        others.any(|forcing| !forcing.vertices.is_disjoint(made_of))
+    /// Whether one vertex may be two, because some job forces some of what it is made of.
+    pub(crate) fn may_be_two(&self, made_of: &BTreeSet<VertexDigest>) -> bool {
+        self.inner.lock().forcing.iter().any(|forcing| !forcing.vertices.is_disjoint(made_of))
     }
 
     /// `job` waits no longer for what it has built.
@@ -203,14 +201,16 @@ impl Ledger {
         };
         self.say(|| format!("{name} runs, {course:?}, {identity:?}"));
         if identity.is_some() && course != Course::TakenUp {
-            let equal = inner.executions.iter().filter(|known| known.identity == identity);
+            let equal = || inner.executions.iter().filter(|known| known.identity == identity);
+            // Whoever takes up what was cut short may have waited for it before the forced work began.
+            let at_once = at_once && equal().all(|known| known.course == Course::Forced || known.went_well());
             // Forced work joins no unforced work, nor unforced what was led before the forced.
             let joinable = |known: &&Execution| match (course, known.course) {
                 (Course::Forced, Course::Forced) | (Course::Plain, Course::Plain) => true,
                 (Course::Plain, Course::Forced) => at_once && known.began < now,
                 _ => false,
             };
-            let law = equal.filter(joinable).find_map(|known| match &known.ended {
+            let law = equal().filter(joinable).find_map(|known| match &known.ended {
                 None if !known.stop.is_cancelled() => Some(format!("{name} runs twice at the same time")),
                 Some(ended) if ended.whole && !ended.jobs.is_disjoint(&inner.jobs) => {
                     Some(format!("{name} runs again for one who knows how it ended: {:?}", ended.jobs))
@@ -260,12 +260,20 @@ impl Inner {
     /// Whether somebody forced `operation` and left, or his run of it was cut short.
     fn may_be_taken_up(&self, operation: OpDigest) -> bool {
         let cut = |known: &Execution| {
-            known.course == Course::Forced
-                && known.operation == operation
-                && (known.stop.is_cancelled() || known.ended.as_ref().is_some_and(|ended| !ended.whole))
+            known.course == Course::Forced && known.operation == operation && !known.went_well()
         };
         self.forcing.iter().any(|forcing| forcing.left && forcing.operations.contains(&operation))
             || self.executions.iter().any(cut)
+    }
+}
+
+impl Execution {
+    /// So far.
+    fn went_well(&self) -> bool {
+        match &self.ended {
+            Some(ended) => ended.whole,
+            None => !self.stop.is_cancelled(),
+        }
     }
 }
 

@@ -43,7 +43,6 @@ struct Operation {
     names: Vec<OpDigest>,
     /// How often each input was made real.
     real: Arc<Vec<AtomicUsize>>,
-    job: String,
     /// Its job lets it run whatever else runs.
     unlimited: bool,
     /// Its vertex and all below it.
@@ -78,7 +77,6 @@ impl Workshop<'_> {
                 sub_build: step.sub_build.map(|sub| (made[sub].clone(), oracle[sub])),
                 names: step.second_name.iter().map(|name| OpDigest(Digest::of(name))).collect(),
                 real: Arc::new(inputs.iter().map(|_| AtomicUsize::new(0)).collect()),
-                job: self.session.to_owned(),
                 unlimited: self.parallelism.is_none(),
                 made_of: made_of[step.index].clone(),
             };
@@ -128,14 +126,14 @@ impl Op<Made> for Operation {
             }
             if input.lazy {
                 let (ledger, real) = (self.ledger.clone(), self.real.clone());
-                let (job, made_of) = (self.job.clone(), self.made_of.clone());
+                let made_of = self.made_of.clone();
                 rule.prepare = Some(Arc::new(move |_, _| {
                     let (ledger, real) = (ledger.clone(), real.clone());
-                    let (job, made_of) = (job.clone(), made_of.clone());
+                    let made_of = made_of.clone();
                     Box::pin(async move {
                         ledger.pause().await;
                         let before = real[at].fetch_add(1, Ordering::Relaxed);
-                        if before > 0 && !ledger.may_be_two(&job, &made_of) {
+                        if before > 0 && !ledger.may_be_two(&made_of) {
                             ledger.broken("an input was made real twice".into());
                         }
                         Ok(())
