@@ -153,20 +153,23 @@ impl<V: Value> Board<V> {
         FreshRun(self.fresh_runs.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Solves `edge` for an operation that runs.
+    /// Solves `edge` for the operation of `leader` that runs. Of all that wait for it, only the leader
+    /// cannot do without: others that `edge` needs are shown out.
     pub(crate) async fn build_for_flight(
         self: &Arc<Self>,
         flight: &Arc<Flight<V>>,
+        leader: &Arc<Node<V>>,
         edge: &Edge<V>,
         stop: &CancellationToken,
     ) -> Result<Outcome<V>> {
         let child = self.node(edge);
         {
             let _deciding = self.flights.lock();
-            if child.needs(|node| node.flies_in(flight)) {
+            if child.needs(leader) {
                 return Err(failed(&edge.vertex, Contract::AsksForItself.into()));
             }
             flight.add_child(&child);
+            child.needed_in(flight).iter().for_each(|twin| flight.show_out(twin));
         }
         flight.live_jobs().iter().for_each(|job| job.attach(&child));
         abortable(stop, flight.permit.give_back_during(flight, child.result(edge.output))).await
@@ -182,7 +185,7 @@ impl<V: Value> Board<V> {
         let child = self.node(edge);
         {
             let _deciding = self.flights.lock();
-            if child.needs(|needed| Arc::ptr_eq(needed, node)) {
+            if child.needs(node) {
                 return Err(failed(&edge.vertex, Contract::AsksForItself.into()));
             }
             node.add_child(&child);
@@ -193,5 +196,5 @@ impl<V: Value> Board<V> {
 }
 
 fn flight_needs<V: Value>(flight: &Flight<V>, node: &Arc<Node<V>>) -> bool {
-    flight.children().iter().any(|child| child.needs(|needed| Arc::ptr_eq(needed, node)))
+    flight.children().iter().any(|child| child.needs(node))
 }

@@ -46,7 +46,7 @@ impl<V: Value> OpContext<V> {
     /// belongs to the same jobs. Fails if that graph cannot be solved without this very operation.
     pub async fn build(&self, edge: &Edge<V>) -> Result<Built<V>> {
         let outcome = match &self.flight {
-            Some(flight) => self.node.board.build_for_flight(flight, edge, &self.stop).await?,
+            Some(flight) => self.node.board.build_for_flight(flight, &self.node, edge, &self.stop).await?,
             None => self.node.board.build_for_node(&self.node, edge, &self.stop).await?,
         };
         Ok(Built { value: outcome.value, keys: outcome.keys })

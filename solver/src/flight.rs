@@ -3,10 +3,14 @@
 //! Equal work is found not by comparing vertices but when it is about to run: by the key computed
 //! from the operation and its finished inputs. Who comes second joins, and the execution then serves
 //! both: it may use both jobs' sessions, its output goes to both, and it stops when both have left.
+//!
+//! Only when it runs does it show what graphs the operation asks for. If one of them needs a vertex that
+//! has joined, neither could end: that vertex is shown out, and needs an execution of its own.
 
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::Value;
 use crate::error::Error;
@@ -31,6 +35,8 @@ pub(crate) struct Flight<V> {
     pub(crate) values: Memo<Vec<V>>,
     pub(crate) saved: Memos<usize, Outcome<V>>,
     members: Mutex<Vec<Weak<Node<V>>>>,
+    /// Told when a vertex is shown out.
+    shown_out: Notify,
     /// Graphs that the running operation asked for.
     children: Mutex<Vec<Arc<Node<V>>>>,
     /// The vertices in whose name it ran: one, and another after each cancelled attempt.
@@ -47,6 +53,7 @@ impl<V: Value> Flight<V> {
             values: Memo::default(),
             saved: Memos::default(),
             members: Mutex::default(),
+            shown_out: Notify::new(),
             children: Mutex::default(),
             leaders: Mutex::default(),
         }
@@ -60,6 +67,25 @@ impl<V: Value> Flight<V> {
             members.push(Arc::downgrade(node));
             drop(members);
             self.journal.pass_on_to(&node.journal);
+        }
+    }
+
+    /// Makes `node` one that must run by itself, because this execution needs it.
+    pub(crate) fn show_out(self: &Arc<Self>, node: &Arc<Node<V>>) {
+        node.leave_flight(self);
+        self.members.lock().retain(|member| !std::ptr::eq(member.as_ptr(), Arc::as_ptr(node)));
+        self.journal.pass_on_no_more_to(&node.journal);
+        self.shown_out.notify_waiters();
+    }
+
+    /// Returns when `node` takes no part in this execution any more.
+    pub(crate) async fn end_of_membership(self: &Arc<Self>, node: &Node<V>) {
+        loop {
+            let shown_out = self.shown_out.notified(); // made before the look, so that none is missed
+            if !node.flies_in(self) {
+                return;
+            }
+            shown_out.await;
         }
     }
 

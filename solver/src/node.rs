@@ -132,6 +132,10 @@ impl<V: Value> Node<V> {
         }
     }
 
+    pub(crate) fn leave_flight(&self, flight: &Arc<Flight<V>>) {
+        self.flights.lock().retain(|known| !Arc::ptr_eq(known, flight));
+    }
+
     pub(crate) fn flies_in(&self, flight: &Arc<Flight<V>>) -> bool {
         self.flights.lock().iter().any(|known| Arc::ptr_eq(known, flight))
     }
@@ -162,18 +166,36 @@ impl<V: Value> Node<V> {
         None
     }
 
-    /// Whether `is_it` holds for a node that this one needs: as input, for a sub-build, or because
-    /// an execution it takes part in does.
-    pub(crate) fn needs(self: &Arc<Self>, is_it: impl Fn(&Arc<Node<V>>) -> bool) -> bool {
+    /// Whether this node needs `other`: as input, for a sub-build, or because an execution it takes part
+    /// in does.
+    pub(crate) fn needs(self: &Arc<Self>, other: &Arc<Node<V>>) -> bool {
+        self.needed_until(|node| Arc::ptr_eq(node, other))
+    }
+
+    /// All that this node needs and that takes part in `flight`.
+    pub(crate) fn needed_in(self: &Arc<Self>, flight: &Arc<Flight<V>>) -> Vec<Arc<Node<V>>> {
+        let mut found = Vec::new();
+        self.needed_until(|node| {
+            if node.flies_in(flight) {
+                found.push(node.clone());
+            }
+            false
+        });
+        found
+    }
+
+    /// Goes through this node and all it needs, each once, until `is_it`.
+    fn needed_until(self: &Arc<Self>, mut is_it: impl FnMut(&Arc<Node<V>>) -> bool) -> bool {
         let (mut todo, mut seen) = (vec![self.clone()], HashSet::new());
         while let Some(node) = todo.pop() {
+            if !seen.insert(Arc::as_ptr(&node)) {
+                continue;
+            }
             if is_it(&node) {
                 return true;
             }
-            if seen.insert(Arc::as_ptr(&node)) {
-                todo.extend(node.inputs.iter().map(|input| input.node.clone()));
-                todo.extend(node.offspring());
-            }
+            todo.extend(node.inputs.iter().map(|input| input.node.clone()));
+            todo.extend(node.offspring());
         }
         false
     }

@@ -23,11 +23,36 @@ const NOTES: usize = 512;
 /// One thing that happened, not yet tied to a vertex.
 #[derive(Clone, Debug)]
 pub(crate) enum Happening {
-    Began { at: SystemTime, cached: bool },
-    Ended { at: SystemTime, cached: bool, error: Option<Arc<str>> },
-    Log { at: SystemTime, stream: u32, data: Bytes },
-    Status { at: SystemTime, status: Status },
-    Warning { at: SystemTime, warning: Warning },
+    Began {
+        at: SystemTime,
+        cached: bool,
+    },
+    Ended {
+        at: SystemTime,
+        cached: bool,
+        error: Option<Arc<str>>,
+    },
+    /// Cancelled half-way.
+    Cut {
+        at: SystemTime,
+    },
+    /// A result is there, found in a cache or not, whatever is begun and cut short after it.
+    Solved {
+        cached: bool,
+    },
+    Log {
+        at: SystemTime,
+        stream: u32,
+        data: Bytes,
+    },
+    Status {
+        at: SystemTime,
+        status: Status,
+    },
+    Warning {
+        at: SystemTime,
+        warning: Warning,
+    },
 }
 
 pub(crate) trait Listener: Send + Sync {
@@ -36,6 +61,11 @@ pub(crate) trait Listener: Send + Sync {
 
     /// Whether nobody will ever hear what this is told.
     fn is_gone(&self) -> bool;
+
+    /// Whether this passes on what it hears to `journal`.
+    fn passes_on_to(&self, _journal: &Arc<Journal>) -> bool {
+        false
+    }
 }
 
 #[derive(Default)]
@@ -51,6 +81,7 @@ struct Inner {
 struct Past {
     began: Option<Happening>,
     ended: Option<Happening>,
+    solved: Option<Happening>,
     logs: VecDeque<Happening>,
     log_bytes: usize,
     lost_bytes: usize,
@@ -73,6 +104,10 @@ impl Journal {
         self.tell(Happening::Ended { at: SystemTime::now(), cached, error: error.map(Arc::from) });
     }
 
+    pub(crate) fn cut_short(&self) {
+        self.tell(Happening::Cut { at: SystemTime::now() });
+    }
+
     /// Tells `listener` what happened so far, then what happens from now on.
     pub(crate) fn join(&self, listener: Arc<dyn Listener>) {
         let mut inner = self.0.lock();
@@ -86,6 +121,10 @@ impl Journal {
     /// The same, for a journal; it is not kept alive.
     pub(crate) fn pass_on_to(&self, journal: &Arc<Journal>) {
         self.join(Arc::new(Next(Arc::downgrade(journal))));
+    }
+
+    pub(crate) fn pass_on_no_more_to(&self, journal: &Arc<Journal>) {
+        self.0.lock().listeners.retain(|listener| !listener.passes_on_to(journal));
     }
 }
 
@@ -103,6 +142,10 @@ impl Listener for Next {
     fn is_gone(&self) -> bool {
         self.0.strong_count() == 0
     }
+
+    fn passes_on_to(&self, journal: &Arc<Journal>) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(journal))
+    }
 }
 
 impl Past {
@@ -112,7 +155,8 @@ impl Past {
                 self.began = Some(happening);
                 self.ended = None;
             }
-            Happening::Ended { .. } => self.ended = Some(happening),
+            Happening::Ended { .. } | Happening::Cut { .. } => self.ended = Some(happening),
+            Happening::Solved { .. } => self.solved = Some(happening),
             Happening::Log { ref data, .. } => {
                 self.log_bytes += data.len();
                 self.logs.push_back(happening);
@@ -146,7 +190,8 @@ impl Past {
             _ => None,
         });
         let notes = self.statuses.iter().chain(&self.warnings);
-        let mut past = self.began.iter().chain(&gap).chain(&self.logs).chain(notes).chain(&self.ended);
+        let states = (self.solved.iter().chain(&self.began), &self.ended);
+        let mut past = states.0.chain(&gap).chain(&self.logs).chain(notes).chain(states.1);
         past.all(|happening| listener.hear(happening))
     }
 }
@@ -170,6 +215,8 @@ mod tests {
             self.0.lock().push(match happening {
                 Happening::Began { .. } => "began".into(),
                 Happening::Ended { .. } => "ended".into(),
+                Happening::Cut { .. } => "cut".into(),
+                Happening::Solved { .. } => "solved".into(),
                 Happening::Log { data, .. } => String::from_utf8_lossy(data).chars().take(60).collect(),
                 Happening::Status { status, .. } => format!("{} {}", status.id, status.current),
                 Happening::Warning { .. } => "warning".into(),

@@ -2,7 +2,8 @@
 //!
 //! Two things only show from here. A vertex that starts has all it needs: inputs that nobody ever
 //! looked at were found cached. And when the job is over, what is still open was cut short, unless
-//! it was known to be cached.
+//! it was known to be cached, or it had a result already and what was begun was for another output that
+//! some other job wanted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ struct Vertices(HashMap<VertexDigest, State>);
 
 struct State {
     event: VertexEvent,
-    was_cached: bool,
+    /// There is a result; whether it was cached. It cannot be cut short any more.
+    solved: Option<bool>,
 }
 
 /// What a stream hears of one vertex.
@@ -80,6 +82,8 @@ impl Listener for Channel {
         let events = match happening.clone() {
             Happening::Began { at, cached } => vertices.began(vertex, at, cached),
             Happening::Ended { at, cached, error } => vertices.ended(vertex, at, cached, error),
+            Happening::Cut { at } => vertices.cut_short(vertex, at),
+            Happening::Solved { cached } => vertices.solved(vertex, cached),
             Happening::Log { at, stream, data } => vec![Event::Log { vertex, at, stream, data }],
             Happening::Status { at, status } => vec![Event::Status { vertex, at, status }],
             Happening::Warning { at, warning } => vec![Event::Warning { vertex, at, warning }],
@@ -98,7 +102,7 @@ impl Vertices {
     fn announce(&mut self, event: &VertexEvent) -> bool {
         let new = !self.0.contains_key(&event.digest);
         if new {
-            self.0.insert(event.digest, State { event: event.clone(), was_cached: false });
+            self.0.insert(event.digest, State { event: event.clone(), solved: None });
         }
         new
     }
@@ -106,7 +110,6 @@ impl Vertices {
     fn began(&mut self, vertex: VertexDigest, at: SystemTime, cached: bool) -> Vec<Event> {
         let mut told = Vec::new();
         if let Some(state) = self.0.get_mut(&vertex) {
-            state.was_cached |= cached;
             state.event = VertexEvent {
                 started: Some(at),
                 completed: None,
@@ -128,11 +131,27 @@ impl Vertices {
         cached: bool,
         error: Option<Arc<str>>,
     ) -> Vec<Event> {
-        let Some(State { event, was_cached }) = self.0.get_mut(&vertex) else { return Vec::new() };
-        *was_cached |= cached;
+        let Some(State { event, .. }) = self.0.get_mut(&vertex) else { return Vec::new() };
         event.completed = Some(at);
         event.cached = cached;
         event.error = error;
+        vec![Event::Vertex(event.clone())]
+    }
+
+    fn cut_short(&mut self, vertex: VertexDigest, at: SystemTime) -> Vec<Event> {
+        let Some(state) = self.0.get_mut(&vertex) else { return Vec::new() };
+        state.cut_short(at);
+        vec![Event::Vertex(state.event.clone())]
+    }
+
+    fn solved(&mut self, vertex: VertexDigest, cached: bool) -> Vec<Event> {
+        let Some(State { event, solved }) = self.0.get_mut(&vertex) else { return Vec::new() };
+        *solved = Some(cached);
+        // A run of it was cut short, and another, forced, gave the result.
+        if event.error.as_deref() != Some(CANCELLED) {
+            return Vec::new();
+        }
+        *event = VertexEvent { cached, error: None, ..event.clone() };
         vec![Event::Vertex(event.clone())]
     }
 
@@ -140,9 +159,9 @@ impl Vertices {
     fn skip_inputs(&mut self, event: &VertexEvent, at: SystemTime, told: &mut Vec<Event>) {
         let mut todo: Vec<_> = event.inputs.to_vec();
         while let Some(input) = todo.pop() {
-            let Some(State { event, was_cached }) = self.0.get_mut(&input) else { continue };
+            let Some(State { event, solved }) = self.0.get_mut(&input) else { continue };
             if event.started.is_none() {
-                *was_cached = true;
+                *solved = Some(true);
                 *event =
                     VertexEvent { started: Some(at), completed: Some(at), cached: true, ..event.clone() };
                 told.push(Event::Vertex(event.clone()));
@@ -157,14 +176,23 @@ impl Vertices {
             .0
             .values_mut()
             .filter(open)
-            .map(|State { event, was_cached }| VertexEvent {
-                completed: Some(SystemTime::now()),
-                error: (!*was_cached).then(|| CANCELLED.into()),
-                ..event.clone()
+            .map(|state| {
+                state.cut_short(SystemTime::now());
+                state.event.clone()
             })
             .collect();
         closed.sort_by_key(|event| event.started);
         closed
+    }
+}
+
+impl State {
+    /// What was begun has no end of its own. If it was a load, there was a record.
+    fn cut_short(&mut self, at: SystemTime) {
+        self.event.completed = Some(at);
+        self.event.cached = self.solved.unwrap_or(self.event.cached);
+        let fine = self.solved.is_some() || self.event.cached;
+        self.event.error = (!fine).then(|| CANCELLED.into());
     }
 }
 
@@ -177,7 +205,7 @@ mod tests {
     #[test]
     fn what_is_open_at_the_end_was_cut_short_unless_it_was_cached() {
         let mut vertices = Vertices::default();
-        for (name, cached) in [("cached", true), ("running", false)] {
+        for (name, cached) in [("cached", true), ("running", false), ("solved", false)] {
             let digest = VertexDigest(Digest::of(name));
             vertices.announce(&VertexEvent {
                 digest,
@@ -189,10 +217,16 @@ mod tests {
                 cached: false,
                 error: None,
             });
+            if name == "solved" {
+                vertices.solved(digest, false);
+            }
             vertices.began(digest, SystemTime::UNIX_EPOCH, cached);
         }
         let mut closed: Vec<_> = vertices.close().into_iter().map(|e| (e.name, e.error)).collect();
         closed.sort();
-        assert_eq!(closed, [("cached".into(), None), ("running".into(), Some(CANCELLED.into()))]);
+        assert_eq!(
+            closed,
+            [("cached".into(), None), ("running".into(), Some(CANCELLED.into())), ("solved".into(), None)]
+        );
     }
 }

@@ -14,6 +14,7 @@ use crate::interest::Stop;
 use crate::keys::{KeyId, Seen};
 use crate::load::{FreshRun, Outcome};
 use crate::memo::abortable;
+use crate::progress::journal::Happening;
 use crate::trace::Answer;
 
 impl<V: Value> Attempt<V> {
@@ -30,19 +31,28 @@ impl<V: Value> Attempt<V> {
         Ok(self.node.board.join_or_lead(&key, &self.node, !fresh.is_empty()))
     }
 
+    /// Comes back with nothing if the execution cannot end without this vertex.
     pub(super) async fn execute(
         self: &Arc<Self>,
-        flight: Arc<Flight<V>>,
+        flight: &Arc<Flight<V>>,
         output: usize,
-        inputs: Vec<Outcome<V>>,
-        names: Vec<Vec<Seen>>,
-    ) -> Result<Outcome<V>> {
+        inputs: &[Outcome<V>],
+        names: &[Vec<Seen>],
+    ) -> Result<Option<Outcome<V>>> {
         let held = flight.interest.hold();
         let values = flight.values.get(&held.stop, |stop| {
             let inputs = inputs.iter().map(|input| input.value.clone()).collect();
             self.clone().fly(flight.clone(), stop, inputs)
         });
-        let values = values.await.map_err(|error| flight.failure_of(&self.node.vertex, error))?;
+        let values = tokio::select! {
+            biased;
+            () = flight.end_of_membership(&self.node) => {
+                flight.show_out(&self.node); // while it joined, perhaps
+                return Ok(None);
+            }
+            values = values => values,
+        };
+        let values = values.map_err(|error| flight.failure_of(&self.node.vertex, error))?;
         let value = values.get(output).ok_or_else(|| {
             let outputs = values.len();
             failed(&self.node.vertex, Contract::Output { output, outputs }.into())
@@ -50,13 +60,15 @@ impl<V: Value> Attempt<V> {
         let saved = flight.saved.of(output);
         let saved =
             saved.get(&held.stop, |stop| {
-                let (this, value, names) = (self.clone(), value.clone(), names.clone());
+                let (this, value, names) = (self.clone(), value.clone(), names.to_vec());
                 let fresh = flight.fresh;
                 async move {
                     unbroken(&this.node.vertex, this.until(stop).save(output, value, fresh, &names)).await
                 }
             });
-        saved.await
+        let outcome = saved.await?;
+        self.node.journal.tell(Happening::Solved { cached: false });
+        Ok(Some(outcome))
     }
 
     /// The execution itself. Waiting for it to be possible can be dropped half-way, running cannot:
@@ -82,7 +94,10 @@ impl<V: Value> Attempt<V> {
             Ok(_permit) => call(vertex, &token, vertex.op.exec(&ctx, inputs)).await,
             Err(error) => Err(error),
         };
-        flight.journal.ended(false, values.as_ref().err().map(Error::reason));
+        match &values {
+            Err(Error::Cancelled) => flight.journal.cut_short(),
+            ended => flight.journal.ended(false, ended.as_ref().err().map(Error::reason)),
+        }
         values
     }
 

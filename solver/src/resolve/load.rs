@@ -11,6 +11,7 @@ use crate::error::{Error, Result, with_causes};
 use crate::keys::KeyId;
 use crate::load::Outcome;
 use crate::memo::abortable;
+use crate::progress::journal::Happening;
 use crate::records::Found;
 use crate::trace::Answer;
 
@@ -52,7 +53,10 @@ impl<V: Value> Attempt<V> {
             })
             .await;
         match &loaded {
-            Ok(_) => self.node.journal.ended(true, None),
+            Ok(_) => {
+                self.node.journal.ended(true, None);
+                self.node.journal.tell(Happening::Solved { cached: true });
+            }
             Err(Error::Cancelled) => {}
             Err(_) => self.node.journal.ended(false, None),
         }

@@ -129,14 +129,18 @@ impl<V: Value> Attempt<V> {
         let inputs = Box::pin(self.finish_inputs(probes)).await?;
         let names = Box::pin(self.names_of(&inputs)).await?;
         let found = Box::pin(self.search_again(output, found, &inputs)).await?;
-        let flight = self.join_or_lead(&inputs, &names).await?;
-        if flight.values.peek().is_none()
-            && let Some(outcome) = Box::pin(self.load_newest(&found)).await?
-        {
-            return Ok(outcome);
+        loop {
+            let flight = self.join_or_lead(&inputs, &names).await?;
+            if flight.values.peek().is_none()
+                && let Some(outcome) = Box::pin(self.load_newest(&found)).await?
+            {
+                return Ok(outcome);
+            }
+            if let Some(outcome) = Box::pin(self.execute(&flight, output, &inputs, &names)).await? {
+                return Ok(outcome.also_known_as(&found.keys));
+            }
+            // Shown out: the next one is its own.
         }
-        let outcome = Box::pin(self.execute(flight, output, inputs, names)).await?;
-        Ok(outcome.also_known_as(&found.keys))
     }
 
     /// The operation's answer number `index` to how it is cached.

@@ -5,7 +5,7 @@
 //!
 //! | point | test |
 //! |---|---|
-//! | 1 question to demand restarts nothing | `sharing::going_from_question_to_demand_restarts_nothing`, `sharing::hundreds_of_inputs_are_not_restarted_either` |
+//! | 1 question to demand restarts nothing | `sharing::going_from_question_to_demand_restarts_nothing`, `sharing::a_lookup_that_ends_early_stops_nothing_that_the_result_will_want`, `sharing::hundreds_of_inputs_are_not_restarted_either` |
 //! | 2 in memory before in the store | `sharing::what_was_just_made_is_not_loaded` |
 //! | 3 a finished edge offers its keys | `sharing::a_finished_vertex_is_looked_up_by_what_it_learnt` |
 //! | 4 a forced run is not looked up through | `lookup::a_forced_run_is_not_looked_up_through_but_its_content_counts`, `sharing::what_is_made_of_a_forced_run_is_not_what_another_job_made_before` |
@@ -16,7 +16,7 @@
 //! | 9 roots of several names | `lookup::a_root_is_saved_under_all_its_names_and_asked_for_them_one_by_one` |
 //! | 10 loads that fail | `lookup::a_load_that_fails_falls_back_to_the_next_record`, `lookup::where_nothing_loads_it_runs_and_the_failure_is_remembered` |
 //! | 11 "cancelled" by itself is an error | `cancel::an_operation_that_says_cancelled_by_itself_has_failed` |
-//! | 12 a sub-build equal to its parent | `sub_builds::a_sub_build_equal_to_its_parent_does_not_join_it` |
+//! | 12 a sub-build equal to its parent | `sub_builds::a_sub_build_equal_to_its_parent_does_not_join_it`, `sub_builds::a_sub_build_equal_to_its_parent_that_has_joined_it_leaves_it_again` |
 //! | 13 keys without records lead on | `lookup::a_key_without_a_record_leads_on` |
 //! | 14 session-bound roots | `lookup::session_bound_roots_are_found_by_their_content_only` |
 //! | 15, 16 content of exec mounts, keys equal to BuildKit's | not here: `worker/src/ops/cache_key` |

@@ -178,3 +178,32 @@ async fn who_joins_late_hears_all_and_twins_hear_each_other() {
     }
     assert_eq!(world.count("exec same") + world.count("exec twin"), 1);
 }
+
+/// What another job begins and gives up is of no concern to one that has what it wanted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vertex_with_a_result_is_never_shown_as_cut_short() {
+    for leaves_first in [true, false] {
+        let world = World::new();
+        world.build(&world.step("app").outputs(2).done()).await.unwrap();
+        let world = world.restarted();
+        let (began, gate) = (Gate::new(), Gate::new());
+        let app = gated(world.step("app"), &began, &gate).done();
+        let ((recorder, one), other) = (recorded(&world), world.job());
+        one.build(&app).await.unwrap();
+        let second_output = Edge::new(&app.vertex, 1); // nobody has saved it
+        tokio::select! {
+            _ = other.build(&second_output) => panic!("it waits"),
+            () = began.passed() => {}
+        }
+        if leaves_first {
+            other.discard().await;
+            one.discard().await;
+        } else {
+            one.discard().await;
+            other.discard().await;
+        }
+        let told = recorder.told();
+        assert!(told.iter().all(|line| !line.contains("canceled")), "{told:?}");
+        assert_eq!(told.last().unwrap(), "app completed cached", "{told:?}");
+    }
+}

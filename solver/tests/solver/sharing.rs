@@ -180,6 +180,33 @@ async fn going_from_question_to_demand_restarts_nothing() {
     assert_eq!(world.count("exec slow"), 1);
 }
 
+/// Design point 1, a vertex further up: that nothing is cached is clear before all inputs have answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lookup_that_ends_early_stops_nothing_that_the_result_will_want() {
+    let world = World::new();
+    let (began, gate) = (Gate::new(), Gate::new());
+    let slow = gated(world.step("slow"), &began, &gate).done();
+    let late = {
+        let before = move |_| {
+            let began = began.clone();
+            async move {
+                began.passed().await; // `slow` runs, to be hashed; then this leads nowhere
+                Ok(())
+            }
+        };
+        let base = world.step("base").done();
+        let opens = move |_: OpContext<String>, _| {
+            gate.open();
+            async { Ok("late".to_owned()) }
+        };
+        // Forced, so that nobody waits for its map to learn what its definition leads to.
+        world.step("late").on(&base).forced().before_map(before).runs(opens).done()
+    };
+    let app = world.step("app").on_content(&slow).on(&late).done();
+    world.build(&world.step("top").on(&app).done()).await.unwrap();
+    assert_eq!(world.count("exec slow"), 1);
+}
+
 /// Design point 1, with more inputs than one poll of all of them gets to.
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_of_inputs_are_not_restarted_either() {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use slipway_solver::*;
 
 use crate::sharing::PATIENCE;
-use crate::world::{Step, World};
+use crate::world::{Gate, Step, World};
 
 fn building(step: Step, edge: Edge<String>) -> Step {
     step.runs(move |ctx, _| {
@@ -63,6 +63,39 @@ async fn a_sub_build_equal_to_its_parent_does_not_join_it() {
         tokio::time::timeout(PATIENCE, world.build(&outer)).await.expect("it does not wait for itself");
     assert_eq!(built.unwrap(), "<middle(inner)>");
     assert_eq!(world.runs(), 3);
+}
+
+/// Design point 12, with the twin wanted by another job before anybody knows of the sub-build.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sub_build_equal_to_its_parent_that_has_joined_it_leaves_it_again() {
+    let world = World::new();
+    let began = Gate::new();
+    let twin = world.step("same").salt("twin").gives("twin").done();
+    let middle = world.step("middle").on(&twin).done();
+    let outer = world.step("outer").digest("same").runs(move |ctx, _| {
+        let (began, middle) = (began.clone(), middle.clone());
+        async move {
+            began.open();
+            while ctx.sessions().len() < 2 {
+                tokio::task::yield_now().await; // until the twin has joined
+            }
+            let built = ctx.build(&middle).await?;
+            assert_eq!(ctx.sessions(), ["one"], "the twin is served no more");
+            Ok(built.value)
+        }
+    });
+    let (job, recorder) = (
+        |id: &str, progress| world.job_with(id, &[id], progress, Vec::new()),
+        Arc::new(crate::progress::Recorder::default()),
+    );
+    let (one, two) = (job("one", Arc::new(Silent)), job("two", recorder.clone()));
+    let outer = outer.done();
+    let both = async { tokio::join!(one.build(&outer), two.build(&twin)) };
+    let (a, b) = tokio::time::timeout(PATIENCE, both).await.expect("neither waits for the other");
+    assert_eq!((a.unwrap().value, b.unwrap().value), ("middle(twin)".into(), "twin".into()));
+    assert_eq!(world.runs(), 3);
+    two.discard().await;
+    assert_eq!(recorder.told().last().unwrap(), "same completed");
 }
 
 /// Design point 12, where it cannot end.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use slipway_solver::OpDigest;
+use slipway_solver::{OpDigest, VertexDigest};
 use tokio_util::sync::CancellationToken;
 
 use crate::chance::Random;
@@ -24,8 +24,8 @@ struct Inner {
     executions: Vec<Execution>,
     /// Jobs that were made and neither cancelled nor dropped.
     jobs: BTreeSet<String>,
-    /// Some job forces something, so that one vertex may be two: on what is fresh and on what is not.
-    forcing: bool,
+    /// Who forces what, since the solver was made.
+    forcing: Vec<Forcing>,
     /// Jobs that have not come down.
     up: BTreeSet<String>,
     /// What is being loaded now.
@@ -36,19 +36,51 @@ struct Inner {
     counts: BTreeMap<&'static str, u64>,
 }
 
+/// What a job forces.
+struct Forcing {
+    job: String,
+    operations: BTreeSet<OpDigest>,
+    vertices: BTreeSet<VertexDigest>,
+    /// It waits no longer for a build of it.
+    left: bool,
+}
+
 struct Execution {
     operation: OpDigest,
     identity: Option<String>,
-    forced: bool,
+    course: Course,
+    began: u64,
     stop: CancellationToken,
     limited: bool,
     ended: Option<Ended>,
+}
+
+/// Why an operation runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Course {
+    Plain,
+    Forced,
+    /// Perhaps taken up from one who forced it and has left: whoever waited with him forces nothing himself.
+    TakenUp,
 }
 
 struct Ended {
     /// It came to its own end.
     whole: bool,
     jobs: BTreeSet<String>,
+}
+
+/// An operation that begins to run.
+pub(crate) struct Begin<'a> {
+    pub(crate) operation: OpDigest,
+    pub(crate) name: &'a str,
+    /// What it does to which inputs; `None` where runs on equal inputs are not equal.
+    pub(crate) identity: Option<String>,
+    pub(crate) forced: bool,
+    pub(crate) limited: bool,
+    /// Nothing keeps it waiting between being found to be necessary and running.
+    pub(crate) at_once: bool,
+    pub(crate) stop: &'a CancellationToken,
 }
 
 pub(crate) struct Running {
@@ -63,7 +95,7 @@ impl Ledger {
             random: Random(seed ^ 0x1ed6e4),
             executions: Vec::new(),
             jobs: BTreeSet::new(),
-            forcing: false,
+            forcing: Vec::new(),
             up: BTreeSet::new(),
             loading: 0,
             limit,
@@ -113,16 +145,27 @@ impl Ledger {
         self.inner.lock().counts.clone()
     }
 
-    pub(crate) fn job_is_planned(&self, forces: bool) {
-        self.inner.lock().forcing |= forces;
+    /// There is a new solver.
+    pub(crate) fn round_begins(&self) {
+        self.inner.lock().forcing.clear();
     }
 
-    /// An input of a vertex was made real for the `time`th time.
-    pub(crate) fn made_real(&self, time: usize) {
+    /// `job` forces these from now on.
+    pub(crate) fn forces(&self, job: &str, operations: BTreeSet<OpDigest>, vertices: BTreeSet<VertexDigest>) {
+        let forcing = Forcing { job: job.to_owned(), operations, vertices, left: false };
+        self.inner.lock().forcing.push(forcing);
+    }
+
+    /// Whether one vertex may be two, because some job forces some of what it is made of.
+    pub(crate) fn may_be_two(&self, made_of: &BTreeSet<VertexDigest>) -> bool {
+        self.inner.lock().forcing.iter().any(|forcing| !forcing.vertices.is_disjoint(made_of))
+    }
+
+    /// `job` waits no longer for what it has built.
+    pub(crate) fn leaves(&self, job: &str) {
         let mut inner = self.inner.lock();
-        if time > 1 && !inner.forcing {
-            inner.broken.push("an input was made real twice".into());
-        }
+        let own = inner.forcing.iter_mut().filter(|forcing| forcing.job == job);
+        own.for_each(|forcing| forcing.left = true);
     }
 
     pub(crate) fn job_begins(&self, job: &str) {
@@ -133,6 +176,7 @@ impl Ledger {
 
     pub(crate) fn job_ends(&self, job: &str) {
         self.inner.lock().jobs.remove(job);
+        self.leaves(job);
     }
 
     /// A job has come down. If it was the last, nothing may go on.
@@ -146,41 +190,41 @@ impl Ledger {
         }
     }
 
-    /// An operation begins to run. `identity` names what it does to which inputs; `None` where runs on
-    /// equal inputs are not equal.
-    pub(crate) fn begin(
-        &self,
-        operation: OpDigest,
-        name: &str,
-        identity: Option<String>,
-        forced: bool,
-        limited: bool,
-        stop: &CancellationToken,
-    ) -> Running {
-        self.say(|| format!("{name} runs, forced {forced}, {identity:?}"));
+    pub(crate) fn begin(&self, begin: Begin<'_>) -> Running {
+        let Begin { operation, name, identity, forced, limited, at_once, stop } = begin;
+        let now = self.scheduler.now();
         let mut inner = self.inner.lock();
-        let identity = identity.filter(|_| !inner.is_taken_up(operation));
-        if identity.is_some() {
-            for known in inner.executions.iter().filter(|known| known.identity == identity) {
-                if forced != known.forced {
-                    continue; // forced work joins no unforced work, nor what was led before it any forced
+        let course = match forced {
+            true => Course::Forced,
+            false if inner.may_be_taken_up(operation) => Course::TakenUp,
+            false => Course::Plain,
+        };
+        self.say(|| format!("{name} runs, {course:?}, {identity:?}"));
+        if identity.is_some() && course != Course::TakenUp {
+            let equal = || inner.executions.iter().filter(|known| known.identity == identity);
+            // Whoever takes up what was cut short may have waited for it before the forced work began.
+            let at_once = at_once && equal().all(|known| known.course == Course::Forced || known.went_well());
+            // Forced work joins no unforced work, nor unforced what was led before the forced.
+            let joinable = |known: &&Execution| match (course, known.course) {
+                (Course::Forced, Course::Forced) | (Course::Plain, Course::Plain) => true,
+                (Course::Plain, Course::Forced) => at_once && known.began < now,
+                _ => false,
+            };
+            let law = equal().filter(joinable).find_map(|known| match &known.ended {
+                None if !known.stop.is_cancelled() => Some(format!("{name} runs twice at the same time")),
+                Some(ended) if ended.whole && !ended.jobs.is_disjoint(&inner.jobs) => {
+                    Some(format!("{name} runs again for one who knows how it ended: {:?}", ended.jobs))
                 }
-                let law = match &known.ended {
-                    None if !known.stop.is_cancelled() => format!("{name} runs twice at the same time"),
-                    Some(ended) if ended.whole && !ended.jobs.is_disjoint(&inner.jobs) => {
-                        format!("{name} runs again for one who knows how it ended: {:?}", ended.jobs)
-                    }
-                    _ => continue,
-                };
-                inner.broken.push(law);
-                break;
-            }
+                _ => None,
+            });
+            inner.broken.extend(law);
         }
         let at = inner.executions.len();
         inner.executions.push(Execution {
             operation,
             identity,
-            forced,
+            course,
+            began: now,
             stop: stop.clone(),
             limited,
             ended: None,
@@ -201,7 +245,9 @@ impl Ledger {
     /// The operation of the execution `stamp`, if it was forced, or taken up from one who forced it.
     pub(crate) fn forced(&self, stamp: usize) -> Option<OpDigest> {
         let inner = self.inner.lock();
-        Some(&inner.executions[stamp]).filter(|execution| execution.forced).map(|e| e.operation)
+        Some(&inner.executions[stamp])
+            .filter(|execution| execution.course != Course::Plain)
+            .map(|e| e.operation)
     }
 
     pub(crate) fn load_begins(&self) -> Loading {
@@ -211,12 +257,23 @@ impl Ledger {
 }
 
 impl Inner {
-    /// Whether a forced run of `operation` was cut short: whoever waited with the one who forced it
-    /// takes it up, and forces nothing himself.
-    fn is_taken_up(&self, operation: OpDigest) -> bool {
-        let cut = |ended: &Ended| !ended.whole;
-        let forced = self.executions.iter().filter(|known| known.forced && known.operation == operation);
-        forced.into_iter().any(|known| known.ended.as_ref().is_some_and(cut))
+    /// Whether somebody forced `operation` and left, or his run of it was cut short.
+    fn may_be_taken_up(&self, operation: OpDigest) -> bool {
+        let cut = |known: &Execution| {
+            known.course == Course::Forced && known.operation == operation && !known.went_well()
+        };
+        self.forcing.iter().any(|forcing| forcing.left && forcing.operations.contains(&operation))
+            || self.executions.iter().any(cut)
+    }
+}
+
+impl Execution {
+    /// So far.
+    fn went_well(&self) -> bool {
+        match &self.ended {
+            Some(ended) => ended.whole,
+            None => !self.stop.is_cancelled(),
+        }
     }
 }
 

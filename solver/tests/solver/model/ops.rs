@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use slipway_solver::*;
 use tokio::sync::Semaphore;
 
-use super::ledger::Ledger;
+use super::ledger::{Begin, Ledger};
 use super::plan::{Look, OUTPUTS, Plan, Step, Trouble, content_digest, of, selector};
 
 /// What operations pass to each other.
@@ -29,6 +29,7 @@ pub(crate) struct Workshop<'a> {
     pub(crate) limit: &'a Arc<Semaphore>,
     pub(crate) session: &'a str,
     pub(crate) forced: &'a BTreeSet<usize>,
+    pub(crate) parallelism: Option<usize>,
 }
 
 struct Operation {
@@ -42,6 +43,10 @@ struct Operation {
     names: Vec<OpDigest>,
     /// How often each input was made real.
     real: Arc<Vec<AtomicUsize>>,
+    /// Its job lets it run whatever else runs.
+    unlimited: bool,
+    /// Its vertex and all below it.
+    made_of: Arc<BTreeSet<VertexDigest>>,
 }
 
 impl Workshop<'_> {
@@ -49,6 +54,7 @@ impl Workshop<'_> {
     pub(crate) fn vertices(&self) -> Vec<Edge<Made>> {
         let oracle = self.plan.oracle();
         let mut made: Vec<Edge<Made>> = Vec::new();
+        let mut made_of: Vec<Arc<BTreeSet<VertexDigest>>> = Vec::new();
         for step in &self.plan.steps {
             let digest = step.digest(self.session);
             let inputs: Vec<_> =
@@ -57,6 +63,10 @@ impl Workshop<'_> {
             for (edge, input) in inputs.iter().zip(&step.inputs) {
                 text += &format!(" {}/{} {:?} {}", edge.vertex.digest, edge.output, input.look, input.lazy);
             }
+            let vertex_digest = VertexDigest(Digest::of(text));
+            let mut below = BTreeSet::from([vertex_digest]);
+            step.inputs.iter().for_each(|input| below.extend(made_of[input.step].iter()));
+            made_of.push(Arc::new(below));
             let operation = Operation {
                 step: step.clone(),
                 digest,
@@ -67,9 +77,11 @@ impl Workshop<'_> {
                 sub_build: step.sub_build.map(|sub| (made[sub].clone(), oracle[sub])),
                 names: step.second_name.iter().map(|name| OpDigest(Digest::of(name))).collect(),
                 real: Arc::new(inputs.iter().map(|_| AtomicUsize::new(0)).collect()),
+                unlimited: self.parallelism.is_none(),
+                made_of: made_of[step.index].clone(),
             };
             let vertex = Vertex {
-                digest: VertexDigest(Digest::of(text)),
+                digest: vertex_digest,
                 name: format!("step {}", step.index),
                 inputs,
                 ignore_cache: self.forced.contains(&step.index),
@@ -114,11 +126,16 @@ impl Op<Made> for Operation {
             }
             if input.lazy {
                 let (ledger, real) = (self.ledger.clone(), self.real.clone());
+                let made_of = self.made_of.clone();
                 rule.prepare = Some(Arc::new(move |_, _| {
                     let (ledger, real) = (ledger.clone(), real.clone());
+                    let made_of = made_of.clone();
                     Box::pin(async move {
                         ledger.pause().await;
-                        ledger.made_real(1 + real[at].fetch_add(1, Ordering::Relaxed));
+                        let before = real[at].fetch_add(1, Ordering::Relaxed);
+                        if before > 0 && !ledger.may_be_two(&made_of) {
+                            ledger.broken("an input was made real twice".into());
+                        }
                         Ok(())
                     })
                 }));
@@ -137,7 +154,15 @@ impl Op<Made> for Operation {
     async fn exec(&self, ctx: &OpContext<Made>, inputs: Vec<Made>) -> OpResult<Vec<Made>> {
         let Self { step, ledger, .. } = self;
         let identity = self.identity(&inputs);
-        let running = ledger.begin(self.digest, ctx.name(), identity, self.forced, step.limited, &ctx.stop);
+        let running = ledger.begin(Begin {
+            operation: self.digest,
+            name: ctx.name(),
+            identity,
+            forced: self.forced,
+            limited: step.limited,
+            at_once: self.unlimited && !step.limited && step.inputs.iter().all(|input| !input.lazy),
+            stop: &ctx.stop,
+        });
         let lazy = step.inputs.iter().zip(&*self.real).filter(|(input, _)| input.lazy);
         if lazy.into_iter().any(|(_, real)| real.load(Ordering::Relaxed) == 0) {
             ledger.broken(format!("{} runs on what is not real", ctx.name()));

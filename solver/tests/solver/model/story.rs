@@ -92,12 +92,12 @@ async fn story(seed: u64, scheduler: Scheduler, loud: bool) -> Ledger {
         let options = SolverOptions { store: unreliable(&store, &mut random) as Arc<dyn RecordStore<Made>> };
         let solver = Solver::on(Arc::new(scheduler.clone()), options);
         let begin = ledger.executions();
+        ledger.round_begins();
         let imports: Vec<_> = elsewhere.iter().map(|records| unreliable(records, &mut random)).collect();
         let mut jobs = Vec::new();
         for job in 0..1 + random.below(4) {
             let job = JobPlan::new(&mut random, format!("job {round}.{job}"), &story.plan, &imports);
             sessions.push(job.name.clone());
-            ledger.job_is_planned(!job.forced.is_empty());
             let (done, over) = oneshot::channel();
             let (story, solver) = (story.clone(), solver.clone());
             scheduler.spawn(Box::pin(async move {
@@ -180,8 +180,14 @@ impl Story {
             limit: &self.limit,
             session: &plan.name,
             forced: &plan.forced,
+            parallelism: plan.parallelism,
         };
         let vertices = workshop.vertices();
+        ledger.forces(
+            &plan.name,
+            plan.forced.iter().map(|step| self.plan.steps[*step].digest(&plan.name)).collect(),
+            plan.forced.iter().map(|step| vertices[*step].vertex.digest).collect(),
+        );
         let built = {
             let builds = Box::pin(self.build(&job, plan, &vertices));
             let patience = Box::pin(async {
@@ -198,6 +204,7 @@ impl Story {
         let built = match (built, plan.leaves) {
             (None, Some((_, Leave::BuildsAgain))) => {
                 ledger.count("built again");
+                ledger.leaves(&plan.name);
                 Some(self.build(&job, plan, &vertices).await)
             }
             (built, _) => built,
@@ -317,10 +324,8 @@ impl Heard {
         let fine = built.iter().flatten().all(|(_, outcome)| outcome.is_ok());
         built.iter().flatten().filter(|_| fine).find_map(|((step, _), _)| {
             let event = heard.get(&vertices[*step].vertex.digest);
-            // Another job may have begun with another output of it.
-            let cut = |error: &Arc<str>| **error == *"context canceled";
-            let told = event.is_some_and(|e| e.completed.is_some() && e.error.as_ref().is_none_or(cut));
-            (!told).then(|| format!("nobody was told of the end of step {step}"))
+            let told = event.is_some_and(|event| event.completed.is_some() && event.error.is_none());
+            (!told).then(|| format!("nobody was told of the end of step {step}: {event:?}"))
         })
     }
 }
