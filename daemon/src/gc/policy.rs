@@ -117,9 +117,12 @@ impl GcConfig {
         for (space, part) in spaces.iter_mut().zip(text.splitn(3, ',')) {
             *space = match part.trim().parse::<u64>() {
                 Ok(megabytes) => DiskSpace::Bytes(megabytes.saturating_mul(1_000_000)),
-                Err(_) => part.parse().map_err(|_| {
-                    format!("{text:?} is not RESERVED[,FREE[,MAXIMUM]], each in megabytes or as 10%")
-                })?,
+                Err(_) => {
+                    let share = part.trim().ends_with('%').then(|| part.parse().ok()).flatten();
+                    share.ok_or_else(|| {
+                        format!("{text:?} is not RESERVED[,FREE[,MAXIMUM]], each in megabytes or as 10%")
+                    })?
+                }
             };
         }
         [self.reserved_space, self.min_free_space, self.max_used_space] = spaces;
