@@ -16,6 +16,7 @@
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
 //! | `readers` | what skopeo says about what was made |
 //! | `static_program` | programs for images that hold nothing else |
+//! | `web` | a small web server that keeps what it was asked |
 //! | `command` | running programs, for tests and `xtask` |
 //!
 //! Every test has its own daemon, folders and ports, and leaves none of them behind, whether it passes or
@@ -40,6 +41,7 @@ mod project;
 pub mod readers;
 pub mod registry;
 pub mod static_program;
+pub mod web;
 
 pub use binary::slipway;
 pub use build::Build;

@@ -5,7 +5,10 @@
 //! | [`image`] | a registry, or the pinned image itself from any other origin |
 //! | [`oci_layout`] | an image in an OCI layout, wherever its files are |
 //! | [`local`] | a directory of the client |
+//! | [`http`] | a file of a web server |
 
+pub(crate) mod credentials_of_url;
+pub(crate) mod http;
 pub mod image;
 mod links;
 pub mod local;
