@@ -15,6 +15,7 @@ mod outputs;
 mod run;
 mod secrets;
 pub mod source;
+mod ssh;
 mod subrequest;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         frontend_attrs.insert("requestid".into(), subrequest.id().into());
     }
     let secrets = secrets::read(&arguments.secret)?;
+    let agents = ssh::read(&arguments.ssh)?;
     let cache = CacheOptions {
         imports: cache_entries("--cache-from", &arguments.cache_from)?,
         exports: cache_entries("--cache-to", &arguments.cache_to)?,
@@ -83,6 +85,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         layouts,
         outputs: targets,
         secrets,
+        agents,
         credentials: Arc::new(DockerConfig::of_user()),
     };
     let mode = if arguments.quiet { ProgressMode::Quiet } else { arguments.progress };
