@@ -16,6 +16,7 @@
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
 //! | `readers` | what skopeo says about what was made |
 //! | `static_program` | programs for images that hold nothing else |
+//! | `git` | repositories and a server for them |
 //! | `web` | a small web server that keeps what it was asked |
 //! | `command` | running programs, for tests and `xtask` |
 //!
@@ -33,6 +34,7 @@ mod build;
 pub mod command;
 mod daemon;
 mod fake;
+pub mod git;
 pub mod guest;
 pub mod leftovers;
 mod process;
