@@ -34,7 +34,7 @@ impl DiffOp {
         if lower.iter().chain(&upper).any(|index| *index >= inputs) {
             return Err("a diff names an input that does not exist".into());
         }
-        Ok(Self { worker, diff: diff.clone(), inputs, lower, upper })
+        Ok(Self { worker, diff: *diff, inputs, lower, upper })
     }
 }
 
