@@ -151,6 +151,9 @@ pub struct BuildArguments {
     /// Platforms to build for, such as linux/amd64,linux/arm64
     #[arg(long, value_delimiter = ',')]
     pub platform: Vec<String>,
+    /// An SSH agent for RUN --mount=type=ssh and for git over SSH: default or ID[=SOCKET]
+    #[arg(long, value_name = "SPEC")]
+    pub ssh: Vec<String>,
     /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]
     #[arg(long, value_name = "SPEC")]
     pub secret: Vec<String>,

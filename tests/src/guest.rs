@@ -100,9 +100,13 @@ impl Guest {
 
     /// The name of the graph in which each operation is the only input of the next.
     pub async fn solve(&mut self, chain: &[pb::Op]) -> Result<String> {
-        let definition = Some(definition(chain));
+        self.solve_graph(definition(chain)).await
+    }
+
+    /// The name of the result of a graph.
+    pub async fn solve_graph(&mut self, definition: pb::Definition) -> Result<String> {
         let request = wire::SolveRequest {
-            definition,
+            definition: Some(definition),
             allow_result_return: true,
             allow_result_array_ref: true,
             ..wire::SolveRequest::default()

@@ -18,6 +18,8 @@
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
 //! | `readers` | what skopeo says about what was made |
 //! | `static_program` | programs for images that hold nothing else |
+//! | `git` | repositories and a server for them |
+//! | `web` | a small web server that keeps what it was asked |
 //! | `command` | running programs, for tests and `xtask` |
 //!
 //! Every test has its own daemon, folders and ports, and leaves none of them behind, whether it passes or
@@ -35,6 +37,7 @@ pub mod command;
 pub mod crashes;
 mod daemon;
 mod fake;
+pub mod git;
 pub mod golden_caches;
 pub mod guest;
 pub mod leftovers;
@@ -44,6 +47,7 @@ mod project;
 pub mod readers;
 pub mod registry;
 pub mod static_program;
+pub mod web;
 pub mod wire;
 
 pub use binary::slipway;

@@ -143,3 +143,36 @@ fn memory_is_empty_and_bounded() {
     daemon.build(&project).succeed();
     daemon.assert_idle();
 }
+
+#[test]
+fn an_agent_of_the_client_is_a_socket_of_the_step() {
+    let (daemon, fake) = (Daemon::start(), Fake::with_busybox());
+    let step = "test -S $SSH_AUTH_SOCK && echo $SSH_AUTH_SOCK $(stat -c %a:%u:%g $SSH_AUTH_SOCK)";
+    let project = Project::new(
+        &fake.busybox(),
+        &format!(
+            "FROM BUSYBOX\nRUN --mount=type=ssh {step} > /default\n\
+             RUN --mount=type=ssh,id=other,uid=7,gid=8,mode=0640,target=/sock test $(stat -c %a:%u:%g /sock) = 640:7:8\n\
+             RUN --mount=type=ssh,id=absent echo \"without $SSH_AUTH_SOCK\" > /absent\nRUN test ! -e /run/buildkit\n"
+        ),
+    );
+    let out = Project::empty();
+    let agent = out.join("agent");
+    let _listener = std::os::unix::net::UnixListener::bind(&agent).unwrap();
+    let build = daemon.build(&project).env("SSH_AUTH_SOCK", &agent).args(["--ssh", "default"]);
+    build.arg("--ssh").arg(format!("other={}", agent.display())).to(&out.join("made")).succeed();
+    assert_eq!(out.read("made/default"), "/run/buildkit/ssh_agent.0 600:0:0\n");
+    assert_eq!(std::fs::read_dir(daemon.root().join("passing")).unwrap().count(), 0);
+    daemon.assert_idle();
+}
+
+#[test]
+fn a_required_agent_that_is_not_forwarded_fails() {
+    let (daemon, fake) = (Daemon::start(), Fake::with_busybox());
+    let project = Project::new(&fake.busybox(), "FROM BUSYBOX\nRUN --mount=type=ssh,required=true true\n");
+    daemon.build(&project).run().failed(1, &["unset ssh forward key default", "Dockerfile:2"]);
+    let key = project.join("Dockerfile");
+    let build = daemon.build(&project).arg("--ssh").arg(format!("default={}", key.display()));
+    build.run().failed(125, &["not the socket of an agent"]);
+    daemon.assert_usable();
+}

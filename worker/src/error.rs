@@ -34,6 +34,8 @@ pub enum Error {
     Layer(#[from] slipway_store::layer::LayerError),
     #[error(transparent)]
     Session(#[from] slipway_session::Error),
+    #[error("cannot download {url}")]
+    Download { url: String, source: Box<slipway_registry::Error> },
     #[error("{context}: {source}")]
     Io { context: String, source: std::io::Error },
     #[error("cancelled")]

@@ -43,6 +43,11 @@ impl Images {
         self.client.with_credentials(Arc::new(credentials))
     }
 
+    /// The same connections without anybody's account, for what is not in a registry.
+    pub(crate) fn web(&self) -> &Client {
+        &self.client
+    }
+
     /// Where the image of this name is, for the builds of `sessions`.
     pub fn origin(&self, place: &Place, reference: Reference, sessions: Vec<String>) -> Arc<dyn Origin> {
         match place {

@@ -1,12 +1,13 @@
 //! The embedded worker: store, runtime and sessions, as operations use them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use slipway_model::{Digest, Platform, Redacted};
 use slipway_run::{Executor, Network};
-use slipway_session::caller::Sessions;
+use slipway_session::caller::{AgentSocket, Sessions, SocketAccess};
 use slipway_solver::{OpResult, Permit};
 use slipway_store::content_hash::{self, Selector};
 use slipway_store::snapshot::copy_tree_from;
@@ -18,6 +19,9 @@ use crate::contents::Contents;
 use crate::digests::Digests;
 use crate::ops::exec::LogLimits;
 use crate::{Error, Images, Result, Value};
+
+/// In the state directory: sockets of agents and the like, each for as long as one operation uses it.
+const PASSING: &str = "passing";
 
 /// What a worker is made of.
 pub struct WorkerOptions {
@@ -51,6 +55,8 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(options: WorkerOptions) -> Self {
+        // Of a daemon that was killed; if they stay, they only take room.
+        let _ = std::fs::remove_dir_all(options.store.root().join(PASSING));
         let digests = Arc::new(Digests::default());
         let forgetful = digests.clone();
         options.store.on_removed(move |removed| forgetful.forget(removed));
@@ -89,6 +95,27 @@ impl Worker {
     pub(crate) async fn secret(&self, sessions: &[String], id: &str) -> Result<Option<Redacted<Vec<u8>>>> {
         let session = self.sessions.any(sessions).await?;
         Ok(session.secret(id).await?)
+    }
+
+    /// A socket that leads to the SSH agent `id` of a build of `sessions`; the empty id is `default`.
+    pub(crate) async fn agent(
+        &self,
+        sessions: &[String],
+        id: &str,
+        access: SocketAccess,
+    ) -> Result<AgentSocket> {
+        let id = if id.is_empty() { "default" } else { id };
+        let session = self.sessions.any(sessions).await?;
+        session.check_agent(id).await?;
+        Ok(session.agent_socket(id, &self.passing_file()?, access)?)
+    }
+
+    /// A free path in the state directory for what ends with one operation, at the latest with the daemon.
+    pub(crate) fn passing_file(&self) -> Result<PathBuf> {
+        let folder = self.store.root().join(PASSING);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Error::io(format!("cannot make {}", folder.display()), error))?;
+        Ok(folder.join(self.new_id()?))
     }
 
     /// `value` as something to build on; `None` is scratch. A client's directory is copied first.

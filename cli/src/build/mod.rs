@@ -17,6 +17,7 @@ pub mod outputs;
 pub mod run;
 pub mod secrets;
 pub mod source;
+pub mod ssh;
 mod subrequest;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         frontend_attrs.insert("requestid".into(), subrequest.id().into());
     }
     let secrets = secrets::read(&arguments.secret)?;
+    let agents = ssh::read(&arguments.ssh)?;
     let caches = caches::Caches::prepare(&arguments)?;
     frontend_attrs.extend(caches.attribute());
     let channel = connect::connect(connection).await?;
@@ -66,6 +68,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         layouts,
         outputs: targets,
         secrets,
+        agents,
         credentials: Arc::new(DockerConfig::of_user()),
     };
     let mode = if arguments.quiet { ProgressMode::Quiet } else { arguments.progress };

@@ -16,7 +16,7 @@ use slipway_session::provider::{Layout, Provider};
 use super::flags::{BuildFlags, Connection};
 use crate::build::caches::{Caches, entries};
 use crate::build::outputs::Placed;
-use crate::build::{layout, metadata, new_id, outputs, secrets};
+use crate::build::{layout, metadata, new_id, outputs, secrets, ssh};
 use crate::credentials::DockerConfig;
 use crate::error::Failure;
 use crate::progress::Progress;
@@ -42,6 +42,7 @@ pub async fn run(connection: &Connection, flags: BuildFlags) -> Result<(), Failu
         layouts,
         outputs: targets,
         secrets: secrets::read(&flags.secret)?,
+        agents: ssh::read(&flags.ssh)?,
         credentials: Arc::new(DockerConfig::of_user()),
     };
     let trace = flags.trace.as_deref().map(trace_file).transpose()?;
@@ -64,7 +65,6 @@ pub async fn run(connection: &Connection, flags: BuildFlags) -> Result<(), Failu
 
 fn refuse_unsupported(flags: &BuildFlags) -> Result<(), Failure> {
     let given = [
-        ("--ssh", !flags.ssh.is_empty()),
         ("--source-policy-file", flags.source_policy_file.is_some()),
         ("--registry-auth-tlscontext", !flags.registry_auth_tlscontext.is_empty()),
         ("--debug-json-cache-metrics", flags.debug_json_cache_metrics.is_some()),

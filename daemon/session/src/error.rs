@@ -22,6 +22,8 @@ pub enum Error {
     File { action: &'static str, path: String, source: io::Error },
     #[error("invalid patterns: {0}")]
     Pattern(String),
+    #[error("no SSH key {0:?} forwarded from the client")]
+    NoAgent(String),
     #[error("the session's connection failed: {0}")]
     Connection(String),
 }

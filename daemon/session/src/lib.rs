@@ -13,6 +13,7 @@
 //! A session lives exactly as long as its stream. Nothing here retries: a session that dies fails
 //! the calls made through it, and [`caller::Sessions`] forgets it.
 
+mod agent;
 pub mod caller;
 mod error;
 pub mod fsutil;

@@ -16,9 +16,9 @@ use slipway_model::Redacted;
 use slipway_proto::control as wire;
 use slipway_proto::control::control_server::{Control, ControlServer};
 use slipway_session::SessionStream;
-use slipway_session::caller::{Credential, Introduction, Session, Sessions, SyncRequest};
+use slipway_session::caller::{Credential, Introduction, Session, Sessions, SocketAccess, SyncRequest};
 use slipway_session::fsutil::{Directory, Filter, ReceiveOptions, Received};
-use slipway_session::provider::{CredentialSource, Layout, Output, Provider};
+use slipway_session::provider::{Agent, CredentialSource, Layout, Output, Provider};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -110,6 +110,7 @@ fn provider() -> Provider {
         outputs: HashMap::new(),
         layouts: HashMap::new(),
         secrets: HashMap::new(),
+        agents: HashMap::new(),
         credentials: Arc::new(NoAccounts),
     }
 }
@@ -331,4 +332,66 @@ async fn a_client_that_leaves_ends_the_session() {
     serving.abort();
     session.closed().await;
     assert!(session.secret("token").await.is_err());
+}
+
+/// An agent that answers every message with the message and an exclamation mark.
+fn shouting_agent(path: &Path) {
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || shout(stream));
+        }
+    });
+}
+
+fn shout(mut stream: std::os::unix::net::UnixStream) -> std::io::Result<()> {
+    use std::io::Read as _;
+    loop {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length);
+        let mut body = vec![0; length as usize];
+        stream.read_exact(&mut body)?;
+        stream.write_all(&(length + 1).to_be_bytes())?;
+        stream.write_all(&body)?;
+        stream.write_all(b"!")?;
+    }
+}
+
+#[tokio::test]
+async fn an_agent_lists_and_signs_and_does_nothing_else() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = folder.path().join("agent");
+    shouting_agent(&theirs);
+    let agent = |raw| Agent { socket: theirs.clone(), raw };
+    let agents = HashMap::from([("default".to_owned(), agent(false)), ("raw".to_owned(), agent(true))]);
+    let (session, _serving) = connect(Provider { agents, ..provider() }).await;
+    session.check_agent("default").await.unwrap();
+    let unknown = session.check_agent("other").await.unwrap_err().to_string();
+    assert!(unknown.contains("unset ssh forward key other"), "{unknown}");
+
+    let access = SocketAccess { uid: 0, gid: 0, mode: 0o640 };
+    let here = folder.path().join("here");
+    let ours = session.agent_socket("default", &here, access).unwrap();
+    assert_eq!(fs::metadata(&here).unwrap().mode() & 0o7777, 0o640);
+    let mut socket = tokio::net::UnixStream::connect(ours.path()).await.unwrap();
+    // Two at once, of which the second, to remove all keys, is not for builds; then a signature.
+    socket.write_all(&[0, 0, 0, 1, 11, 0, 0, 0, 1, 19]).await.unwrap();
+    let mut answer = [0; 11];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, [0, 0, 0, 2, 11, b'!', 0, 0, 0, 1, 5]);
+    socket.write_all(&[0, 0, 0, 2, 13, 7]).await.unwrap();
+    let mut answer = [0; 7];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, [0, 0, 0, 3, 13, 7, b'!']);
+    drop(ours);
+    assert!(!here.exists());
+
+    let raw = session.agent_socket("raw", &here, access).unwrap();
+    let mut socket = tokio::net::UnixStream::connect(raw.path()).await.unwrap();
+    socket.write_all(&[0, 0, 0, 1, 19]).await.unwrap();
+    let mut answer = [0; 6];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, [0, 0, 0, 2, 19, b'!']);
 }

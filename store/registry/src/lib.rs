@@ -11,6 +11,7 @@
 //! | `request`, `retry`, `limit`, `body` | one request: authorised, redirected, tried again, bounded |
 //! | `manifest`, `resolve`, `platform` | from a name to an image |
 //! | `pull`, `push` | blobs |
+//! | `web` | one file of any web server, over the same connections |
 //! | `error` | what is told when it fails |
 //!
 //! # Whom to trust with what
@@ -19,6 +20,7 @@
 //! |---|---|
 //! | the host of the reference, and its mirrors | their own credentials, never each other's |
 //! | the token service a registry names | that registry's credentials; over TLS unless the registry itself is plain |
+//! | a web server that a build names | what the build gives for that server, never a registry's credentials |
 //! | the target of a redirect, or an upload location, elsewhere | no `Authorization` at all, and its challenges are not answered |
 //! | everybody | nothing is believed: manifests and blobs are hashed as they arrive |
 //!
@@ -43,6 +45,7 @@ mod push;
 mod request;
 mod resolve;
 mod retry;
+mod web;
 
 pub use client::{Client, ClientOptions};
 pub use credentials::{Anonymous, Credential, Credentials, CredentialsError, Token, TokenRequest};
@@ -54,3 +57,4 @@ pub use pull::BlobStream;
 pub use push::{BlobReader, BlobSource, Progress, Pushed};
 pub use resolve::Resolved;
 pub use retry::RetryOptions;
+pub use web::{WebRequest, WebResponse};

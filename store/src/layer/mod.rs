@@ -6,6 +6,7 @@
 //! | [`compress`] | tar → blob, hashed before and after, on all cores |
 //! | [`apply`] | blob → directory, hashed before and after |
 //! | [`Ref::layers`](crate::Ref::layers) | a snapshot and all below it → blobs in the store |
+//! | [`between`] | two trees → what turns one into the other |
 //! | [`restack`] | what one snapshot changed → the same on top of another |
 //! | [`unpack`] | blobs → snapshots, shared by chain id |
 //! | [`whiteout`] | how "deleted" is written in a tar and in an overlay |
@@ -15,6 +16,7 @@
 //! from a layer is ever joined to a path of the host.
 
 pub mod apply;
+mod between;
 pub mod compress;
 pub mod diff;
 mod error;
@@ -26,6 +28,7 @@ mod trees;
 mod unpack;
 pub mod whiteout;
 
+pub use between::between;
 pub use error::{Expected, LayerError};
 pub use of_ref::{Layer, LayerOptions, diff as write_changes};
 pub use restack::restack;

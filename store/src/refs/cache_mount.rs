@@ -69,6 +69,12 @@ impl Store {
         self.take_directory(format!("source\n{key}"), Sharing::Private, None, purpose).await
     }
 
+    /// Takes a directory that is kept under `key` for everybody, one at a time.
+    pub async fn shared_directory(&self, key: &str, description: &str) -> Result<CacheMount> {
+        let purpose = Purpose { record_type: RecordType::Regular, description: description.to_owned() };
+        self.take_directory(format!("shared\n{key}"), Sharing::Locked, None, purpose).await
+    }
+
     async fn take_directory(
         &self,
         pool: String,

@@ -32,7 +32,15 @@ pub fn copy_tree(from: &Path, to: &Path) -> crate::error::Result<()> {
 pub fn copy_tree_from(from: BorrowedFd<'_>, to: &Path) -> crate::error::Result<()> {
     let source = fs::openat(from, c".", DIRECTORY, Mode::empty()).at("open the source of", to)?;
     let target = fs::openat(CWD, to, DIRECTORY, Mode::empty()).at("open", to)?;
-    Copy { links: HashMap::new() }.run(source, target).at("copy to", to)
+    Copy { links: HashMap::new(), link: false }.run(source, target).at("copy to", to)
+}
+
+/// [`copy_tree`] of an overlay's upper directory, marks and all, in which everything but directories is another name of what it is in `from`, where the filesystem
+/// allows that. Neither may be written again: only replaced.
+pub(crate) fn link_tree(from: &Path, to: &Path) -> crate::error::Result<()> {
+    let source = fs::openat(CWD, from, DIRECTORY, Mode::empty()).at("open", from)?;
+    let target = fs::openat(CWD, to, DIRECTORY, Mode::empty()).at("open", to)?;
+    Copy { links: HashMap::new(), link: true }.run(source, target).at("link to", to)
 }
 
 /// Gives the directory `to` the owner, mode, times and xattrs of `from`.
@@ -50,6 +58,8 @@ pub(super) fn set_mode(path: &Path, mode: u32) -> crate::error::Result<()> {
 struct Copy {
     /// Where the first name of a file with several was copied to: its directory and name.
     links: HashMap<(u64, u64), (std::rc::Rc<OwnedFd>, CString)>,
+    /// Give files another name, if that can be, instead of copying them.
+    link: bool,
 }
 
 struct Level {
@@ -62,6 +72,9 @@ impl Copy {
         let mut open = vec![Level { source: Dir::new(source)?, target: std::rc::Rc::new(target) }];
         while let Some(level) = open.last_mut() {
             let Some(entry) = level.source.read() else {
+                if self.link {
+                    xattr::copy_opaque(level.source.fd()?, level.target.as_fd())?;
+                }
                 finish_directory(level.source.fd()?, level.target.as_fd())?;
                 open.pop();
                 continue;
@@ -94,6 +107,13 @@ impl Copy {
             let source = fs::openat(from, name, DIRECTORY, Mode::empty())?;
             let target = fs::openat(to, name, DIRECTORY, Mode::empty())?;
             return Ok(Some(Level { source: Dir::new(source)?, target: std::rc::Rc::new(target) }));
+        }
+        if self.link {
+            match fs::linkat(from, name, to, name, AtFlags::empty()) {
+                // It has as many names as it may have, or is not ours to name.
+                Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => {}
+                linked => return linked.map(|()| None),
+            }
         }
         if stat.st_nlink > 1 {
             let file = (stat.st_dev, stat.st_ino);

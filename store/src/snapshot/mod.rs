@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use slipway_model::mount::Tree;
 
 use crate::error::Result;
+pub(crate) use copy::link_tree;
 pub use copy::{copy_tree, copy_tree_from};
 pub use disk_usage::{DiskUsage, disk_usage};
 pub use id::SnapshotId;

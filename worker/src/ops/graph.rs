@@ -16,9 +16,11 @@ use slipway_solver::{Edge, Op, Vertex};
 
 use super::build_op::BuildOp;
 use super::cache_key::{self, CacheKey};
+use super::diff::DiffOp;
 use super::exec::ExecOp;
 use super::file_op::FileOp;
 use super::merge::MergeOp;
+use super::passthrough::PassthroughOp;
 use super::room::WithRoom;
 use super::source;
 use crate::{Error, Result, Value, Worker};
@@ -156,11 +158,15 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
         Some(Kind::Merge(merge)) => {
             Arc::new(MergeOp::new(worker, merge, inputs).map_err(|reason| invalid(&reason))?)
         }
-        Some(Kind::Diff(_)) => return Err(Error::Unsupported("the operation diff".into())),
+        Some(Kind::Diff(diff)) => {
+            Arc::new(DiffOp::new(worker, diff, inputs).map_err(|reason| invalid(&reason))?)
+        }
         Some(Kind::Build(build)) => {
             Arc::new(BuildOp::new(worker, build, inputs, scope).map_err(|reason| invalid(&reason))?)
         }
-        Some(Kind::Passthrough(_)) => return Err(Error::Unsupported("the operation passthrough".into())),
+        Some(Kind::Passthrough(passthrough)) => {
+            Arc::new(PassthroughOp::new(worker, passthrough, inputs).map_err(|reason| invalid(&reason))?)
+        }
         None => return Err(invalid("it says nothing to do")),
     })
 }

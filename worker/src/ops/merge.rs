@@ -69,7 +69,7 @@ fn merge(worker: &Worker, layers: Vec<Value>) -> Result<Value> {
 
 /// A snapshot on `base` that changes what `layer` changed.
 fn stack(worker: &Worker, base: &Ref, layer: &Ref) -> Result<Ref> {
-    let active = worker.store.prepare(Some(base), described("merge"))?;
-    restack(layer, &active)?;
+    let mut active = worker.store.prepare(Some(base), described("merge"))?;
+    restack(layer, &mut active)?;
     Ok(active.commit()?)
 }

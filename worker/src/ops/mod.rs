@@ -6,12 +6,14 @@
 mod build_op;
 pub mod cache_key;
 mod content;
+mod diff;
 pub(crate) mod exec;
 pub mod file;
 mod file_op;
 pub mod graph;
 mod image;
 mod merge;
+mod passthrough;
 mod room;
 mod source;
 

@@ -6,6 +6,8 @@ use slipway_model::llb::pb;
 use slipway_solver::Op;
 
 use super::image::ImageOp;
+use crate::source::git::GitOp;
+use crate::source::http::HttpOp;
 use crate::source::local::LocalOp;
 use crate::{Error, Result, Value, Worker};
 
@@ -19,6 +21,8 @@ pub(super) fn load(
     let (scheme, rest) = source.identifier.split_once("://").ok_or_else(unsupported)?;
     match scheme {
         "docker-image" | "oci-layout" => Ok(Arc::new(ImageOp::new(worker, rest, source, platform)?)),
+        "git" => Ok(Arc::new(GitOp::new(worker, rest, source)?)),
+        "http" | "https" => Ok(Arc::new(HttpOp::new(worker, source)?)),
         "local" => Ok(Arc::new(LocalOp::new(worker, rest, source)?)),
         _ => Err(unsupported()),
     }

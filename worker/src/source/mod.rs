@@ -6,8 +6,13 @@
 //! | [`oci_layout`] | an image in an OCI layout, wherever its files are |
 //! | [`local`] | a directory of the client |
 //! | [`cache`] | results of imported caches |
+//! | [`http`] | a file of a web server |
+//! | [`git`] | a commit of a git repository |
 
 pub mod cache;
+pub(crate) mod credentials_of_url;
+pub(crate) mod git;
+pub(crate) mod http;
 pub mod image;
 mod links;
 pub mod local;

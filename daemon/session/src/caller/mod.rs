@@ -1,5 +1,6 @@
 //! The daemon's side: sessions that are connected, and what can be asked through them.
 
+mod agent;
 mod auth;
 mod connection;
 pub(crate) mod content;
@@ -9,6 +10,7 @@ mod output;
 mod secrets;
 mod sessions;
 
+pub use agent::{AgentSocket, SocketAccess};
 pub use auth::{Credential, Token, TokenRequest};
 pub use connection::{Introduction, Session};
 pub use files::SyncRequest;

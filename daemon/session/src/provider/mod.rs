@@ -3,6 +3,7 @@
 //! Nothing is offered unless it was added: a daemon can read only the directories, secrets and
 //! outputs named here, each under its own name.
 
+mod agent;
 mod auth;
 mod content;
 mod files;
@@ -26,6 +27,7 @@ use slipway_proto::filesync::auth_server::AuthServer;
 use slipway_proto::filesync::file_sync_server::FileSyncServer;
 use slipway_proto::health::health_server::HealthServer;
 use slipway_proto::secrets::secrets_server::SecretsServer;
+use slipway_proto::ssh::ssh_server::SshServer;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -33,16 +35,19 @@ use tonic::Request;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Server};
 
+pub use self::agent::Agent;
 pub use self::content::Layout;
 use crate::caller::Credential;
 use crate::{Error, LARGEST_MESSAGE, Result, SessionStream};
 
 /// What the daemon may call, as told when the session is opened.
-const METHODS: [&str; 8] = [
+const METHODS: [&str; 10] = [
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.FileSend/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+    "/moby.sshforward.v1.SSH/CheckAgent",
+    "/moby.sshforward.v1.SSH/ForwardAgent",
     "/containerd.services.content.v1.Content/Info",
     "/containerd.services.content.v1.Content/Read",
     "/containerd.services.content.v1.Content/Write",
@@ -75,6 +80,8 @@ pub struct Provider {
     /// OCI layouts by the name of their store.
     pub layouts: HashMap<String, Layout>,
     pub secrets: HashMap<String, Redacted<Vec<u8>>>,
+    /// SSH agents by id.
+    pub agents: HashMap<String, Agent>,
     pub credentials: Arc<dyn CredentialSource>,
 }
 
@@ -121,6 +128,7 @@ impl Provider {
         let layouts =
             ContentServer::new(content::Layouts(self.layouts)).max_decoding_message_size(LARGEST_MESSAGE);
         let secrets = SecretsServer::new(secrets::SecretStore(self.secrets));
+        let agents = SshServer::new(agent::Agents(self.agents));
         let auth = AuthServer::new(auth::Auth(self.credentials));
         Server::builder()
             .initial_stream_window_size(4 << 20)
@@ -130,6 +138,7 @@ impl Provider {
             .add_service(output::FileSend(Arc::new(self.outputs)))
             .add_service(layouts)
             .add_service(secrets)
+            .add_service(agents)
             .add_service(auth)
             .add_service(HealthServer::new(health::Serving))
             .serve_with_incoming(only(stream, ended))

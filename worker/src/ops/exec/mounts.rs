@@ -6,6 +6,7 @@ use slipway_model::llb::pb;
 use slipway_model::llb::pb::{CacheSharingOpt, MountType};
 use slipway_model::mount::Tree;
 use slipway_run::{Mount, MountKind};
+use slipway_session::caller::{AgentSocket, SocketAccess};
 use slipway_store::{Active, CacheMount, Ref, Sharing};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +36,7 @@ pub(crate) struct Mounts {
     /// Writable trees whose changes are thrown away.
     _discarded: Vec<Active>,
     _caches: Vec<CacheMount>,
+    _agents: Vec<AgentSocket>,
 }
 
 enum Output {
@@ -78,6 +80,7 @@ impl Mounts {
             outputs: Vec::new(),
             _discarded: Vec::new(),
             _caches: Vec::new(),
+            _agents: Vec::new(),
         }
     }
 }
@@ -113,9 +116,9 @@ impl Preparation<'_> {
                 Some(kind) => kind,
                 None => return Ok(()),
             },
-            MountType::Ssh => match &mount.ssh_opt {
-                Some(opt) if opt.optional => return Ok(()),
-                _ => return Err(Error::Unsupported("forwarding an SSH agent into a step".into())),
+            MountType::Ssh => match self.agent(mount).await? {
+                Some(kind) => kind,
+                None => return Ok(()),
             },
         };
         self.mounts.others.push(Mount { destination: mount.dest.clone(), kind });
@@ -200,6 +203,20 @@ impl Preparation<'_> {
     fn described_cache(&self, mount: &pb::Mount, id: &str) -> String {
         let from = format!("cached mount {} from {}", mount.dest, self.request.purpose);
         if id == mount.dest { from } else { format!("{from} with id {id:?}") }
+    }
+
+    async fn agent(&mut self, mount: &pb::Mount) -> Result<Option<MountKind>> {
+        let opt = mount.ssh_opt.clone().unwrap_or_default();
+        let access = SocketAccess { uid: opt.uid, gid: opt.gid, mode: opt.mode & 0o777 };
+        match self.request.worker.agent(&self.request.sessions, &opt.id, access).await {
+            Ok(socket) => {
+                let path = socket.path().to_owned();
+                self.mounts._agents.push(socket);
+                Ok(Some(MountKind::Host { path, readonly: false }))
+            }
+            Err(Error::Session(_)) if opt.optional => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn secret(&self, mount: &pb::Mount) -> Result<Option<MountKind>> {
