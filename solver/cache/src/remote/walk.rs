@@ -16,13 +16,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use slipway_model::Digest;
 use slipway_solver::{KeyId, Link, OpDigest, RecordSource, Selector};
 
+/// What leads to one input of a step: indexes of steps before it, each looked at through a selector.
+pub type Links = BTreeSet<(usize, Option<Selector>)>;
+
 /// A record to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// That of `"<operation>@<output>"`; of a root or a content, its key.
     pub digest: Digest,
-    /// For each input, what leads here: index of a step before this one, looked at through a selector.
-    pub inputs: Vec<BTreeSet<(usize, Option<Selector>)>>,
+    /// For each input, what leads here.
+    pub inputs: Vec<Links>,
     /// Under which keys results of it are known.
     pub keys: Vec<KeyId>,
 }
@@ -72,11 +75,11 @@ impl<V> Walk<'_, V> {
         if origins.is_empty() {
             return vec![self.root(key)];
         }
-        let mut made: BTreeMap<(OpDigest, usize), Vec<BTreeSet<(usize, Option<Selector>)>>> = BTreeMap::new();
+        let mut made = BTreeMap::<(OpDigest, usize), Vec<Links>>::new();
         for (from, link) in origins {
             let inputs = made.entry((link.operation, link.output)).or_default();
             if inputs.len() <= link.input {
-                inputs.resize(link.input + 1, BTreeSet::new());
+                inputs.resize(link.input + 1, Links::new());
             }
             let steps = self.done.get(&from).cloned().flatten().unwrap_or_default();
             inputs[link.input].extend(steps.into_iter().map(|step| (step, link.selector)));
@@ -93,13 +96,7 @@ impl<V> Walk<'_, V> {
         self.push(Step { digest: Digest::Sha256(*key.hash()), inputs: Vec::new(), keys: vec![key] })
     }
 
-    fn made(
-        &mut self,
-        key: KeyId,
-        operation: OpDigest,
-        output: usize,
-        inputs: Vec<BTreeSet<(usize, Option<Selector>)>>,
-    ) -> usize {
+    fn made(&mut self, key: KeyId, operation: OpDigest, output: usize, inputs: Vec<Links>) -> usize {
         let digest = Digest::Sha256(*KeyId::root(operation, output).hash());
         match self.twin(&digest, &inputs) {
             Some(twin) => {
@@ -117,7 +114,7 @@ impl<V> Walk<'_, V> {
     }
 
     /// A step that shares a way of each input, and after which nothing of `inputs` comes.
-    fn twin(&self, digest: &Digest, inputs: &[BTreeSet<(usize, Option<Selector>)>]) -> Option<usize> {
+    fn twin(&self, digest: &Digest, inputs: &[Links]) -> Option<usize> {
         let latest = inputs.iter().flatten().map(|(step, _)| *step).max()?;
         let led = inputs.iter().enumerate().map(|(input, links)| {
             let ways = links
@@ -130,7 +127,7 @@ impl<V> Walk<'_, V> {
         shared.into_iter().find(fits)
     }
 
-    fn note_ways(&mut self, step: usize, digest: &Digest, inputs: &[BTreeSet<(usize, Option<Selector>)>]) {
+    fn note_ways(&mut self, step: usize, digest: &Digest, inputs: &[Links]) {
         for (input, links) in inputs.iter().enumerate() {
             for (from, selector) in links {
                 let leads = self.ways.entry((*from, input, *selector, *digest)).or_default();
