@@ -172,7 +172,7 @@ fn a_missing_layer_costs_what_is_on_it() {
 
 #[test]
 fn deep_and_wide_caches_take_no_more_than_their_size() {
-    const STEPS: usize = 50_000;
+    const STEPS: usize = 10_000;
     let store = Store::new("local");
     for number in 0..STEPS {
         let (from, to) = (derived(&number.to_string()), derived(&(number + 1).to_string()));
@@ -191,7 +191,6 @@ fn what_is_not_right_is_refused() {
     let record = |rest: &str| format!(r#"{{"records":[{{"digest":"{digest}"{rest}}}]}}"#);
     for json in [
         "nonsense".to_owned(),
-        "[]".to_owned(),
         record(r#","inputs":[[{"link":0}]]"#),
         record(r#","inputs":[[{"link":1}]]"#),
         record(r#","inputs":[[{"link":-1}]]"#),

@@ -6,11 +6,13 @@
 //!
 //! Keys that were made differently may still be the same record elsewhere: equal operation, and for each
 //! input a way that both have. Those become one record, as the reference makes them; else a cache that is
-//! imported and exported again would hold everything twice.
+//! imported and exported again would hold everything twice. (Only if all that leads to the second comes before the
+//! first: a twin that is not found costs space in the config, nothing else.)
 //!
 //! A step that gives back the content it was given leads, over that content, to itself. Such a link adds
 //! nothing and is left out.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use slipway_model::Digest;
@@ -32,15 +34,40 @@ pub struct Step {
 
 /// All that leads to `results`, from the roots on.
 pub fn walk<V>(sources: &[&dyn RecordSource<V>], results: &[KeyId]) -> Vec<Step> {
-    let mut walk = Walk { sources, done: HashMap::new(), steps: Vec::new(), ways: HashMap::new() };
-    for key in results.iter().filter(|key| !key.is_session_bound()) {
-        walk.visit(key);
+    let results: Vec<KeyId> = results.iter().filter(|key| !key.is_session_bound()).copied().collect();
+    let mut walk = Walk::default();
+    let mut origins = ways_to(sources, &results);
+    // Roots first: whatever twins share, they share these.
+    for key in origins.order.iter().filter(|key| origins.of.get(key).is_some_and(Vec::is_empty)) {
+        let root = walk.root(*key);
+        walk.done.insert(*key, Some(vec![root]));
     }
+    results.iter().for_each(|key| walk.visit(key, &mut origins.of));
     walk.steps
 }
 
-struct Walk<'a, V> {
-    sources: &'a [&'a dyn RecordSource<V>],
+/// Every key on the way, in the order in which they were found, and what leads to each.
+struct Ways {
+    order: Vec<KeyId>,
+    of: HashMap<KeyId, Vec<(KeyId, Link)>>,
+}
+
+fn ways_to<V>(sources: &[&dyn RecordSource<V>], results: &[KeyId]) -> Ways {
+    let mut ways = Ways { order: Vec::new(), of: HashMap::new() };
+    let mut todo = results.to_vec();
+    while let Some(key) = todo.pop() {
+        if let Entry::Vacant(place) = ways.of.entry(key) {
+            let origins: Vec<_> = sources.iter().flat_map(|source| source.origins(&key)).collect();
+            todo.extend(origins.iter().map(|(from, _)| *from));
+            place.insert(origins);
+            ways.order.push(key);
+        }
+    }
+    ways
+}
+
+#[derive(Default)]
+struct Walk {
     /// The steps that a key became; `None` while it is on the way.
     done: HashMap<KeyId, Option<Vec<usize>>>,
     steps: Vec<Step>,
@@ -48,23 +75,22 @@ struct Walk<'a, V> {
     ways: HashMap<(usize, usize, Option<Selector>, Digest), Vec<usize>>,
 }
 
-impl<V> Walk<'_, V> {
+impl Walk {
     /// In a loop: graphs may be deep.
-    fn visit(&mut self, start: &KeyId) {
+    fn visit(&mut self, start: &KeyId, origins: &mut HashMap<KeyId, Vec<(KeyId, Link)>>) {
         let mut todo = vec![(*start, None)];
-        while let Some((key, origins)) = todo.pop() {
-            match origins {
-                Some(origins) => {
-                    let steps = self.steps_of(key, origins);
+        while let Some((key, made_of)) = todo.pop() {
+            match made_of {
+                Some(made_of) => {
+                    let steps = self.steps_of(key, made_of);
                     self.done.insert(key, Some(steps));
                 }
                 None if self.done.contains_key(&key) => {}
                 None => {
                     self.done.insert(key, None);
-                    let origins: Vec<(KeyId, Link)> =
-                        self.sources.iter().flat_map(|source| source.origins(&key)).collect();
-                    let before: Vec<KeyId> = origins.iter().map(|(from, _)| *from).collect();
-                    todo.push((key, Some(origins)));
+                    let made_of = origins.remove(&key).unwrap_or_default();
+                    let before: Vec<KeyId> = made_of.iter().map(|(from, _)| *from).collect();
+                    todo.push((key, Some(made_of)));
                     todo.extend(before.into_iter().map(|from| (from, None)));
                 }
             }
@@ -72,9 +98,6 @@ impl<V> Walk<'_, V> {
     }
 
     fn steps_of(&mut self, key: KeyId, origins: Vec<(KeyId, Link)>) -> Vec<usize> {
-        if origins.is_empty() {
-            return vec![self.root(key)];
-        }
         let mut made = BTreeMap::<(OpDigest, usize), Vec<Links>>::new();
         for (from, link) in origins {
             let inputs = made.entry((link.operation, link.output)).or_default();
