@@ -1,5 +1,4 @@
 //! Caches that travel: what one daemon built, another need not.
-#![expect(clippy::print_stdout, reason = "a skipped test says so")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
