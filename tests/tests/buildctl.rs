@@ -112,6 +112,35 @@ fn it_pushes() {
 }
 
 #[test]
+fn it_carries_caches() {
+    let Some(client) = client() else { return };
+    let out = Project::empty();
+    let (folder, image) = (out.join("cache").display().to_string(), client.fake.image("cache:1"));
+    for (export, import) in [
+        (format!("type=local,dest={folder},mode=max"), format!("type=local,src={folder}")),
+        (format!("type=registry,ref={image}"), format!("type=registry,ref={image}")),
+    ] {
+        client.build(&["--export-cache", &export]).succeeded();
+        client.run(&["prune", "--all"]).succeeded();
+        let outcome = client.build(&["--import-cache", &import]).succeeded();
+        assert_eq!(outcome.progress().cached().len(), 2, "{}", outcome.told());
+    }
+}
+
+#[test]
+fn it_shows_layouts() {
+    let Some(client) = client() else { return };
+    let layout = slipway_tests::base_images::busybox_of_tests();
+    let index: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let base = index["manifests"][0]["digest"].as_str().unwrap();
+    client.project.write("Dockerfile", "FROM base\nRUN echo built > /built\n");
+    let context = format!("context:base=oci-layout://base@{base}");
+    let store = format!("base={}", layout.display());
+    client.build(&["--oci-layout", &store, "--opt", &context]).succeeded();
+}
+
+#[test]
 fn it_gives_secrets() {
     let Some(client) = client() else { return };
     client.project.write(

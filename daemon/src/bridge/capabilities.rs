@@ -6,9 +6,10 @@ use slipway_proto::gateway::PongResponse;
 use crate::control::workers::record;
 use crate::engine::Engine;
 
-const FRONTEND: [&str; 23] = [
+const FRONTEND: [&str; 24] = [
     "solve.base",
     "solve.inlinereturn",
+    "importcaches",
     "resolveimage",
     "resolveimage.resolvemode",
     "readfile",

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use slipway_model::BlobDigest;
+use slipway_solver::Selector;
 
 use super::config::{Config, Input, Layer, Record, RecordResult, time_to};
 use super::walk::Step;
@@ -53,7 +54,7 @@ pub fn compose_inline(steps: &[Step], results: &[Option<Top>]) -> Vec<Record> {
 fn sorted_layers(forest: &Forest) -> (Vec<Layer>, Vec<usize>) {
     let mut order: Vec<usize> = (0..forest.nodes.len()).collect();
     // A forest's own order is one in which layers were found below each other: it settles ties.
-    order.sort_by_key(|index| (forest.nodes[*index].0.to_string(), *index));
+    order.sort_by_key(|index| (forest.nodes[*index].0, *index));
     let places = places(&order);
     let layer = |index: &usize| {
         let (blob, below) = &forest.nodes[*index];
@@ -68,19 +69,16 @@ fn records(steps: &[Step], result: impl Fn(usize) -> Option<RecordResult>) -> Ve
     order.sort_by_cached_key(|index| {
         let step = &steps[*index];
         let links = step.inputs.iter().map(|links| {
-            let link = |(from, selector): &(usize, Option<_>)| {
-                let selector: Option<slipway_solver::Selector> = *selector;
-                (selector.map(|selector| selector.to_string()), steps[*from].digest.to_string())
-            };
+            let link = |(from, selector): &(usize, Option<Selector>)| (*selector, steps[*from].digest);
             links.iter().map(link).collect::<Vec<_>>()
         });
-        (step.digest.to_string(), links.collect::<Vec<_>>(), *index)
+        (step.digest, links.collect::<Vec<_>>(), *index)
     });
     let places = places(&order);
     let record = |index: &usize| {
         let step = &steps[*index];
         let inputs = step.inputs.iter().map(|links| {
-            let input = |(from, selector): &(usize, Option<slipway_solver::Selector>)| Input {
+            let input = |(from, selector): &(usize, Option<Selector>)| Input {
                 selector: selector.map(|selector| selector.to_string()).unwrap_or_default(),
                 link: places[*from] as i64,
             };

@@ -35,7 +35,7 @@ impl CacheLayers {
 #[derive(Debug)]
 pub enum Packed {
     /// A cache, and where its config is.
-    Cache { config: Descriptor, layers: CacheLayers },
+    Cache { config: Box<Descriptor>, layers: CacheLayers },
     /// An image, whose config may hold an inline cache.
     Image(Box<Manifest>),
     /// Several images.
@@ -55,7 +55,7 @@ impl Packed {
         let (configs, others): (Vec<_>, Vec<_>) =
             index.manifests.into_iter().partition(|entry| entry.media_type == CONFIG_TYPE);
         match configs.into_iter().next() {
-            Some(config) => Self::Cache { config, layers: CacheLayers::of(others) },
+            Some(config) => Self::Cache { config: Box::new(config), layers: CacheLayers::of(others) },
             None => {
                 let is_image =
                     |entry: &Descriptor| is_manifest(&entry.media_type) || is_index(&entry.media_type);
@@ -66,7 +66,9 @@ impl Packed {
 
     fn of_manifest(manifest: Manifest) -> Self {
         match manifest.config.media_type.as_str() {
-            CONFIG_TYPE => Self::Cache { config: manifest.config, layers: CacheLayers::of(manifest.layers) },
+            CONFIG_TYPE => {
+                Self::Cache { config: Box::new(manifest.config), layers: CacheLayers::of(manifest.layers) }
+            }
             _ => Self::Image(Box::new(manifest)),
         }
     }
