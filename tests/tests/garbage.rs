@@ -108,7 +108,7 @@ fn limits_that_are_none_keep_it_from_starting() {
     start(&["--oci-worker-gc-keepstorage", "much"]).failed(125, &["much", "megabytes"]);
     let config = root.path().join("slipway.toml");
     for (wrong, told) in [
-        ("[worker.oci]\ngc = 5", "gc = 5"),
+        ("[worker.oci]\ngc = 5", "worker.oci"),
         ("[worker.oci]\nmaxUsedSpace = \"lots\"", "lots"),
         ("[[worker.oci.gcpolicy]]\nkeep = 1", "keep"),
         ("[[worker.oci.gcpolicy]]\nfilters = [\"type~=(\"]", "type~=("),
