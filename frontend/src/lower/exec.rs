@@ -84,7 +84,6 @@ impl Exec {
             security: self.security.into(),
             secretenv,
             cdi_devices: self.devices,
-            ..pb::ExecOp::default()
         };
         let op = pb::Op {
             platform: Some(platform.into()),
