@@ -30,7 +30,7 @@ fn what_was_typed_wrong_is_quoted() {
         (&["--push"], 125, &["--tag"]),
         (&["--build-arg", "=x"], 125, &["=x", "KEY=VALUE"]),
         (&["--build-context", "lonely"], 125, &["lonely", "NAME=DIR"]),
-        (&["--call", "sing"], 125, &["sing", "check, outline or targets"]),
+        (&["--call", "sing"], 125, &["sing", "check, outline, targets"]),
         (&["--secret", "src=/etc/passwd"], 125, &["no id"]),
         (&["--secret", "id=a,color=red"], 125, &["color"]),
         (&["--secret", "id=a,src=/nowhere/a"], 1, &["/nowhere/a"]),

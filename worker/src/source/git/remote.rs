@@ -71,7 +71,7 @@ mod tests {
         let answer = "aa\trefs/tags/v1\nbb\trefs/tags/v1^{}\ncc\trefs/heads/x/v1\n";
         assert_eq!(named("v1", answer), Some(resolved("refs/tags/v1", "aa", Some("bb"))));
         assert_eq!(named("refs/tags/v1", answer), Some(resolved("refs/tags/v1", "aa", Some("bb"))));
-        assert_eq!(named("tags/v1", answer), None);
+        assert_eq!(named("tags/v1", answer), Some(resolved("refs/tags/v1", "aa", None)));
         assert_eq!(named("heads/x/v1", answer), Some(resolved("refs/heads/x/v1", "cc", None)));
         let both = format!("{answer}dd\trefs/heads/v1\n");
         assert_eq!(named("v1", &both), Some(resolved("refs/heads/v1", "dd", None)));
