@@ -73,16 +73,14 @@ fn mutated_files_do_not_panic() {
     });
 }
 
-/// The corpus is the project's own.
+/// The corpus: the examples of the language's page, and the files of other tests.
 #[test]
 fn mutated_builds_do_not_panic() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/dockerfiles");
-    let mut files: Vec<String> = FILES.iter().map(|file| (*file).to_owned()).collect();
-    for case in std::fs::read_dir(folder).into_iter().flatten() {
-        files.extend(std::fs::read_to_string(case.unwrap().path().join("Dockerfile")));
-    }
-    files.sort();
-    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let page = include_str!("../../docs/dockerfile.md");
+    let examples = page.split("```dockerfile\n").skip(1);
+    let mut files: Vec<&str> = examples.filter_map(|rest| rest.split("```").next()).collect();
+    files.extend(FILES);
+    files.push(include_str!("../../testdata/demo/Dockerfile"));
     for_each_mutation(&files, |source| {
         let memory = memory::dockerfile(&String::from_utf8_lossy(source));
         for request in ["", "frontend.lint", "frontend.outline", "frontend.convertllb", "slipway.diagnostics"]
