@@ -18,6 +18,9 @@ pub struct Descriptor {
     pub urls: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// The blob itself, in base64, if it is small enough to be carried along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,6 +35,7 @@ impl Descriptor {
             size,
             urls: Vec::new(),
             annotations: BTreeMap::new(),
+            data: None,
             platform: None,
             artifact_type: None,
         }

@@ -9,6 +9,7 @@
 
 pub mod definition;
 pub mod graph;
+pub mod json;
 pub mod marshal;
 
 pub use definition::{Definition, DefinitionError, Vertex, VertexDigest};
