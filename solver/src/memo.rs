@@ -130,10 +130,17 @@ impl<K: Eq + Hash, T> Memos<K, T> {
 impl<K: Eq + Hash + Ord + Clone, T: Clone + Send + 'static> Memos<K, T> {
     /// The values that are there, in the order of their keys.
     pub(crate) fn known(&self) -> Vec<T> {
+        self.entries().into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// The same with their keys.
+    pub(crate) fn entries(&self) -> Vec<(K, T)> {
         let memos = self.0.lock();
-        let mut known: Vec<_> = memos.iter().filter_map(|(key, memo)| Some((key, memo.peek()?))).collect();
-        known.sort_by_key(|(key, _)| *key);
-        known.into_iter().map(|(_, value)| value).collect()
+        let mut known: Vec<_> =
+            memos.iter().filter_map(|(key, memo)| Some((key.clone(), memo.peek()?))).collect();
+        drop(memos);
+        known.sort_by(|(a, _), (b, _)| a.cmp(b));
+        known
     }
 
     /// The value of `key`, if it is there.

@@ -4,6 +4,7 @@
 //! anyway; the rest is a [`Course`] beside them, written where a record is loaded and where an
 //! execution begins. So a build that nobody asks about pays for two assignments.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::Value;
@@ -30,6 +31,8 @@ pub struct Trace {
     pub contents: Vec<Option<KeyId>>,
     /// The keys its outputs are known under, the most telling first.
     pub keys: Vec<KeyId>,
+    /// The same by output, of those that were asked for.
+    pub outputs: BTreeMap<usize, Vec<KeyId>>,
     pub answer: Answer,
     /// Why records that were found could not be loaded.
     pub refused: Vec<String>,
@@ -95,6 +98,7 @@ impl<V: Value> Node<V> {
                 .map(|input| self.answers.contents.peek(&input).flatten())
                 .collect(),
             keys,
+            outputs: self.keys_by_output(),
             answer: match (answer, found) {
                 (Answer::Unasked, Some(found)) => Answer::Found(found.record.clone()),
                 (answer, _) => answer,
@@ -103,5 +107,16 @@ impl<V: Value> Node<V> {
             done,
             failed: self.answers.result.any_failed(),
         }
+    }
+
+    fn keys_by_output(&self) -> BTreeMap<usize, Vec<KeyId>> {
+        let mut outputs: BTreeMap<usize, Vec<KeyId>> = BTreeMap::new();
+        let results = self.answers.result.entries().into_iter().map(|(output, done)| (output, done.keys));
+        let lookups = self.answers.lookup.entries().into_iter().map(|(output, lookup)| (output, lookup.keys));
+        for (output, keys) in results.chain(lookups).chain(self.answers.fast.entries()) {
+            let known = outputs.entry(output).or_default();
+            known.extend(keys);
+        }
+        outputs
     }
 }

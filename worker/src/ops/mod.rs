@@ -12,6 +12,7 @@ pub mod file;
 mod file_op;
 pub mod graph;
 mod image;
+mod material;
 mod merge;
 mod passthrough;
 mod room;
@@ -20,3 +21,4 @@ mod source;
 pub(crate) use image::Transfers;
 
 pub use graph::{Scope, cache_key_of, load, name_of, post_order};
+pub use material::Material;

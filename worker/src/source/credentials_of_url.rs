@@ -2,7 +2,7 @@
 
 /// `address` with its user name and password crossed out; as it is if it holds none. Also for addresses that are
 /// no URLs: what stands before the last `@` of the host is hidden if it follows `://`.
-pub(crate) fn hidden(address: &str) -> String {
+pub fn hidden(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);

@@ -10,7 +10,7 @@
 //! | [`git`] | a commit of a git repository |
 
 pub mod cache;
-pub(crate) mod credentials_of_url;
+pub mod credentials_of_url;
 pub(crate) mod git;
 pub(crate) mod http;
 pub mod image;
