@@ -38,7 +38,7 @@ pub fn between(
         form: Form::Tree,
     };
     let mut ingest = store.blobs().ingest(None)?;
-    let packing = CompressOptions { compression: Compression::Uncompressed, level: None };
+    let packing = CompressOptions { compression: Compression::Uncompressed, ..CompressOptions::default() };
     let produce = Box::new(|out: &mut dyn std::io::Write| {
         write_diff(difference, DiffOptions::default(), out).map(drop)
     });

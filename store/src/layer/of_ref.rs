@@ -6,6 +6,8 @@
 //! | the same, and the compression is forced | that of the right compression; else one is packed anew from it, the diff id staying |
 //! | has none, or times are to be rewritten | the diff of the snapshot, packed as asked |
 //!
+//! An eStargz layer is another one than the snapshot's: the table of its files counts to it.
+//!
 //! Snapshots are independent of each other and done in parallel; two exports that need the same one
 //! wait for each other instead of doing it twice.
 
@@ -19,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use slipway_model::media_type::Compression;
 use slipway_model::{Descriptor, DiffId};
 
-use super::compress::{CompressOptions, Compressed, compress, cores};
+use super::compress::{CompressOptions, Compressed, TOC_DIGEST, UNCOMPRESSED_SIZE, compress, cores};
 use super::diff::{DiffOptions, Difference, Form, write_diff};
 use super::{LayerError, apply};
 use crate::blob::{BlobLease, Ingest};
@@ -88,10 +90,17 @@ fn layer(snapshot: &Ref, options: &LayerOptions, threads: usize) -> Result<Layer
         // Not remembered: it is the layer of this export, not of the snapshot.
         return packed(snapshot, options, latest_time, threads).map(|(layer, _)| layer);
     }
-    let Some(diff_id) = facts.diff_id else { return first(snapshot, options, threads) };
+    let seekable = options.compress.seekable;
+    let Some(diff_id) = facts.diff_id else {
+        return match seekable {
+            true => packed(snapshot, options, None, threads).map(|(layer, _)| layer),
+            false => first(snapshot, options, threads),
+        };
+    };
     match available(snapshot, &facts.blobs, diff_id, options)? {
         Available::AsWanted(layer) => Ok(*layer),
         Available::Otherwise(blob) => repacked(snapshot, &blob, diff_id, options, threads),
+        Available::Not if seekable => packed(snapshot, options, None, threads).map(|(layer, _)| layer),
         Available::Not => first(snapshot, options, threads),
     }
 }
@@ -110,8 +119,10 @@ fn available(
 ) -> Result<Available, LayerError> {
     let store = snapshot.store().blobs();
     let mut otherwise = Available::Not;
-    let wanted =
-        |blob: &&LayerBlob| Compression::of_layer(&blob.media_type) == Some(options.compress.compression);
+    let wanted = |blob: &&LayerBlob| {
+        Compression::of_layer(&blob.media_type) == Some(options.compress.compression)
+            && (!options.compress.seekable || blob.annotations.contains_key(TOC_DIGEST))
+    };
     let (fitting, others): (Vec<_>, Vec<_>) = blobs.iter().partition(wanted);
     let fits = fitting.len();
     for (index, blob) in fitting.into_iter().chain(others).enumerate() {
@@ -165,14 +176,16 @@ fn repacked(
         })
     });
     let compressed = compress(options.compress, threads, &mut ingest, produce)?;
-    if compressed.diff_id != diff_id {
+    if compressed.table.is_none() && compressed.diff_id != diff_id {
         return Err(LayerError::DiffMismatch {
             expected: Box::new(diff_id),
             found: Box::new(compressed.diff_id),
         });
     }
     let (layer, blob) = keep(ingest, compressed, options.compress.compression)?;
-    snapshot.add_layer_blob(&blob)?;
+    if layer.diff_id == diff_id {
+        snapshot.add_layer_blob(&blob)?;
+    }
     Ok(layer)
 }
 
@@ -182,7 +195,11 @@ fn keep(
     compression: Compression,
 ) -> Result<(Layer, LayerBlob), LayerError> {
     let stored = ingest.commit()?;
-    let descriptor = Descriptor::new(compression.oci_layer(), compressed.blob, compressed.size);
+    let mut descriptor = Descriptor::new(compression.oci_layer(), compressed.blob, compressed.size);
+    if let Some(table) = compressed.table {
+        descriptor.annotations.insert(TOC_DIGEST.into(), table.to_string());
+        descriptor.annotations.insert(UNCOMPRESSED_SIZE.into(), compressed.uncompressed_size.to_string());
+    }
     let blob = LayerBlob::from(&descriptor);
     Ok((Layer { descriptor, diff_id: compressed.diff_id, lease: stored.lease }, blob))
 }

@@ -150,7 +150,8 @@ fn layers_are_remembered_and_repacked_only_when_forced() {
     on_both(|store| {
         let top = history(store, 42);
         let gzip = top.layers(&LayerOptions::default()).unwrap();
-        let zstd = CompressOptions { compression: Compression::Zstd, level: Some(5) };
+        let zstd =
+            CompressOptions { compression: Compression::Zstd, level: Some(5), ..CompressOptions::default() };
         let wished = LayerOptions { compress: zstd, ..Default::default() };
         let forced = LayerOptions { force: true, ..wished.clone() };
         let ids =

@@ -177,7 +177,8 @@ fn batches<'a, 'b>(mut chosen: &'b [&'a Surveyed]) -> impl Iterator<Item = &'b [
 
 fn may_go(found: &Surveyed, options: &PruneOptions, filter: &Filter, now: SystemTime) -> bool {
     let record = &found.record;
-    if record.in_use || !filter.matches(record) {
+    let goes_with_layers = record.shared && matches!(found.subject, Subject::Blob(_));
+    if record.in_use || goes_with_layers || !filter.matches(record) {
         return false;
     }
     let unused = now.duration_since(record.last_used.unwrap_or(record.created)).unwrap_or_default();

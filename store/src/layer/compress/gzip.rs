@@ -74,7 +74,7 @@ pub(super) fn compress(
             (Err(error), Ok(_)) => return Err(error),
             (Ok(()), Ok(written)) => written,
         };
-        Ok(Compressed { diff_id: DiffId(diff), blob: BlobDigest(blob), size, uncompressed_size })
+        Ok(Compressed { diff_id: DiffId(diff), blob: BlobDigest(blob), size, uncompressed_size, table: None })
     })
 }
 

@@ -11,18 +11,21 @@
 //! | | how |
 //! |---|---|
 //! | gzip | blocks of a fixed size, each deflated alone with the 32 KiB before it as dictionary and ended at a byte boundary; joined they are one deflate stream in one gzip member, as pigz does it |
+//! | eStargz | one member for each file, on one thread |
 //! | zstd | the library's own workers; its jobs are cut by size, never by worker |
 //!
 //! In flight are at most two blocks for each thread. A sink that fails stops the producer.
 
 mod blocks;
+mod estargz;
 mod gzip;
 mod zstd;
 
 use std::io::Write;
 
+pub use estargz::{TOC_DIGEST, UNCOMPRESSED_SIZE};
 use slipway_model::media_type::Compression;
-use slipway_model::{BlobDigest, DiffId, Hasher};
+use slipway_model::{BlobDigest, DiffId, Digest, Hasher};
 
 use super::LayerError;
 
@@ -32,6 +35,8 @@ pub struct CompressOptions {
     pub compression: Compression,
     /// gzip: 0 to 9; zstd: 0 to 22 (0 is its default); `None` for the default.
     pub level: Option<i32>,
+    /// For gzip: as eStargz, whose files can be fetched one by one.
+    pub seekable: bool,
 }
 
 /// A blob that was written.
@@ -43,6 +48,8 @@ pub struct Compressed {
     pub size: u64,
     /// Bytes of the tar.
     pub uncompressed_size: u64,
+    /// Of an eStargz layer: its table.
+    pub table: Option<Digest>,
 }
 
 /// Where the producer writes its tar.
@@ -72,6 +79,7 @@ pub fn compress(
     let threads = threads.clamp(1, 64);
     match options.compression {
         Compression::Uncompressed => plain(sink, produce),
+        Compression::Gzip if options.seekable => estargz::compress(options.level, sink, produce),
         Compression::Gzip => gzip::compress(options.level, threads, sink, produce),
         Compression::Zstd => zstd::compress(options.level, threads, sink, produce),
     }
@@ -89,7 +97,13 @@ fn plain(sink: &mut (dyn Write + Send), produce: Box<Producer<'_>>) -> Result<Co
     buffered.flush().map_err(LayerError::Output)?;
     drop(buffered);
     let (digest, size) = counted.finish();
-    Ok(Compressed { diff_id: DiffId(digest), blob: BlobDigest(digest), size, uncompressed_size: size })
+    Ok(Compressed {
+        diff_id: DiffId(digest),
+        blob: BlobDigest(digest),
+        size,
+        uncompressed_size: size,
+        table: None,
+    })
 }
 
 /// Hashes and counts what passes through to a sink.
@@ -103,7 +117,7 @@ impl<'a> Hashing<'a> {
         Self { hasher: Hasher::new(), sink }
     }
 
-    fn finish(self) -> (slipway_model::Digest, u64) {
+    fn finish(self) -> (Digest, u64) {
         let length = self.hasher.length();
         (self.hasher.finish(), length)
     }

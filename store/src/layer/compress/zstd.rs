@@ -48,6 +48,12 @@ pub(super) fn compress(
         drop(written);
         let (blob, size) = out.finish();
         let uncompressed_size = hasher.length();
-        Ok(Compressed { diff_id: DiffId(hasher.finish()), blob: BlobDigest(blob), size, uncompressed_size })
+        Ok(Compressed {
+            diff_id: DiffId(hasher.finish()),
+            blob: BlobDigest(blob),
+            size,
+            uncompressed_size,
+            table: None,
+        })
     })
 }

@@ -85,6 +85,11 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
+    /// What it reads from.
+    pub fn inner_mut(&mut self) -> &mut R {
+        &mut self.input
+    }
+
     /// What follows the archive, for whoever hashes all of it.
     pub fn into_inner(self) -> R {
         self.input
