@@ -22,6 +22,16 @@ impl Client {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<Descriptor, Error> {
+        self.put_manifest(reference, media_type, bytes).await.map(|(descriptor, _)| descriptor)
+    }
+
+    /// The same; says also whether the registry has taken note of the manifest's subject.
+    pub(super) async fn put_manifest(
+        &self,
+        reference: &Reference,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<(Descriptor, bool), Error> {
         let endpoint = self.origin(reference);
         let digest = reference.digest().unwrap_or_else(|| BlobDigest(Digest::of(&bytes)));
         let name = reference.tag().map_or_else(|| digest.to_string(), str::to_owned);
@@ -47,7 +57,8 @@ impl Client {
                     .get("docker-content-digest")
                     .and_then(|v| v.to_str().ok()?.parse().ok());
                 verify(&bytes, told.map_or(digest, BlobDigest), &call.asked)?;
-                Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
+                let is_kept = response.headers().contains_key("oci-subject");
+                Ok((Descriptor::new(media_type, digest, bytes.len() as u64), is_kept))
             }
             _ => {
                 let answer = body::answer(response, &call.asked, self.options.retry.silence).await;

@@ -9,6 +9,7 @@ mod blob;
 mod chunks;
 mod manifest;
 mod outgoing;
+mod referrer;
 mod session;
 
 use std::io;
