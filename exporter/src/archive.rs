@@ -17,6 +17,7 @@ use slipway_model::{Descriptor, Index, Reference, media_type};
 use slipway_store::Store;
 use slipway_store::layer::tar::{Entry, Kind, Writer};
 
+use crate::attestation::Placement;
 use crate::error::{Error, Result};
 use crate::image::Committed;
 use crate::sink::LayoutSink;
@@ -103,8 +104,11 @@ fn index(image: &Committed, names: &[Reference]) -> Result<Vec<u8>> {
         descriptor.annotations.insert("org.opencontainers.image.ref.name".into(), short);
         descriptor
     };
-    let manifests =
+    let mut manifests =
         if names.is_empty() { vec![image.root.clone()] } else { names.iter().map(named).collect() };
+    if image.placement == Placement::Referrers {
+        manifests.extend(image.attestations.iter().map(|attestations| attestations.descriptor.clone()));
+    }
     let index = Index {
         schema_version: 2,
         media_type: media_type::OCI_INDEX.into(),

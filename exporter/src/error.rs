@@ -19,12 +19,26 @@ pub enum Error {
     Option { option: String, value: String, reason: String },
     #[error("exporter option \"compression={0}\" conflicts with \"oci-mediatypes=false\"")]
     CompressionNeedsOci(&'static str),
+    #[error("compatibility-version {version} does not support \"compression={compression}\"")]
+    CompressionOfVersion { compression: &'static str, version: i64 },
     #[error("cannot export annotations with \"oci-mediatypes=false\"")]
     AnnotationsNeedOci,
     #[error("index annotations not supported for single platform export")]
     IndexAnnotations,
     #[error("invalid annotation: no platform {0} found in source")]
     AnnotationPlatform(String),
+    #[error("cannot export attestations with \"oci-mediatypes=false\"")]
+    AttestationsNeedOci,
+    #[error("exporter option \"oci-artifact=true\" conflicts with \"oci-mediatypes=false\"")]
+    ArtifactNeedsOci,
+    #[error(
+        "option \"attestations=referrers\" conflicts with \"oci-artifact=false\": only artifacts point to images"
+    )]
+    ReferrersNeedArtifacts,
+    #[error("cannot export an attestation: {0}")]
+    Attestation(String),
+    #[error("duplicate attestation path name {0}")]
+    SameAttestation(String),
     #[error("docker exporter does not currently support exporting manifest lists")]
     DockerIndex,
     #[error("exporter option \"rewrite-timestamp\" conflicts with \"unpack\"")]
@@ -33,7 +47,9 @@ pub enum Error {
     Config(String),
     #[error("cannot export {0} images without multi-platform enabled")]
     SeveralImages(usize),
-    #[error("cannot overwrite {path:?} from {first} with {second} when split option is disabled")]
+    #[error("option mode=delete needs a folder for each platform: leave platform-split=false out")]
+    DeleteOfSeveral,
+    #[error("cannot overwrite {path} from {first} with {second} when split option is disabled")]
     Overlapping { path: String, first: String, second: String },
     #[error("invalid image name {name:?}")]
     Name {
@@ -74,6 +90,18 @@ pub enum Error {
 impl Error {
     pub(crate) fn output(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Output { action, source }
+    }
+
+    /// Whether the client says that it has what it was sent.
+    pub(crate) fn is_there_already(&self) -> bool {
+        let mut error: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(one) = error {
+            if let Some(io) = one.downcast_ref::<io::Error>() {
+                return io.kind() == io::ErrorKind::AlreadyExists;
+            }
+            error = one.source();
+        }
+        false
     }
 
     pub(crate) fn json(what: &'static str) -> impl FnOnce(serde_json::Error) -> Self {

@@ -74,14 +74,6 @@ pub fn exporter(kind: &str, options: &OptionMap) -> Result<Box<dyn Exporter>> {
     })
 }
 
-/// The names an image gets: what the client wrote, or for `*` what the frontend found.
-fn names(options: &ImageOptions, source: &ExportSource) -> String {
-    match source.metadata.get("image.name") {
-        Some(found) if options.name == "*" => String::from_utf8_lossy(found).into_owned(),
-        _ => options.name.clone(),
-    }
-}
-
 fn response(image: &Committed) -> Result<Response> {
     let descriptor = serde_json::to_vec(&image.root).map_err(Error::json("a descriptor"))?;
     let mut metadata = BTreeMap::from([

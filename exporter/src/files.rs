@@ -5,11 +5,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
 use slipway_store::layer::tar::entry::{Entry, Kind, Time};
 use slipway_store::{Mounted, Ref, inroot};
@@ -23,23 +25,30 @@ const DEEPEST: usize = 400;
 pub struct TreeFile {
     /// Without a slash at either end. A hard link's `link` is the name of the first file of its inode.
     pub entry: Entry,
-    tree: Option<Arc<Mounted>>,
-    /// The name inside its own tree.
-    inner: Vec<u8>,
+    content: FileContent,
+}
+
+enum FileContent {
+    /// A directory that only the export has.
+    None,
+    /// By the name inside its own tree.
+    Tree(Arc<Mounted>, Vec<u8>),
+    Bytes(Bytes),
 }
 
 impl TreeFile {
     /// Opens a regular file, or one more name of it, for reading.
     pub fn open(&self) -> Result<File> {
-        let tree = match (&self.tree, self.entry.kind) {
-            (Some(tree), Kind::File | Kind::HardLink) => tree,
+        match (&self.content, self.entry.kind) {
+            (FileContent::Tree(tree, inner), Kind::File | Kind::HardLink) => {
+                Ok(inroot::open(&**tree, Path::new(std::ffi::OsStr::from_bytes(inner)))?)
+            }
+            (FileContent::Bytes(bytes), Kind::File) => in_memory(bytes).map_err(Error::output("keep a file")),
             _ => {
                 let error = std::io::Error::other(format!("{:?} is no file", self.entry.display()));
-                return Err(Error::output("read the tree")(error));
+                Err(Error::output("read the tree")(error))
             }
-        };
-        let path = Path::new(std::ffi::OsStr::from_bytes(&self.inner));
-        Ok(inroot::open(&**tree, path)?)
+        }
     }
 }
 
@@ -49,8 +58,19 @@ pub struct Files {
     trees: VecDeque<Tree>,
 }
 
+/// A file that is not in the result, but goes with it.
+#[derive(Clone, Debug)]
+pub struct AddedFile {
+    /// At the root.
+    pub name: String,
+    pub bytes: Bytes,
+}
+
 struct Tree {
-    mounted: Arc<Mounted>,
+    /// `None` is scratch.
+    mounted: Option<Arc<Mounted>>,
+    /// Sorted by name; take the place of files of the same name.
+    added: VecDeque<AddedFile>,
     /// In front of every name; made first if not empty.
     prefix: Vec<u8>,
     prefix_made: bool,
@@ -71,15 +91,23 @@ impl Files {
     /// All of `reference`.
     pub fn of(reference: &Ref, epoch: Option<i64>) -> Result<Self> {
         let mut files = Self::default();
-        files.add(reference, "", epoch)?;
+        files.add(Some(reference), Vec::new(), "", epoch)?;
         Ok(files)
     }
 
-    /// Adds a tree below the folder `prefix` (one name, or empty). Trees are to be added in the order of
-    /// their folders. All times become `epoch` if there is one.
-    pub fn add(&mut self, reference: &Ref, prefix: &str, epoch: Option<i64>) -> Result<()> {
+    /// Adds a tree, with files beside it, below the folder `prefix` (one name, or empty). Trees are to be added in
+    /// the order of their folders. All times become `epoch` if there is one.
+    pub fn add(
+        &mut self,
+        reference: Option<&Ref>,
+        mut added: Vec<AddedFile>,
+        prefix: &str,
+        epoch: Option<i64>,
+    ) -> Result<()> {
+        added.sort_by(|a, b| a.name.cmp(&b.name));
         self.trees.push_back(Tree {
-            mounted: Arc::new(reference.mount()?),
+            mounted: reference.map(Ref::mount).transpose()?.map(Arc::new),
+            added: added.into(),
             prefix: prefix.as_bytes().to_vec(),
             prefix_made: prefix.is_empty(),
             epoch,
@@ -121,14 +149,20 @@ impl Tree {
             let mut entry = Entry::new(Kind::Directory, self.prefix.clone());
             entry.mode = 0o755;
             entry.modified.seconds = self.epoch.unwrap_or(0);
-            return Ok(Some(TreeFile { entry, tree: None, inner: Vec::new() }));
+            return Ok(Some(TreeFile { entry, content: FileContent::None }));
         }
         if !self.started {
             self.started = true;
-            let root = open_directory(self.mounted.root(), b".").map_err(Error::output("open the tree"))?;
-            self.enter(root)?;
+            if let Some(mounted) = &self.mounted {
+                let root = open_directory(mounted.root(), b".").map_err(Error::output("open the tree"))?;
+                self.enter(root)?;
+            }
         }
-        while let Some(level) = self.levels.last_mut() {
+        loop {
+            if let Some(added) = self.next_added() {
+                return Ok(Some(added));
+            }
+            let Some(level) = self.levels.last_mut() else { return Ok(None) };
             self.path.truncate(level.path_length);
             let Some(name) = level.names.next() else {
                 self.levels.pop();
@@ -142,7 +176,32 @@ impl Tree {
                 return Ok(Some(file));
             }
         }
-        Ok(None)
+    }
+
+    /// The next file beside the tree, if it comes before what is next in the tree.
+    fn next_added(&mut self) -> Option<TreeFile> {
+        let name = self.added.front()?.name.as_bytes();
+        if let [root] = &mut self.levels[..] {
+            match root.names.as_slice().first() {
+                Some(next) if &next[..] < name => return None,
+                Some(next) if next == name => drop(root.names.next()),
+                _ => {}
+            }
+        } else if !self.levels.is_empty() {
+            return None;
+        }
+        let AddedFile { name, bytes } = self.added.pop_front()?;
+        let mut entry = Entry::new(Kind::File, self.full_name(name.as_bytes()));
+        (entry.mode, entry.size) = (0o600, bytes.len() as u64);
+        entry.modified.seconds = self.epoch.unwrap_or(0);
+        Some(TreeFile { entry, content: FileContent::Bytes(bytes) })
+    }
+
+    fn full_name(&self, path: &[u8]) -> Vec<u8> {
+        match &self.prefix[..] {
+            b"" => path.to_vec(),
+            prefix => [prefix, b"/", path].concat(),
+        }
     }
 
     fn file(&mut self, name: &[u8]) -> Result<Option<TreeFile>> {
@@ -173,17 +232,17 @@ impl Tree {
             }
             _ => {}
         }
-        Ok(Some(TreeFile { entry, tree: Some(self.mounted.clone()), inner: self.path.clone() }))
+        let content = match &self.mounted {
+            Some(mounted) => FileContent::Tree(mounted.clone(), self.path.clone()),
+            None => FileContent::None,
+        };
+        Ok(Some(TreeFile { entry, content }))
     }
 
     /// The header; `None` for sockets.
     fn entry(&mut self, stat: &Stat) -> Option<Entry> {
         let kind = Kind::of(FileType::from_raw_mode(stat.st_mode))?;
-        let name = match &self.prefix[..] {
-            b"" => self.path.clone(),
-            prefix => [prefix, b"/", &self.path].concat(),
-        };
-        let mut entry = Entry::new(kind, name);
+        let mut entry = Entry::new(kind, self.full_name(&self.path));
         entry.mode = stat.st_mode & 0o7777;
         (entry.uid, entry.gid) = (u64::from(stat.st_uid), u64::from(stat.st_gid));
         entry.size = if kind == Kind::File { stat.st_size.cast_unsigned() } else { 0 };
@@ -215,6 +274,15 @@ impl Tree {
         self.levels.push(Level { directory, names: names.into_iter(), path_length: self.path.len() });
         Ok(())
     }
+}
+
+/// A file that is in no folder.
+fn in_memory(bytes: &[u8]) -> std::io::Result<File> {
+    let file = rustix::fs::memfd_create("attestation", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(file);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 fn list(directory: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {

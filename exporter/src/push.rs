@@ -11,7 +11,9 @@ use slipway_registry::{BlobReader, BlobSource, Client, HostConfig};
 use slipway_store::Store;
 use tokio::io::AsyncSeekExt as _;
 
+use crate::attestation::Placement;
 use crate::error::{Error, Result};
+use crate::exporter::Context;
 use crate::image::{Committed, StoredJson};
 
 /// How many blobs are asked for at once; the client bounds transfers per host itself.
@@ -27,13 +29,13 @@ pub struct PushOptions {
 }
 
 /// Pushes `image` under `name`.
-pub async fn push(
-    client: &Client,
-    store: &Store,
+pub(crate) async fn push(
+    context: &Context,
     image: &Committed,
     name: &str,
     options: PushOptions,
 ) -> Result<()> {
+    let client = context.registry.as_ref().ok_or_else(|| Error::NoClient(name.to_owned()))?;
     let reference: Reference = name.parse().map_err(|source| Error::Name { name: name.into(), source })?;
     // What the tag or digest in the name says is up to the image.
     let untagged = reference.name().parse::<Reference>();
@@ -43,14 +45,23 @@ pub async fn push(
         true => client.with_host(target.domain(), HostConfig::insecure()),
         false => client.clone(),
     };
-    let push = Push { client, store, name };
-    push.blobs(image, &untagged).await?;
+    let push = Push { client, store: &context.store, name };
+    {
+        let _told = context.outputs.begin("pushing layers");
+        push.blobs(image, &untagged).await?;
+    }
+    let shown = target.clone().without_digest();
+    let _told = context.outputs.begin(&format!("pushing manifest for {shown}@{}", image.root.digest));
     match &image.index {
-        None => push.manifest(&target, &image.images[0].manifest).await,
+        None => {
+            push.manifest(&target, &image.images[0].manifest).await?;
+            push.attestations(image, &untagged).await
+        }
         Some(index) => {
             for image in &image.images {
                 push.manifest(&untagged, &image.manifest).await?;
             }
+            push.attestations(image, &untagged).await?;
             push.manifest(&target, index).await
         }
     }
@@ -78,6 +89,11 @@ impl Push<'_> {
                 jobs.push((image.config.descriptor.clone(), Arc::new(source), Vec::new()));
             }
         }
+        for stored in image.attestations.iter().flat_map(|it| it.statements.iter().chain([&it.config])) {
+            if seen.insert(stored.descriptor.digest) {
+                jobs.push((stored.descriptor.clone(), Arc::new(stored.bytes.clone()), Vec::new()));
+            }
+        }
         let mut pushes = Vec::new();
         for (descriptor, source, from) in jobs {
             pushes.push(self.blob(target, descriptor, source, from).boxed());
@@ -100,6 +116,20 @@ impl Push<'_> {
         let media_type = &manifest.descriptor.media_type;
         let pushed = self.client.push_manifest(target, media_type, manifest.bytes.clone()).await;
         pushed.map(drop).map_err(|error| self.failed(error))
+    }
+
+    async fn attestations(&self, image: &Committed, target: &Reference) -> Result<()> {
+        for attestations in &image.attestations {
+            match attestations.subject.filter(|_| image.placement == Placement::Referrers) {
+                None => self.manifest(target, &attestations.manifest).await?,
+                Some(subject) => {
+                    let bytes = attestations.manifest.bytes.clone();
+                    let pushed = self.client.push_referrer(target, subject, &attestations.descriptor, bytes);
+                    pushed.await.map_err(|error| self.failed(error))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn failed(&self, error: slipway_registry::Error) -> Error {

@@ -32,8 +32,13 @@ pub trait Outputs: Send + Sync {
     /// One file (`oci`, `docker`, `tar`); `metadata` goes ahead of it.
     async fn file(&self, metadata: &BTreeMap<String, String>) -> io::Result<Box<dyn FileSink>>;
 
-    /// A folder: all of `files`, in their order.
-    async fn folder(&self, files: Files) -> io::Result<()>;
+    /// A folder: all of `files`, in their order. Nothing else comes if this `is_all`.
+    async fn folder(&self, files: Files, is_all: bool) -> io::Result<()>;
+
+    /// Tells the client that a part of the export is under way until what this returns is dropped.
+    fn begin(&self, _what: &str) -> Box<dyn Send + Sync> {
+        Box::new(())
+    }
 
     /// A content store (`oci` and `docker` with `tar=false`).
     async fn layout(&self) -> io::Result<Box<dyn LayoutSink>>;

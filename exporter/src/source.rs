@@ -6,14 +6,32 @@ use bytes::Bytes;
 use slipway_model::{Platform, Reference};
 use slipway_store::Ref;
 
+use crate::attestation::Attestation;
+
 /// The result of a build, as an exporter sees it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ExportSource {
     pub images: Vec<PlatformImage>,
     /// The client asked for a set of images, even if it has one member: an index is written.
     pub multi_platform: bool,
+    /// How the builder of the time made results whose bytes differ by version ([`COMPATIBILITY`]).
+    pub compatibility: i64,
     /// The frontend's further words, as they came: `image.name`, `annotation.*`, `source.date.epoch[/ID]`.
     pub metadata: BTreeMap<String, Bytes>,
+}
+
+/// What the reference calls the way in which it makes results since its version 0.31.
+pub const COMPATIBILITY: i64 = 30;
+
+impl Default for ExportSource {
+    fn default() -> Self {
+        Self {
+            images: Vec::new(),
+            multi_platform: false,
+            compatibility: COMPATIBILITY,
+            metadata: BTreeMap::new(),
+        }
+    }
 }
 
 /// One image of the result.
@@ -31,6 +49,8 @@ pub struct PlatformImage {
     /// Records of the build cache whose results are this image's layers (JSON), to be carried in its config;
     /// empty for none.
     pub inline_cache: Bytes,
+    /// What is said about it.
+    pub attestations: Vec<Attestation>,
     /// Repositories that the base's layers came from: a registry may take them from there.
     pub base_names: Vec<Reference>,
 }
@@ -45,6 +65,7 @@ impl PlatformImage {
             config: config.into(),
             base_config: Bytes::new(),
             inline_cache: Bytes::new(),
+            attestations: Vec::new(),
             base_names: Vec::new(),
         }
     }

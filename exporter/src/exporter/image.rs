@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Context, Exporter, Response, names, response};
+use super::{Context, Exporter, Response, response};
 use crate::error::{Error, Result, blocking};
 use crate::image::{Committed, commit};
 use crate::options::{ImageOptions, ImageStoreOptions};
@@ -43,7 +43,7 @@ impl ImageExporter {
     /// All names, and whether they get a twin with the digest.
     fn names(&self, source: &ExportSource, image: &Committed) -> (String, bool) {
         let options = &self.store;
-        let mut names = names(&self.image, source);
+        let mut names = self.image.names(source);
         let mut canonical = options.name_canonical;
         if !options.dangling_prefix.is_empty() && (!options.dangling_empty_only || names.is_empty()) {
             let dangling = format!("{}@{}", options.dangling_prefix, image.root.digest);
@@ -82,8 +82,7 @@ impl ImageExporter {
             return Err(Error::PushWithoutName);
         }
         for name in targets {
-            let client = context.registry.as_ref().ok_or_else(|| Error::NoClient((*name).to_owned()))?;
-            push(client, &context.store, image, name, options).await?;
+            push(context, image, name, options).await?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use slipway_model::image_config::History;
 use slipway_model::{DiffId, ImageConfig, Platform};
 
-use super::history::{Times, bounded, line_up};
+use super::history::{Dates, Times, bounded, line_up};
 use super::json;
 use crate::error::{Error, Result};
 
@@ -20,7 +20,7 @@ pub fn finish_config(
     base: &[u8],
     layers: &[DiffId],
     describe: impl Fn(usize) -> String,
-    epoch: Option<i64>,
+    dates: Dates,
 ) -> Result<Vec<u8>> {
     let config = if config.is_empty() { default_config()? } else { config.to_vec() };
     // Sorted by key, as the reference's.
@@ -41,17 +41,18 @@ pub fn finish_config(
             ImageConfig::parse(base).map_err(|error| Error::Config(format!("of the base image: {error}")))?
         }
     };
-    let history = line_up(history, layers.len(), describe, &Times { epoch, base: &base.history });
-    if let Some(epoch) = epoch {
-        let created = config.get("created").and_then(Value::as_str);
-        let latest = history.iter().rev().find_map(|line| line.created.as_deref());
-        let created = match created {
-            None => latest.map_or_else(|| bounded(None, epoch), str::to_owned),
-            created => bounded(created, epoch),
-        };
-        config.insert("created".into(), created.into());
-    } else if config.get("created").is_some_and(Value::is_null) {
-        config.remove("created");
+    let times = Times { dates, base: &base.history };
+    let history = line_up(history, layers.len(), describe, &times);
+    let created = config.remove("created").filter(|created| !created.is_null());
+    let latest = || history.iter().rev().find_map(|line| line.created.clone());
+    let created = match (&times.dates, created) {
+        (Dates::None, created) => created,
+        (Dates::Layers(_), created) => created.or_else(|| latest().map(Into::into)),
+        (Dates::Epoch(epoch), Some(created)) => Some(bounded(created.as_str(), *epoch).into()),
+        (Dates::Epoch(epoch), None) => Some(latest().unwrap_or_else(|| bounded(None, *epoch)).into()),
+    };
+    if let Some(created) = created {
+        config.insert("created".into(), created);
     }
     config.insert("rootfs".into(), json!({ "type": "layers", "diff_ids": layers }));
     if !history.is_empty() {
@@ -87,7 +88,13 @@ mod tests {
 
     fn finished(config: &str, layers: usize, epoch: Option<i64>) -> Result<String> {
         let layers = vec![DiffId(Digest::of("layer")); layers];
-        let json = finish_config(config.as_bytes(), b"", &layers, |n| format!("step {n}"), epoch)?;
+        let json = finish_config(
+            config.as_bytes(),
+            b"",
+            &layers,
+            |n| format!("step {n}"),
+            epoch.map_or(Dates::None, Dates::Epoch),
+        )?;
         Ok(String::from_utf8(json).unwrap())
     }
 

@@ -5,12 +5,12 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 
 /// Without white space.
-pub(super) fn compact(what: &'static str, value: &impl Serialize) -> Result<Vec<u8>> {
+pub(crate) fn compact(what: &'static str, value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map(|json| escape(&json)).map_err(Error::json(what))
 }
 
 /// Indented by two spaces.
-pub(super) fn indented(what: &'static str, value: &impl Serialize) -> Result<Vec<u8>> {
+pub(crate) fn indented(what: &'static str, value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec_pretty(value).map(|json| escape(&json)).map_err(Error::json(what))
 }
 

@@ -6,12 +6,14 @@
 mod commit;
 mod config;
 mod history;
-mod json;
+pub(crate) mod json;
 
-pub(crate) use commit::source_epoch;
+pub use commit::epoch_of;
 pub use commit::{Committed, CommittedImage, StoredJson, commit};
+pub(crate) use commit::{put, source_epoch};
 pub use config::finish_config;
-pub use history::{Times, line_up};
+pub(crate) use history::date;
+pub use history::{Dates, Times, line_up};
 
 /// The seconds since 1970 that a text of the frontend's (`source.date.epoch`) gives.
 pub(crate) fn parse_epoch(text: &[u8]) -> crate::error::Result<Option<i64>> {

@@ -10,7 +10,7 @@ mod tree;
 use std::collections::BTreeMap;
 
 pub use annotations::{Annotations, AnnotationsFor};
-pub use image::{ImageOptions, ImageStoreOptions};
+pub use image::{Forms, ImageOptions, ImageStoreOptions};
 pub use tree::TreeOptions;
 
 use slipway_model::media_type::Compression;
@@ -53,23 +53,26 @@ impl Untaken {
 
     /// `compression` and `compression-level`.
     pub fn take_compression(&mut self) -> Result<CompressOptions> {
+        let mut seekable = false;
         let compression = match self.take("compression") {
             None => Compression::Gzip,
             Some(value) => match value.as_str() {
                 "uncompressed" => Compression::Uncompressed,
                 "gzip" => Compression::Gzip,
                 "zstd" => Compression::Zstd,
-                "estargz" | "nydus" => {
-                    return Err(invalid(
-                        "compression",
-                        value,
-                        "not supported: use gzip, zstd or uncompressed",
-                    ));
+                "estargz" => {
+                    seekable = true;
+                    Compression::Gzip
                 }
-                _ => return Err(invalid("compression", value, "use gzip, zstd or uncompressed")),
+                "nydus" => {
+                    let reason = "not supported: use gzip, estargz, zstd or uncompressed";
+                    return Err(invalid("compression", value, reason));
+                }
+                _ => return Err(invalid("compression", value, "use gzip, estargz, zstd or uncompressed")),
             },
         };
-        let compress = CompressOptions { compression, level: self.take_number("compression-level")? };
+        let level = self.take_number("compression-level")?;
+        let compress = CompressOptions { compression, level, seekable };
         compress.check()?;
         Ok(compress)
     }
@@ -83,14 +86,6 @@ impl Untaken {
                 Ok(Some(None))
             }
             _ => Ok(self.take_number("source-date-epoch")?.map(Some)),
-        }
-    }
-
-    /// A switch that is only known switched off.
-    pub(crate) fn refuse_if_set(&mut self, option: &str) -> Result<()> {
-        match self.take_bool(option)? {
-            Some(true) => Err(Error::UnsupportedOption { exporter: self.exporter, option: option.into() }),
-            _ => Ok(()),
         }
     }
 

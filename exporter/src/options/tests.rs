@@ -53,12 +53,16 @@ fn what_is_wrong_is_told_by_name() {
     assert_eq!(refused("oci", &[("push", "true")]), r#"unknown option "push" of exporter oci"#);
     assert_eq!(refused("tar", &[("compression", "gzip")]), r#"unknown option "compression" of exporter tar"#);
     assert!(refused("image", &[("push", "maybe")]).contains("expected true or false"));
-    assert!(refused("oci", &[("compression", "estargz")]).contains("not supported"));
+    assert!(refused("oci", &[("compression", "nydus")]).contains("not supported"));
     assert!(refused("oci", &[("compression-level", "10")]).contains("0 to 9"));
-    assert!(refused("oci", &[("oci-artifact", "true")]).contains("not supported"));
     assert!(refused("oci", &[("annotation-bogus.k", "v")]).contains("unrecognized annotation type bogus"));
+    let estargz = [("compression", "estargz"), ("oci-mediatypes", "false")];
+    assert!(refused("oci", &estargz).contains("conflicts"));
+    let artifact = [("oci-artifact", "true"), ("oci-mediatypes", "false")];
+    assert!(refused("oci", &artifact).contains("oci-artifact=true"));
+    assert!(refused("image", &[("attestations", "beside")]).contains("referrers"));
+    assert!(refused("tar", &[("attestations", "index")]).contains("files or none"));
     assert!(refused("local", &[("mode", "sync")]).contains("copy or delete"));
-    assert!(refused("image", &[("compression", "zstd"), ("oci-mediatypes", "false")]).contains("conflicts"));
     assert!(
         refused("image", &[("annotation-index.k", "v"), ("oci-mediatypes", "false")]).contains("annotations")
     );

@@ -139,7 +139,7 @@ impl Outputs for Client {
         Ok(Box::new(Kept(Vec::new(), self.file.clone())))
     }
 
-    async fn folder(&self, files: Files) -> io::Result<()> {
+    async fn folder(&self, files: Files, _: bool) -> io::Result<()> {
         for file in files {
             let file = file.map_err(io::Error::other)?;
             let mut line = format!("{:?} {}", file.entry.kind, file.entry.display());
