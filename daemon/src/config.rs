@@ -59,6 +59,8 @@ pub struct Config {
     /// What one step may say; nothing is left out by default.
     pub log_limits: LogLimits,
     pub registries: BTreeMap<String, Registry>,
+    /// Facts for provenance, out of files.
+    pub provenance_environment: BTreeMap<String, serde_json::Value>,
     /// End when no client has been there for a moment.
     pub exit_when_idle: bool,
     /// What the file holds and has no effect, in words; for the log.
@@ -112,6 +114,7 @@ impl Default for Config {
             gc: GcConfig::default(),
             log_limits: LogLimits::default(),
             registries: BTreeMap::new(),
+            provenance_environment: BTreeMap::new(),
             exit_when_idle: false,
             warnings: Vec::new(),
         }

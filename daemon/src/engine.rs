@@ -21,6 +21,7 @@ use crate::config::Registry;
 use crate::explain::Explanations;
 use crate::gc::Collector;
 use crate::history::History;
+use crate::provenance::Producers;
 use crate::telemetry::Metrics;
 use crate::{Config, Error, Frontends, Result, telemetry};
 
@@ -36,6 +37,10 @@ pub(crate) struct Engine {
     pub history: History,
     /// Images by name.
     pub images: slipway_exporter::images::Images,
+    /// Which requests made which graphs, of builds that run.
+    pub producers: Producers,
+    /// Facts for provenance that the configuration gives.
+    pub provenance_environment: BTreeMap<String, serde_json::Value>,
     /// Stays the same as long as the state directory does.
     pub worker_id: String,
     /// Which frontends builds may use.
@@ -98,6 +103,8 @@ impl Engine {
             collector: Arc::new(Collector::new(config.gc.rules(root).map_err(Error::Gc)?)),
             history,
             images,
+            producers: Producers::default(),
+            provenance_environment: config.provenance_environment.clone(),
             worker_id: worker_id(root),
             frontends: config.frontends.clone(),
             entitlements: config.entitlements.clone(),

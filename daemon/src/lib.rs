@@ -12,6 +12,7 @@
 //! | [`build`] | one build: its journal, its gateway for frontends, its results and exports |
 //! | [`check`] | what is wrong in a root that nobody uses |
 //! | [`explain`] | why steps ran: followed while a build goes on, kept, served |
+//! | [`provenance`] | where results came from |
 //! | [`gc`] | what may stay in the store, and when the rest goes |
 //! | [`listen`] | sockets, and who is connected; with [`tls`] where certificates are given |
 //! | [`telemetry`] | metrics, and the address where they are |
@@ -33,6 +34,7 @@ mod history;
 mod listen;
 mod memory;
 mod notify;
+mod provenance;
 mod serve;
 mod telemetry;
 mod tls;

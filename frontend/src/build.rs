@@ -38,6 +38,8 @@ pub struct PlatformResult {
     pub config: Bytes,
     /// The config of the image that the target started from, unchanged.
     pub base_config: Option<Bytes>,
+    /// What an SBOM is to tell of beside the result, by name.
+    pub scans: BTreeMap<String, pb::Definition>,
 }
 
 /// Images that hold the reference's Dockerfile frontend.
@@ -186,7 +188,8 @@ impl FrontendResult {
             metadata.push((key("source.date.epoch"), epoch.to_string().into()));
         }
         self.metadata.extend(metadata);
-        let output = PlatformResult { id, platform, definition: lowered.definition, config, base_config };
+        let (definition, scans) = (lowered.definition, lowered.scans);
+        let output = PlatformResult { id, platform, definition, config, base_config, scans };
         self.outputs.push(output);
         Ok(())
     }

@@ -73,7 +73,6 @@ fn a_file_has_its_own_ignore_file() {
 #[test]
 fn what_is_not_supported_says_so() {
     let memory = dockerfile("FROM a\n");
-    assert!(message(&memory, &[("attest:sbom", "")]).contains("SBOM attestations are not supported"));
     assert_eq!(message(&memory, &[("requestid", "frontend.x")]), "unsupported request frontend.x");
     let timed = [("context", "https://x.test/r.git"), ("build-arg:SOURCE_DATE_EPOCH", "context")];
     let remote = Memory::new(&[("git://x.test/r.git/Dockerfile", "FROM a\n")]);

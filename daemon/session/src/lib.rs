@@ -25,3 +25,6 @@ pub use stream::SessionStream;
 
 /// The largest message either side accepts.
 pub const LARGEST_MESSAGE: usize = 16 << 20;
+
+/// Metadata of a transfer of files: nothing else comes, so a client may remove what is not in it.
+pub(crate) const IS_ALL: &str = "buildkit-exporter-multi-platform";

@@ -267,7 +267,7 @@ async fn files_and_directories_go_back() {
 
     let root = OwnedFd::from(fs::File::open(from.path()).unwrap());
     let source = Directory { root, filter: Filter::default(), map: None };
-    session.copy_directory(1, source).await.unwrap();
+    session.copy_directory(1, source, false).await.unwrap();
     assert_eq!(fs::read_to_string(into.path().join("a/b/deep")).unwrap(), "deep");
     assert_eq!(fs::read_to_string(into.path().join("tool")).unwrap(), "#!/bin/sh\n");
     assert_eq!(fs::read_to_string(into.path().join("stays")).unwrap(), "here");

@@ -11,10 +11,12 @@ use futures::future::try_join_all;
 use serde::Deserialize;
 use slipway_frontend::FrontendResult;
 use slipway_model::Platform;
+use slipway_model::llb::pb;
 use slipway_proto::gateway::{Result as WireResult, ReturnRequest, result};
 use slipway_solver::Built;
 use tonic::Code;
 
+use super::attestation::{self, AllTold};
 use super::refs::{Reference, Refs};
 use crate::build::failure::Failure;
 use crate::build::result::{BuildResult, PlatformOutput};
@@ -28,7 +30,13 @@ pub(crate) struct Answer {
     pub trees: Trees,
     /// Image configs, platforms, what sub-requests answer.
     pub metadata: BTreeMap<String, Bytes>,
+    /// What is said about it, by platform.
+    pub attestations: AllTold,
+    /// Graphs that an SBOM is to tell of beside the result, by platform and name.
+    pub scans: Scans,
 }
+
+pub(crate) type Scans = BTreeMap<String, BTreeMap<String, pb::Definition>>;
 
 /// None is scratch.
 #[derive(Clone)]
@@ -58,12 +66,13 @@ type PlatformTree = (NamedPlatform, Option<Arc<Reference>>);
 
 impl From<FrontendResult> for Answer {
     fn from(made: FrontendResult) -> Self {
+        let scans = made.outputs.iter().map(|output| (output.id.clone(), output.scans.clone())).collect();
         let mut trees = made.outputs.into_iter().map(|output| (output.id, Reference::new(output.definition)));
         let trees = match made.multi_platform {
             true => Trees::Each(trees.collect()),
             false => Trees::One(trees.next().and_then(|(_, reference)| reference)),
         };
-        Self { trees, metadata: made.metadata }
+        Self { trees, metadata: made.metadata, attestations: AllTold::new(), scans }
     }
 }
 
@@ -82,10 +91,14 @@ pub(super) fn returned(refs: &Refs, request: ReturnRequest) -> Result<Returned, 
 }
 
 impl Answer {
+    /// One graph, and nothing said about it.
+    pub(super) fn of(reference: Option<Arc<Reference>>) -> Self {
+        let trees = Trees::One(reference);
+        Self { trees, metadata: BTreeMap::new(), attestations: AllTold::new(), scans: Scans::new() }
+    }
+
     fn read(refs: &Refs, result: WireResult) -> Result<Self, Failure> {
-        if !result.attestations.is_empty() {
-            return Err(Failure::unsupported("an attestation"));
-        }
+        let attestations = attestation::read(refs, result.attestations)?;
         let each = |named: BTreeMap<String, String>| {
             let find = |(key, id): (String, String)| Ok((key, refs.get(&id)?));
             named.into_iter().map(find).collect::<Result<_, Failure>>().map(Trees::Each)
@@ -99,16 +112,17 @@ impl Answer {
             }
             Some(result::Result::RefsDeprecated(map)) => each(map.refs)?,
         };
-        Ok(Self { trees, metadata: result.metadata })
+        Ok(Self { trees, metadata: result.metadata, attestations, scans: Scans::new() })
     }
 
-    /// All references, each once for each key.
+    /// All references, each once for each key, and those of what is said about them.
     pub(crate) fn references(&self) -> impl Iterator<Item = &Arc<Reference>> {
         let (one, each) = match &self.trees {
             Trees::One(reference) => (Some(reference), None),
             Trees::Each(trees) => (None, Some(trees.values())),
         };
-        one.into_iter().chain(each.into_iter().flatten()).flatten()
+        let told = self.attestations.values().flatten().map(|told| &told.reference);
+        one.into_iter().chain(each.into_iter().flatten()).chain(told).flatten()
     }
 
     /// Solves everything, all platforms at once.
@@ -118,15 +132,28 @@ impl Answer {
         build: &Arc<Build>,
     ) -> Result<BuildResult, Failure> {
         let (multi_platform, trees) = self.platforms(engine)?;
-        let metadata = &self.metadata;
+        let (metadata, told, scans) = (&self.metadata, &self.attestations, &self.scans);
         let solving = trees.into_iter().map(|(NamedPlatform { id, platform }, reference)| async move {
-            let Built { value, keys } = match reference {
+            let Built { value, keys } = match &reference {
                 None => Built { value: slipway_worker::Value::Scratch, keys: Vec::new() },
                 Some(reference) => reference.built(engine, build).await?,
             };
+            let told = told.get(&id).into_iter().flatten().cloned();
+            let attestations = try_join_all(told.map(|told| told.solve(engine, build))).await?;
+            let scans = scans.get(&id).cloned().unwrap_or_default();
             let config = fact(metadata, "containerimage.config", &id).unwrap_or_default();
             let base_config = fact(metadata, "containerimage.base.config", &id);
-            Ok::<_, Failure>(PlatformOutput { id, platform, value, keys, config, base_config })
+            Ok::<_, Failure>(PlatformOutput {
+                id,
+                platform,
+                value,
+                keys,
+                config,
+                base_config,
+                reference,
+                attestations,
+                scans,
+            })
         });
         let outputs = try_join_all(solving).await?;
         Ok(BuildResult { outputs, multi_platform, metadata: self.metadata })

@@ -6,7 +6,7 @@ use slipway_proto::gateway::PongResponse;
 use crate::control::workers::record;
 use crate::engine::Engine;
 
-const FRONTEND: [&str; 24] = [
+const FRONTEND: [&str; 25] = [
     "solve.base",
     "solve.inlinereturn",
     "importcaches",
@@ -19,6 +19,7 @@ const FRONTEND: [&str; 24] = [
     "returnmap",
     "proto.refarray",
     "reference.output",
+    "reference.attestations",
     "frontend.inputs",
     "frontend.caps",
     "gateway.solve.metadata",
@@ -33,7 +34,7 @@ const FRONTEND: [&str; 24] = [
     "source.metaresolver",
 ];
 
-const LLB: [&str; 53] = [
+const LLB: [&str; 55] = [
     "source.image",
     "source.image.resolvemode",
     "source.image.layerlimit",
@@ -83,8 +84,10 @@ const LLB: [&str; 53] = [
     "meta.exportcache",
     "mergeop",
     "exporter.image.annotations",
+    "exporter.image.attestations",
     "exporter.sourcedateepoch",
     "exporter.multiple",
+    "exporter.session",
     "gc.freespacefilter",
     "exec.meta.removemountstubs.recursive",
 ];

@@ -4,6 +4,7 @@
 //! references and containers mean nothing to the others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use slipway_proto::pb;
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 use super::containers::Containers;
 use super::{Refs, Returned};
 use crate::build::failure::Failure;
+use crate::provenance::Inquiry;
 
 /// Frontends may call frontends; further down than this, one calls itself.
 const DEEPEST: usize = 16;
@@ -22,6 +24,8 @@ pub(crate) struct Conversation {
     pub containers: Containers,
     /// Graphs that were handed to the frontend, by name.
     pub inputs: BTreeMap<String, pb::Definition>,
+    /// What the frontend is asked and asks, for provenance.
+    pub inquiry: Arc<Inquiry>,
     /// How many frontends called each other down to this one.
     depth: usize,
     answer: Mutex<Answered>,
@@ -38,16 +42,20 @@ enum Answered {
 
 impl Conversation {
     /// With a client that is the frontend itself.
-    pub(crate) fn with_client(inputs: BTreeMap<String, pb::Definition>) -> Self {
-        Self { inputs, ..Self::default() }
+    pub(crate) fn with_client(inputs: BTreeMap<String, pb::Definition>, inquiry: Arc<Inquiry>) -> Self {
+        Self { inputs, inquiry, ..Self::default() }
     }
 
     /// With a frontend that this one has asked for.
-    pub(crate) fn below(&self, inputs: BTreeMap<String, pb::Definition>) -> Result<Self, Failure> {
+    pub(crate) fn below(
+        &self,
+        inputs: BTreeMap<String, pb::Definition>,
+        inquiry: Arc<Inquiry>,
+    ) -> Result<Self, Failure> {
         if self.depth >= DEEPEST {
             return Err(Failure::invalid(format!("frontends call each other more than {DEEPEST} deep")));
         }
-        Ok(Self { inputs, depth: self.depth + 1, ..Self::default() })
+        Ok(Self { inputs, inquiry, depth: self.depth + 1, ..Self::default() })
     }
 
     /// A frontend answers once.

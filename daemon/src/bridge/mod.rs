@@ -10,11 +10,13 @@
 //! | [`conversation`] | all that one frontend has been told and has answered |
 //! | [`refs`] | graphs by name |
 //! | [`answer`] | what a frontend makes of a build |
+//! | [`attestation`] | what it says about that |
 //! | [`solve`], [`source_meta`], [`files`] | questions about graphs, sources, files |
 //! | [`containers`], [`exec`], [`streams`], [`signals`] | processes |
 //! | [`capabilities`] | what may be asked at all |
 
 mod answer;
+mod attestation;
 mod capabilities;
 mod containers;
 mod conversation;
@@ -38,12 +40,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) use answer::{Answer, Returned};
 pub(crate) use conversation::Conversation;
-pub(crate) use refs::Refs;
+pub(crate) use refs::{Reference, Refs};
 
 use crate::build::failure::Failure;
 use crate::build::journal::WarningEntry;
 use crate::build::{Build, images};
 use crate::engine::Engine;
+use crate::provenance::ImageSource;
 
 pub(crate) struct Bridge {
     engine: Arc<Engine>,
@@ -113,7 +116,7 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
         &self,
         request: Request<wire::ResolveImageConfigRequest>,
     ) -> Answered<wire::ResolveImageConfigResponse> {
-        let Guest { build, .. } = self.guest(request.metadata()).await?;
+        let Guest { build, conversation } = self.guest(request.metadata()).await?;
         let request = request.into_inner();
         let place = match request.resolver_type {
             0 => Place::Registry,
@@ -127,8 +130,12 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
         }
         let platform = request.platform.as_ref().map(Platform::from);
         let (reference, mode, log_name) = (&request.r#ref, &request.resolve_mode, &request.log_name);
-        let resolving = images::resolve(&self.engine, &build, reference, platform, mode, log_name, place);
+        let local = place != Place::Registry;
+        let resolving =
+            images::resolve(&self.engine, &build, reference, platform.clone(), mode, log_name, place);
         let resolved = resolving.await.map_err(Failure::into_status)?;
+        let (reference, digest) = (reference.clone(), resolved.digest);
+        conversation.inquiry.image(ImageSource { reference, platform, digest, local });
         Ok(Response::new(wire::ResolveImageConfigResponse {
             digest: resolved.digest.to_string(),
             config: resolved.config,
@@ -140,8 +147,8 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
         &self,
         request: Request<wire::ResolveSourceMetaRequest>,
     ) -> Answered<wire::ResolveSourceMetaResponse> {
-        let Guest { build, .. } = self.guest(request.metadata()).await?;
-        let resolved = source_meta::resolve(&self.engine, &build, request.into_inner()).await;
+        let guest = self.guest(request.metadata()).await?;
+        let resolved = source_meta::resolve(&self.engine, &guest, request.into_inner()).await;
         resolved.map(Response::new).map_err(Failure::into_status)
     }
 

@@ -36,6 +36,11 @@ impl Reference {
         has_operations.then(|| Arc::new(Self { definition, built: OnceCell::new() }))
     }
 
+    /// Whether it is solved already.
+    pub(crate) fn is_built(&self) -> bool {
+        self.built.initialized()
+    }
+
     /// The tree, solved now if it was not before.
     pub(crate) async fn value(&self, engine: &Arc<Engine>, build: &Build) -> Result<Value, Failure> {
         Ok(self.built(engine, build).await?.value)
@@ -50,7 +55,7 @@ impl Reference {
 
 impl Refs {
     /// Gives `reference` a name; scratch has the empty one.
-    pub(super) fn name(&self, reference: Option<Arc<Reference>>) -> Result<String, Failure> {
+    pub(crate) fn name(&self, reference: Option<Arc<Reference>>) -> Result<String, Failure> {
         let Some(reference) = reference else { return Ok(String::new()) };
         let mut known = self.0.lock();
         if known.len() >= MOST {

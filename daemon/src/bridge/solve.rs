@@ -7,10 +7,11 @@ use base64::Engine as _;
 use bytes::Bytes;
 use futures::future::try_join_all;
 use slipway_proto::gateway::{
-    Ref, RefMap, RefMapDeprecated, Result as WireResult, SolveRequest, SolveResponse, result,
+    Attestations, Ref, RefMap, RefMapDeprecated, Result as WireResult, SolveRequest, SolveResponse, result,
 };
 
 use super::answer::{Answer, Trees};
+use super::attestation::Told;
 use super::refs::Reference;
 use super::{Guest, check_definition};
 use crate::build::caches;
@@ -33,11 +34,18 @@ pub(super) async fn solve(
         }
         Some(definition) => {
             check_definition(engine, &guest.build, &definition)?;
-            Answer { trees: Trees::One(Reference::new(definition)), metadata: BTreeMap::new() }
+            Answer::of(Reference::new(definition))
         }
-        None if request.frontend.is_empty() => Answer { trees: Trees::One(None), metadata: BTreeMap::new() },
+        None if request.frontend.is_empty() => Answer::of(None),
         None => from_frontend(engine, guest, &request).await?,
     };
+    for reference in answer.references() {
+        guest.conversation.inquiry.graph(reference);
+        // Somebody may be given it as an input.
+        if let Some(inquiry) = guest.conversation.inquiry.maker_of(reference) {
+            engine.producers.add(&reference.definition, &inquiry);
+        }
+    }
     if matches!(answer.trees, Trees::Each(_)) && !request.allow_result_return {
         return Err(Failure::invalid("the result has several references, which the request does not allow"));
     }
@@ -112,7 +120,12 @@ fn respond(guest: &Guest, answer: Answer, request: &SolveRequest) -> Result<Solv
             }
         }
     };
-    let result = WireResult { result: Some(named), metadata: answer.metadata, ..WireResult::default() };
+    let told = |(platform, told): (String, Vec<Told>)| {
+        let attestation = told.into_iter().map(|told| told.respond(name)).collect::<Result<_, _>>()?;
+        Ok((platform, Attestations { attestation }))
+    };
+    let attestations = answer.attestations.into_iter().map(told).collect::<Result<_, Failure>>()?;
+    let result = WireResult { result: Some(named), metadata: answer.metadata, attestations };
     let r#ref = if request.allow_result_return { String::new() } else { default };
     Ok(SolveResponse { r#ref, result: Some(result) })
 }

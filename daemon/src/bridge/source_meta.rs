@@ -9,13 +9,15 @@ use slipway_proto::gateway::{
 use slipway_proto::pb;
 use slipway_worker::Place;
 
+use super::Guest;
 use crate::build::failure::Failure;
-use crate::build::{Build, images};
+use crate::build::images;
 use crate::engine::Engine;
+use crate::provenance::ImageSource;
 
 pub(super) async fn resolve(
     engine: &Arc<Engine>,
-    build: &Build,
+    guest: &Guest,
     request: ResolveSourceMetaRequest,
 ) -> Result<ResolveSourceMetaResponse, Failure> {
     if !request.source_policies.iter().all(|policy| policy.rules.is_empty()) {
@@ -27,8 +29,8 @@ pub(super) async fn resolve(
     let invalid = || Failure::invalid(format!("the source {:?} has no scheme", source.identifier));
     let (scheme, name) = source.identifier.split_once("://").ok_or_else(invalid)?;
     let image = match scheme {
-        "docker-image" => Some(image(engine, build, &request, name, Place::Registry).await?),
-        "oci-layout" => Some(image(engine, build, &request, name, layout(&source)).await?),
+        "docker-image" => Some(image(engine, guest, &request, name, Place::Registry).await?),
+        "oci-layout" => Some(image(engine, guest, &request, name, layout(&source)).await?),
         // Its files are all there is to know.
         "local" => None,
         other => return Err(Failure::unsupported(format!("resolving the metadata of a source of {other}"))),
@@ -43,7 +45,7 @@ fn layout(source: &pb::SourceOp) -> Place {
 
 async fn image(
     engine: &Arc<Engine>,
-    build: &Build,
+    guest: &Guest,
     request: &ResolveSourceMetaRequest,
     name: &str,
     place: Place,
@@ -54,7 +56,11 @@ async fn image(
     }
     let platform = request.platform.as_ref().map(Platform::from);
     let (mode, log_name) = (&request.resolve_mode, &request.log_name);
-    let resolved = images::resolve(engine, build, name, platform, mode, log_name, place).await?;
+    let local = place != Place::Registry;
+    let resolving = images::resolve(engine, &guest.build, name, platform.clone(), mode, log_name, place);
+    let resolved = resolving.await?;
+    let (reference, digest) = (name.to_owned(), resolved.digest);
+    guest.conversation.inquiry.image(ImageSource { reference, platform, digest, local });
     let config = if wanted.no_config { bytes::Bytes::new() } else { resolved.config };
     Ok(ResolveSourceImageResponse { digest: resolved.digest.to_string(), config, attestation_chain: None })
 }

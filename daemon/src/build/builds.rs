@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use slipway_solver::Job;
@@ -38,6 +38,7 @@ pub(crate) struct Build {
     pub stop: CancellationToken,
     /// With the client, where it is the frontend itself.
     pub client: Arc<Conversation>,
+    pub started: SystemTime,
     pub resolved: super::images::Resolved,
     /// Caches from elsewhere, of which the job makes use.
     pub imports: Arc<super::caches::Imports>,

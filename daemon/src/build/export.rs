@@ -10,6 +10,7 @@ use slipway_store::Ref;
 use slipway_worker::Value;
 
 use super::Build;
+use super::attest::ForHistory;
 use super::caches;
 use super::failure::Failure;
 use super::outputs::SessionOutputs;
@@ -31,6 +32,35 @@ pub(crate) fn prepare(requests: &[ExporterRequest]) -> Result<Vec<Prepared>, Fai
     requests.iter().map(one).collect()
 }
 
+/// What the client wants made of `result` when it sees it. Its outputs are numbered from `first` on.
+pub(crate) async fn chosen_by_client(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    first: usize,
+    result: &BuildResult,
+) -> Result<Vec<ExporterRequest>, Failure> {
+    let session = engine.sessions.get(&build.session).await.map_err(Failure::from_error)?;
+    let named = result.outputs.iter().filter_map(|output| output.reference.clone());
+    let refs = named.map(|reference| build.client.refs.name(Some(reference))).collect::<Result<_, _>>()?;
+    let chosen = session.find_exporters(result.metadata.clone(), refs).await.map_err(Failure::from_error)?;
+    let request = |(at, chosen): (usize, slipway_proto::exporter::ExporterRequest)| ExporterRequest {
+        index: first + at,
+        kind: chosen.r#type,
+        options: chosen.attrs,
+    };
+    Ok(chosen.into_iter().enumerate().map(request).collect())
+}
+
+/// The client hears what was exported, and may still object.
+pub(crate) async fn told_to_client(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    response: &Response,
+) -> Result<(), Failure> {
+    let session = engine.sessions.get(&build.session).await.map_err(Failure::from_error)?;
+    session.finalize_export(response.clone()).await.map_err(Failure::from_error)
+}
+
 /// What came of the exporters.
 #[derive(Default)]
 pub(crate) struct Exported {
@@ -40,6 +70,8 @@ pub(crate) struct Exported {
     pub images: BTreeMap<usize, Descriptor>,
     /// What was exported.
     pub results: Vec<Ref>,
+    /// Where it came from, for the history.
+    pub provenance: ForHistory,
 }
 
 /// Runs all exporters at once.
@@ -49,11 +81,13 @@ pub(crate) async fn export(
     exporters: Vec<Prepared>,
     caches: &[caches::CacheExport],
     result: &BuildResult,
+    compatibility: i64,
 ) -> Result<Exported, Failure> {
     if exporters.is_empty() {
         return Ok(Exported::default());
     }
     let mut source = source(engine, result).await?;
+    source.compatibility = compatibility;
     if caches.iter().any(caches::CacheExport::is_inline) {
         caches::carry_inline(engine, build, result, &mut source).await?;
     }
@@ -63,9 +97,8 @@ pub(crate) async fn export(
         if let Some(image) = told.descriptor {
             exported.images.insert(index, image);
         }
-        for (key, value) in told.metadata {
-            exported.response.entry(key).or_insert(value);
-        }
+        // Of several, the last one's.
+        exported.response.extend(told.metadata);
     }
     Ok(exported)
 }
@@ -114,7 +147,13 @@ async fn source(engine: &Arc<Engine>, result: &BuildResult) -> Result<ExportSour
         let mut image = PlatformImage::new(output.id.clone(), snapshot, output.config.clone());
         image.platform = Some(output.platform.clone());
         image.base_config = output.base_config.clone().unwrap_or_default();
+        image.attestations.clone_from(&output.attestations);
         images.push(image);
     }
-    Ok(ExportSource { images, multi_platform: result.multi_platform, metadata: result.metadata.clone() })
+    Ok(ExportSource {
+        images,
+        multi_platform: result.multi_platform,
+        metadata: result.metadata.clone(),
+        ..ExportSource::default()
+    })
 }

@@ -17,6 +17,7 @@ use super::gateway::BuildGateway;
 use crate::bridge::{Answer, Conversation};
 use crate::engine::Engine;
 use crate::gateway;
+use crate::provenance::{Inquiry, Question};
 
 /// A list of `slipway_frontend::Diagnostic`; clients of the reference pass over it.
 const DIAGNOSTICS: &str = "slipway.Diagnostics+json";
@@ -32,13 +33,32 @@ pub(crate) async fn run(
 ) -> Result<Answer, Failure> {
     // It may name caches for its graphs.
     build.imports.add(engine, build, caches::of_frontend(options)?).await?;
+    let question = Question { frontend: name.to_owned(), options: options.clone(), inputs: inputs.clone() };
+    let inquiry = asking.inquiry.below(question);
+    let answer = answer(engine, build, asking, &inquiry, name, options, inputs).await?;
+    for reference in answer.references() {
+        inquiry.graph(reference);
+    }
+    asking.inquiry.answered(inquiry);
+    Ok(answer)
+}
+
+async fn answer(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    asking: &Conversation,
+    inquiry: &Arc<Inquiry>,
+    name: &str,
+    options: &BTreeMap<String, String>,
+    inputs: &BTreeMap<String, pb::Definition>,
+) -> Result<Answer, Failure> {
     match name {
         "dockerfile.v0" if !engine.frontends.dockerfile.enabled => {
             let message = "the frontend dockerfile.v0 is disabled on this daemon";
             Err(Failure::new(tonic::Code::PermissionDenied, message))
         }
-        "dockerfile.v0" => dockerfile(engine, build, asking, options, inputs).await,
-        "gateway.v0" => gateway::run(engine, build, asking, options, inputs).await,
+        "dockerfile.v0" => dockerfile(engine, build, asking, inquiry, options, inputs).await,
+        "gateway.v0" => gateway::run(engine, build, asking, inquiry.clone(), options, inputs).await,
         _ => Err(Failure::unsupported(format!("the frontend {name:?}"))),
     }
 }
@@ -47,10 +67,11 @@ async fn dockerfile(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
     asking: &Conversation,
+    inquiry: &Arc<Inquiry>,
     options: &BTreeMap<String, String>,
     inputs: &BTreeMap<String, pb::Definition>,
 ) -> Result<Answer, Failure> {
-    let gateway = built_in(engine, build);
+    let gateway = built_in(engine, build, inquiry.clone());
     let opened = slipway_frontend::open(&gateway, options, inputs).await.map_err(failure)?;
     if let Some(other) = opened.other_frontend()
         && !engine.frontends.is_built_in(&other.image)
@@ -59,15 +80,23 @@ async fn dockerfile(
         let mut options = options.clone();
         options.insert("source".into(), image.clone());
         options.insert("cmdline".into(), command_line.clone());
-        let answered = gateway::run(engine, build, asking, &options, inputs).await;
-        return answered.map_err(|failure| asked_for(failure, other));
+        let question =
+            Question { frontend: "gateway.v0".into(), options: options.clone(), inputs: inputs.clone() };
+        let below = inquiry.below(question);
+        let answered = gateway::run(engine, build, asking, below.clone(), &options, inputs).await;
+        let answered = answered.map_err(|failure| asked_for(failure, other))?;
+        for reference in answered.references() {
+            below.graph(reference);
+        }
+        inquiry.answered(below);
+        return Ok(answered);
     }
     opened.build().await.map(Answer::from).map_err(failure)
 }
 
-pub(crate) fn built_in(engine: &Arc<Engine>, build: &Arc<Build>) -> BuildGateway {
+pub(crate) fn built_in(engine: &Arc<Engine>, build: &Arc<Build>, inquiry: Arc<Inquiry>) -> BuildGateway {
     let facts = Facts { session_id: build.session.clone(), build_platforms: engine.worker.platforms.clone() };
-    BuildGateway { engine: engine.clone(), build: build.clone(), facts }
+    BuildGateway { engine: engine.clone(), build: build.clone(), inquiry, facts }
 }
 
 /// A failure that has no place yet gets that of the line which asked for the frontend.

@@ -12,8 +12,9 @@ use super::Build;
 use super::failure::Failure;
 use super::images;
 use super::journal::WarningEntry;
-use super::solve::solve_definition;
+use crate::bridge::Reference;
 use crate::engine::Engine;
+use crate::provenance::{ImageSource, Inquiry};
 
 /// A Dockerfile or an ignore file is not larger than this.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -21,6 +22,8 @@ const LARGEST_FILE: u64 = 16 << 20;
 pub(crate) struct BuildGateway {
     pub engine: Arc<Engine>,
     pub build: Arc<Build>,
+    /// Whose questions these are.
+    pub inquiry: Arc<Inquiry>,
     pub facts: Facts,
 }
 
@@ -32,10 +35,13 @@ impl Gateway for BuildGateway {
             session: Some(layout.session_id).filter(|session| !session.is_empty()),
             store: layout.store_id,
         });
-        let (engine, build) = (&self.engine, &self.build);
-        let resolving = images::resolve(engine, build, &reference, platform, &resolve_mode, &log_name, place);
+        let (engine, build, local) = (&self.engine, &self.build, place != Place::Registry);
+        let resolving =
+            images::resolve(engine, build, &reference, platform.clone(), &resolve_mode, &log_name, place);
         let resolved = resolving.await;
         let resolved = resolved.map_err(|failure| gateway_error(&failure))?;
+        let digest = resolved.digest;
+        self.inquiry.image(ImageSource { reference: reference.clone(), platform, digest, local });
         Ok(ResolvedImage { reference, digest: Some(resolved.digest.0), config: resolved.config })
     }
 
@@ -44,7 +50,9 @@ impl Gateway for BuildGateway {
         definition: &pb::Definition,
         path: &str,
     ) -> Result<Option<Bytes>, GatewayError> {
-        let value = solve_definition(&self.engine, &self.build, definition).await;
+        let Some(reference) = Reference::new(definition.clone()) else { return Ok(None) };
+        self.inquiry.graph(&reference);
+        let value = reference.value(&self.engine, &self.build).await;
         let value = value.map_err(|failure| gateway_error(&failure))?;
         let path = path.to_owned();
         let read = tokio::task::spawn_blocking(move || read_file(&value, &path));

@@ -4,6 +4,7 @@
 //! request   what Control.Solve was asked, checked
 //! solve     frontend or definition -> results -> exporters -> response
 //! frontend  the built-in Dockerfile frontend at work, and its gateway into the solver
+//! attest    what is said about results: provenance, bills of materials (sbom)
 //! export    results to where they were asked for
 //! caches    caches that travel: which are imported, what is exported
 //! outputs   files for the client, through its session
@@ -11,6 +12,7 @@
 //! failure   errors with what a client needs to show them
 //! ```
 
+pub(crate) mod attest;
 pub(crate) mod builds;
 pub(crate) mod caches;
 pub(crate) mod export;
@@ -22,6 +24,7 @@ pub(crate) mod journal;
 pub(crate) mod outputs;
 pub(crate) mod request;
 pub(crate) mod result;
+pub(crate) mod sbom;
 pub(crate) mod solve;
 
 pub(crate) use builds::{Build, Builds};

@@ -53,18 +53,33 @@ impl Outputs for SessionOutputs {
         }))
     }
 
-    async fn folder(&self, files: Files) -> io::Result<()> {
+    async fn folder(&self, files: Files, is_all: bool) -> io::Result<()> {
         let session = self.session().await?;
         let transfer = self.step.transfer("copying files");
-        let sent = session.copy_directory(self.index, SentFiles::new(files)).await;
+        let sent = session.copy_directory(self.index, SentFiles::new(files), is_all).await;
         transfer.done();
         sent.map_err(io::Error::other)
+    }
+
+    fn begin(&self, what: &str) -> Box<dyn Send + Sync> {
+        Box::new(Begun(Some(self.step.transfer(what))))
     }
 
     async fn layout(&self) -> io::Result<Box<dyn LayoutSink>> {
         let session = self.session().await?;
         let transfer = self.step.transfer("sending layout");
         Ok(Box::new(ClientLayout { session, runtime: Handle::current(), transfer, sent: 0 }))
+    }
+}
+
+/// A part of the export; done when dropped.
+struct Begun(Option<super::journal::Transfer>);
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(transfer) = self.0.take() {
+            transfer.done();
+        }
     }
 }
 
@@ -82,7 +97,7 @@ impl ClientFile {
         let bytes: Bytes = self.buffer.split().freeze();
         self.sent += bytes.len() as u64;
         self.transfer.at(self.sent, 0);
-        self.runtime.block_on(self.writer.write(bytes)).map_err(io::Error::other)
+        self.runtime.block_on(self.writer.write(bytes)).map_err(told)
     }
 }
 
@@ -104,9 +119,17 @@ impl FileSink for ClientFile {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.send()?;
         let Self { writer, runtime, transfer, .. } = *self;
-        let finished = runtime.block_on(writer.finish()).map_err(io::Error::other);
+        let finished = runtime.block_on(writer.finish()).map_err(told);
         transfer.done();
         finished
+    }
+}
+
+/// A client that has the file already says so.
+fn told(error: slipway_session::Error) -> io::Error {
+    match error.code() {
+        Some(tonic::Code::AlreadyExists) => io::Error::new(io::ErrorKind::AlreadyExists, error),
+        _ => io::Error::other(error),
     }
 }
 

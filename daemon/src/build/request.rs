@@ -2,30 +2,41 @@
 
 use std::collections::BTreeMap;
 
+use slipway_exporter::source::COMPATIBILITY;
 use slipway_model::llb::pb;
 use slipway_proto::control::{CacheOptionsEntry, Exporter, SolveRequest};
 use slipway_worker::ops::Scope;
 use tonic::Status;
 
 use crate::history::Started;
+use crate::provenance::Question;
 
 /// Ids are names in maps, logs and file names.
 const LONGEST_ID: usize = 256;
-/// What the reference calls the way in which it makes results since its version 0.31.
-const COMPATIBILITY: i64 = 30;
+/// What the reference calls the ways in which it makes results since its versions 0.13, 0.15 and 0.31. Here they
+/// differ in the media types of images and in the form of attestations.
+const COMPATIBILITIES: [i64; 3] = [10, 20, COMPATIBILITY];
 
 pub(crate) struct BuildRequest {
     pub id: String,
     pub session: String,
     pub what: What,
     pub exporters: Vec<ExporterRequest>,
+    /// The client says what else is made of the result when it is there.
+    pub session_decides: bool,
     pub entitlements: Vec<String>,
     pub cache_imports: Vec<CacheOptionsEntry>,
     pub cache_exports: Vec<CacheOptionsEntry>,
+    /// In which of the reference's ways results are made.
+    pub compatibility: i64,
     /// Of a client for itself: it leaves no record.
     pub internal: bool,
     /// What the record says of it: the frontend's name and options, whoever runs it.
     pub frontend: (String, BTreeMap<String, String>),
+    /// The frontend's options, and those of exporters that say what is to be attested.
+    pub attests: BTreeMap<String, String>,
+    /// Graphs for whoever is the frontend.
+    pub inputs: BTreeMap<String, pb::Definition>,
 }
 
 /// Where the graph comes from.
@@ -62,13 +73,11 @@ impl BuildRequest {
         if !request.source_policy_session.is_empty() {
             return unsupported("a source policy session");
         }
-        if request.enable_session_exporter {
-            return unsupported("an exporter of the session");
-        }
         if request.proxy_network {
             return unsupported("the proxy network");
         }
-        check_compatibility(request.compatibility_version)?;
+        let compatibility = compatibility(request.compatibility_version)?;
+        let (frontend, frontend_attrs) = without_detour(request.frontend, request.frontend_attrs);
         let cache = request.cache.unwrap_or_default();
         let mut cache_imports = cache.imports;
         cache_imports.extend(cache.import_refs_deprecated.into_iter().map(|reference| CacheOptionsEntry {
@@ -83,23 +92,32 @@ impl BuildRequest {
         }
         let mut exporters =
             exporters(request.exporters, request.exporter_deprecated, request.exporter_attrs_deprecated);
-        if let Some(epoch) = request.frontend_attrs.get("build-arg:SOURCE_DATE_EPOCH") {
+        if let Some(epoch) = frontend_attrs.get("build-arg:SOURCE_DATE_EPOCH") {
             for exporter in &mut exporters {
                 exporter.options.entry("source-date-epoch".into()).or_insert_with(|| epoch.clone());
             }
+        }
+        let mut asked = frontend_attrs.clone();
+        for exporter in &mut exporters {
+            exporter.options.retain(|key, value| {
+                let is_attest = key.starts_with("attest:");
+                if is_attest {
+                    asked.entry(key.clone()).or_insert_with(|| value.clone());
+                }
+                !is_attest
+            });
         }
         Ok(Self {
             id: request.r#ref,
             session: request.session,
             internal: request.internal,
-            frontend: (request.frontend.clone(), request.frontend_attrs.clone()),
-            what: what(
-                request.definition,
-                request.frontend,
-                request.frontend_attrs,
-                request.frontend_inputs,
-            )?,
+            compatibility,
+            frontend: (frontend.clone(), frontend_attrs.clone()),
+            attests: asked,
+            inputs: request.frontend_inputs.clone(),
+            what: what(request.definition, frontend, frontend_attrs, request.frontend_inputs)?,
             exporters,
+            session_decides: request.enable_session_exporter,
             entitlements: request.entitlements,
             cache_imports,
             cache_exports,
@@ -120,6 +138,12 @@ impl BuildRequest {
             cache_imports: self.cache_imports.clone(),
             cache_exports: self.cache_exports.clone(),
         }
+    }
+
+    /// The request as provenance sees it.
+    pub(crate) fn question(&self) -> Question {
+        let (frontend, options) = self.frontend.clone();
+        Question { frontend, options, inputs: self.inputs.clone() }
     }
 
     /// Graphs for a client that is the frontend.
@@ -155,17 +179,36 @@ fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= LONGEST_ID && id != "." && id != ".." && id.chars().all(plain)
 }
 
-/// Results are made as the newest version makes them; older ones differ in their bytes.
-fn check_compatibility(version: i64) -> Result<(), Status> {
+/// Versions that exporters know; unset is the newest.
+fn compatibility(version: i64) -> Result<i64, Status> {
     match version {
-        0 | COMPATIBILITY => Ok(()),
+        0 => Ok(COMPATIBILITY),
+        known if COMPATIBILITIES.contains(&known) => Ok(known),
         newer if newer > COMPATIBILITY => Err(Status::invalid_argument(format!(
-            "unsupported compatibility-version {newer}: at most {COMPATIBILITY} is known"
+            "unsupported compatibility-version {newer}: upgrade the daemon (max supported: {COMPATIBILITY})"
         ))),
-        older => Err(Status::unimplemented(format!(
-            "unsupported compatibility-version {older} (supported: {COMPATIBILITY})"
+        other => Err(Status::invalid_argument(format!(
+            "unsupported compatibility-version {other} (supported: {COMPATIBILITIES:?})"
         ))),
     }
+}
+
+/// A frontend in an image that is named `dockerfile.v0` is the built-in one.
+fn without_detour(
+    frontend: String,
+    mut options: BTreeMap<String, String>,
+) -> (String, BTreeMap<String, String>) {
+    const BUILT_IN: &str = "dockerfile.v0";
+    let is_named = options.get("source").is_some_and(|source| source == BUILT_IN);
+    let is_replaced = options.keys().any(|key| {
+        let name = key.strip_prefix("context:dockerfile.v0");
+        name.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    });
+    if frontend != "gateway.v0" || !is_named || is_replaced {
+        return (frontend, options);
+    }
+    options.remove("source");
+    (BUILT_IN.to_owned(), options)
 }
 
 fn what(

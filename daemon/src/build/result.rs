@@ -1,11 +1,16 @@
 //! What a frontend made of a build: a tree for each platform, and facts about them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use slipway_exporter::Attestation;
 use slipway_model::Platform;
+use slipway_model::llb::pb;
 use slipway_solver::KeyId;
 use slipway_worker::Value;
+
+use crate::bridge::Reference;
 
 /// The outcome of a build, before it is exported.
 #[derive(Clone, Default)]
@@ -28,4 +33,10 @@ pub(crate) struct PlatformOutput {
     /// The image config as the frontend made it; empty if it made none.
     pub config: Bytes,
     pub base_config: Option<Bytes>,
+    /// The graph that it is the result of.
+    pub reference: Option<Arc<Reference>>,
+    /// What is said about it.
+    pub attestations: Vec<Attestation>,
+    /// Graphs that an SBOM is to tell of beside it, by name.
+    pub scans: BTreeMap<String, pb::Definition>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use slipway_model::llb;
 use slipway_model::llb::pb;
@@ -12,6 +13,7 @@ use slipway_worker::{Value, ops};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::attest::{self, Attests};
 use super::export::{self, Exported};
 use super::failure::Failure;
 use super::frontend;
@@ -19,10 +21,11 @@ use super::journal::Journal;
 use super::request::{BuildRequest, What};
 use super::result::{BuildResult, PlatformOutput};
 use super::{Build, Builds, caches, images};
-use crate::bridge::Conversation;
+use crate::bridge::{Conversation, Reference};
 use crate::engine::Engine;
 use crate::explain::{Course, course};
 use crate::history::{Outcome, Recording};
+use crate::provenance::Inquiry;
 
 /// Runs a build to its end. Dropping the future (the client went away) stops it.
 pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result<SolveResponse, Status> {
@@ -51,7 +54,11 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         job,
         scope,
         stop: CancellationToken::new(),
-        client: Arc::new(Conversation::with_client(request.client_inputs())),
+        client: Arc::new(Conversation::with_client(
+            request.client_inputs(),
+            Inquiry::of_client(request.question()),
+        )),
+        started: SystemTime::now(),
         resolved: images::Resolved::default(),
         imports,
     });
@@ -99,21 +106,27 @@ async fn report(
     recording: Option<Recording>,
     mark: Mark,
 ) -> Result<SolveResponse, Failure> {
+    let mut outcome = outcome;
+    let provenance = outcome.as_mut().map(|it| std::mem::take(&mut it.provenance)).unwrap_or_default();
     let ended = match &outcome {
-        Ok(Exported { response, images, .. }) => {
-            Outcome::Built { response: response.clone(), exported: images.clone() }
-        }
-        Err(failure) => Outcome::Failed(failure.clone().into_wire()),
+        Ok(Exported { response, images, .. }) => Ok((response.clone(), images.clone())),
+        Err(failure) => Err(failure.clone().into_wire()),
     };
     let results = outcome.as_ref().map_or_else(|_| Vec::new(), |exported| exported.results.clone());
-    let engine = engine.clone();
+    let at_work = engine.clone();
     let recorded = tokio::task::spawn_blocking(move || {
         if let Some(recording) = recording {
-            recording.complete(ended);
+            recording.complete(match ended {
+                Ok((response, exported)) => {
+                    Outcome::Built { response, exported, attestations: attest::record(provenance) }
+                }
+                Err(status) => Outcome::Failed(status),
+            });
         }
-        engine.flush(mark, &results)
+        at_work.flush(mark, &results)
     });
     let recorded = recorded.await.map_err(|error| Failure::internal(error.to_string()))?;
+    engine.producers.sweep();
     let exported = outcome?;
     recorded.map_err(Failure::from_error)?;
     Ok(SolveResponse { exporter_response: exported.response })
@@ -132,12 +145,13 @@ async fn session_lost(engine: &Engine, build: &Build) {
 }
 
 async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) -> Result<Exported, Failure> {
-    let exporters = export::prepare(&request.exporters)?;
+    let attests = Attests::parse(&request.attests)?;
+    let mut exporters = export::prepare(&request.exporters)?;
     let caches = caches::prepare(&request.cache_exports)?;
     let imports = caches::entries(&request.cache_imports)?;
     // A client that is the frontend itself says which caches its graphs may use when it brings them.
     let importing = build.imports.add(engine, build, imports);
-    let solved = match &request.what {
+    let mut solved = match &request.what {
         What::Definition(definition) => {
             importing.await?;
             definition_result(engine, build, definition).await?
@@ -149,7 +163,14 @@ async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) 
         }
         What::Client { .. } => build.client.wait().await?.solve(engine, build).await?,
     };
-    let mut exported = export::export(engine, build, exporters, &caches, &solved).await?;
+    let provenance = attest::attach(engine, build, request, attests, &mut solved).await?;
+    if request.session_decides {
+        let chosen = export::chosen_by_client(engine, build, request.exporters.len(), &solved).await?;
+        exporters.extend(export::prepare(&chosen)?);
+    }
+    let mut exported =
+        export::export(engine, build, exporters, &caches, &solved, request.compatibility).await?;
+    exported.provenance = provenance;
     exported.response.extend(caches::export(engine, build, &caches, &solved).await?);
     for (key, value) in &solved.metadata {
         // What the frontend answered; image configs are no answers.
@@ -160,6 +181,9 @@ async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) 
                 .or_insert_with(|| String::from_utf8_lossy(value).into_owned());
         }
     }
+    if request.session_decides {
+        export::told_to_client(engine, build, &exported.response).await?;
+    }
     exported.results = solved.outputs.iter().filter_map(|output| output.value.snapshot().cloned()).collect();
     Ok(exported)
 }
@@ -169,7 +193,14 @@ async fn definition_result(
     build: &Arc<Build>,
     definition: &pb::Definition,
 ) -> Result<BuildResult, Failure> {
-    let Built { value, keys } = build_definition(engine, build, definition).await?;
+    let reference = Reference::new(definition.clone());
+    let Built { value, keys } = match &reference {
+        None => Built { value: Value::Scratch, keys: Vec::new() },
+        Some(reference) => {
+            build.client.inquiry.graph(reference);
+            reference.built(engine, build).await?
+        }
+    };
     let platform = images::default_platform(engine);
     let output = PlatformOutput {
         id: platform.to_string(),
@@ -178,6 +209,9 @@ async fn definition_result(
         keys,
         config: bytes::Bytes::new(),
         base_config: None,
+        reference,
+        attestations: Vec::new(),
+        scans: BTreeMap::new(),
     };
     Ok(BuildResult { outputs: vec![output], ..BuildResult::default() })
 }

@@ -1,7 +1,8 @@
 //! The keys of the file that are honoured, typed. [`super::keys`] has taken out all others.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -18,6 +19,8 @@ pub(super) struct File {
     root: Option<PathBuf>,
     #[serde(rename = "insecure-entitlements")]
     insecure_entitlements: Vec<String>,
+    #[serde(rename = "provenanceEnvDir")]
+    provenance_environment: Option<PathBuf>,
     log: LogSection,
     grpc: Grpc,
     otel: Otel,
@@ -163,6 +166,7 @@ impl File {
             gc: oci.gc,
             log_limits: defaults.log_limits,
             registries: self.registry,
+            provenance_environment: provenance_environment(self.provenance_environment)?,
             exit_when_idle: false,
             warnings: Vec::new(),
         })
@@ -196,4 +200,40 @@ fn tls_files(tls: Tls) -> Result<Option<TlsFiles>, String> {
         (false, false) if !given(&tls.ca) => Ok(None),
         _ => Err("grpc.tls needs both cert and key".into()),
     }
+}
+
+/// A reasonable fact is not larger.
+const LARGEST_FACT: u64 = 1 << 20;
+
+/// Where the reference looks, if nothing is said.
+const FACTS: &str = "/etc/buildkit/provenance.d";
+
+/// The facts of all `*.json` files of `folder`, in the order of their names; later ones count.
+fn provenance_environment(folder: Option<PathBuf>) -> Result<BTreeMap<String, serde_json::Value>, String> {
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| FACTS.into());
+    let failed =
+        |path: &Path, error: &dyn std::fmt::Display| format!("provenanceEnvDir: {}: {error}", path.display());
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        entries => entries.map_err(|error| failed(&folder, &error))?,
+    };
+    let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.map_err(|error| failed(&folder, &error))?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json") && path.is_file());
+    paths.sort();
+    let mut facts = BTreeMap::new();
+    for path in paths {
+        let mut text = String::new();
+        let file = std::fs::File::open(&path).map_err(|error| failed(&path, &error))?;
+        file.take(LARGEST_FACT).read_to_string(&mut text).map_err(|error| failed(&path, &error))?;
+        let read: BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(&text).map_err(|error| failed(&path, &error))?;
+        facts.extend(read);
+    }
+    for builtin in ["buildConfig", "builderPlatform", "platform", "dockerfileVersion"] {
+        if facts.contains_key(builtin) {
+            return Err(format!("provenanceEnvDir: {builtin:?} is a fact of the builder, not of a file"));
+        }
+    }
+    Ok(facts)
 }

@@ -29,7 +29,7 @@ pub(super) const KEYS: &[(&str, Standing)] = &[
     ("root", Honoured),
     ("insecure-entitlements", Honoured),
     ("proxyNetwork", Refused("builds have no proxy network")),
-    ("provenanceEnvDir", Unused("provenance takes no facts from files")),
+    ("provenanceEnvDir", Honoured),
     ("log/format", Honoured),
     ("log/level", Honoured),
     ("grpc/address", Honoured),
@@ -216,11 +216,11 @@ mod tests {
     #[test]
     fn what_tunes_is_warned_about_and_what_means_something_is_refused() {
         let warned = checked(
-            "provenanceEnvDir = \"/x\"\n[cdi]\nspecDirs = [\"/y\"]\n[worker.oci]\ncniPoolSize = 3\n\
+            "[cdi]\nspecDirs = [\"/y\"]\n[worker.oci]\ncniPoolSize = 3\n\
              [worker.containerd]\naddress = \"/z\"\nenabled = false",
         )
         .unwrap();
-        assert_eq!(warned.warnings.len(), 4, "{:?}", warned.warnings);
+        assert_eq!(warned.warnings.len(), 3, "{:?}", warned.warnings);
         assert!(warned.warnings.iter().any(|warning| warning.contains("worker.oci.cniPoolSize")));
         for (text, name) in [
             ("proxyNetwork = true", "proxyNetwork"),

@@ -7,11 +7,12 @@ use slipway_model::llb::{Graph, Node, pb};
 use slipway_model::{BlobDigest, ImageConfig, Reference};
 use slipway_worker::{Place, Value};
 
+use crate::bridge::Reference as Asked;
 use crate::build::failure::Failure;
 use crate::build::frontend;
-use crate::build::solve::solve_definition;
 use crate::build::{Build, images};
 use crate::engine::Engine;
+use crate::provenance::{ImageSource, Inquiry};
 
 pub(super) struct FrontendImage {
     /// As it was asked for.
@@ -28,11 +29,12 @@ pub(super) struct FrontendImage {
 pub(super) async fn load(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
+    inquiry: &Arc<Inquiry>,
     name: &str,
     options: &BTreeMap<String, String>,
     inputs: &BTreeMap<String, pb::Definition>,
 ) -> Result<FrontendImage, Failure> {
-    let gateway = frontend::built_in(engine, build);
+    let gateway = frontend::built_in(engine, build, inquiry.clone());
     let named = slipway_frontend::named_source(&gateway, options, inputs, name).await;
     let (definition, digest, config) = match named.map_err(frontend::failure)? {
         Some(named) => (named.definition, None, named.config.unwrap_or_default()),
@@ -44,6 +46,8 @@ pub(super) async fn load(
             let text = reference.to_string();
             let resolving = images::resolve(engine, build, &text, None, "default", "", Place::Registry);
             let resolved = resolving.await.map_err(|failure| cannot_load(name, failure))?;
+            let digest = resolved.digest;
+            inquiry.image(ImageSource { reference: text, platform: None, digest, local: false });
             let pinned = reference.with_digest(resolved.digest);
             (definition_of(&pinned), Some(resolved.digest), resolved.config)
         }
@@ -54,8 +58,13 @@ pub(super) async fn load(
             Failure::invalid(format!("the config of frontend image {name:?} is not valid: {error}"))
         })?,
     };
-    let tree = solve_definition(engine, build, &definition).await;
-    let tree = tree.map_err(|failure| cannot_load(name, failure))?;
+    let tree = match Asked::new(definition.clone()) {
+        None => Value::Scratch,
+        Some(reference) => {
+            inquiry.graph(&reference);
+            reference.value(engine, build).await.map_err(|failure| cannot_load(name, failure))?
+        }
+    };
     Ok(FrontendImage { name: name.to_owned(), digest, config, definition, tree })
 }
 

@@ -35,18 +35,20 @@ use crate::bridge::{Answer, Conversation, Guest};
 use crate::build::Build;
 use crate::build::failure::Failure;
 use crate::engine::Engine;
+use crate::provenance::Inquiry;
 
 /// Runs the frontend in the image that `options` name. `asking` is whoever wants its answer.
 pub(crate) async fn run(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
     asking: &Conversation,
+    inquiry: Arc<Inquiry>,
     options: &BTreeMap<String, String>,
     inputs: &BTreeMap<String, pb::Definition>,
 ) -> Result<Answer, Failure> {
     let source = source(engine, options)?;
-    let conversation = Arc::new(asking.below(inputs.clone())?);
-    let image = image::load(engine, build, source, options, inputs).await?;
+    let conversation = Arc::new(asking.below(inputs.clone(), inquiry.clone())?);
+    let image = image::load(engine, build, &inquiry, source, options, inputs).await?;
     capability::check(&image, options, inputs)?;
     let guest = Guest { build: build.clone(), conversation: conversation.clone() };
     let request = process::container(&image, &build.session);

@@ -43,7 +43,7 @@ mod limits;
 mod listen;
 mod recording;
 mod recover;
-mod redact;
+pub(crate) mod redact;
 mod replay;
 mod results;
 mod spool;

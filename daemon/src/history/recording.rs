@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use prost::Message as _;
 use slipway_model::Descriptor;
 use slipway_proto::control::{
@@ -36,6 +37,8 @@ pub(crate) enum Outcome {
         response: BTreeMap<String, String>,
         /// Images, by the place of their exporter in the request.
         exported: BTreeMap<usize, Descriptor>,
+        /// What is said about results: platform (where they are told apart), predicate type, predicate.
+        attestations: Vec<(Option<String>, &'static str, Bytes)>,
     },
     Failed(rpc::Status),
 }
@@ -168,9 +171,10 @@ impl Drop for Recording {
 impl Inner {
     fn keep_outcome(&self, record: &mut BuildHistoryRecord, outcome: Outcome, content: &mut Vec<Named>) {
         match outcome {
-            Outcome::Built { response, exported } => {
+            Outcome::Built { response, exported, attestations } => {
                 record.exporter_response = response;
                 record.result = self.keep_results(&exported, content);
+                self.keep_attestations(record, attestations, content);
             }
             Outcome::Failed(status) => self.keep_error(record, status, content),
         }
@@ -220,6 +224,34 @@ impl Inner {
         // Older clients look for one result only.
         info.result_deprecated = info.results.values().next().cloned();
         info.result_deprecated.is_some().then_some(info)
+    }
+}
+
+/// The media type of a predicate in the history.
+const IN_TOTO: &str = "application/vnd.in-toto+json";
+
+impl Inner {
+    fn keep_attestations(
+        &self,
+        record: &mut BuildHistoryRecord,
+        attestations: Vec<(Option<String>, &'static str, Bytes)>,
+        content: &mut Vec<Named>,
+    ) {
+        for (platform, predicate_type, predicate) in attestations {
+            match self.content.put(&predicate) {
+                Ok(digest) => {
+                    content.push((digest.to_string(), true));
+                    let mut kept = descriptor(IN_TOTO, digest.to_string(), predicate.len() as u64);
+                    kept.annotations.insert("in-toto.io/predicate-type".into(), predicate_type.into());
+                    let info = match platform {
+                        Some(platform) => record.results.entry(platform).or_default(),
+                        None => record.result.get_or_insert_default(),
+                    };
+                    info.attestations.push(kept);
+                }
+                Err(error) => tracing::warn!(build = record.r#ref, %error, "provenance is not kept"),
+            }
+        }
     }
 }
 

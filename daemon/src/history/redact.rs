@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use slipway_proto::control::CacheOptionsEntry;
 
-const HIDDEN: &str = "xxxxx";
+pub(crate) const HIDDEN: &str = "xxxxx";
 
 /// Words that name secrets.
 const SECRET: &[&str] = &[
@@ -83,13 +83,14 @@ fn cache_json(text: &str) -> String {
     }
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether a value of this name is nobody else's business.
+pub(crate) fn is_secret(name: &str) -> bool {
     let words = || name.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_ascii_lowercase);
     words().any(|word| SECRET.contains(&&*word)) && !words().any(|word| PUBLIC.contains(&&*word))
 }
 
 /// Hides accounts in all addresses of `text`.
-fn addresses(text: &str) -> String {
+pub(crate) fn addresses(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {

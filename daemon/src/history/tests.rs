@@ -74,7 +74,7 @@ impl World {
 }
 
 fn built() -> Outcome {
-    Outcome::Built { response: BTreeMap::new(), exported: BTreeMap::new() }
+    Outcome::Built { response: BTreeMap::new(), exported: BTreeMap::new(), attestations: Vec::new() }
 }
 
 async fn all(mut listener: Listener) -> Vec<BuildHistoryEvent> {
@@ -284,7 +284,11 @@ async fn a_result_is_kept_without_its_layers() {
     let image = describe("application/vnd.oci.image.manifest.v1+json", manifest.digest, manifest.size);
     for name in ["one", "two"] {
         let exported = [(3, image.clone())].into();
-        world.begin(name).0.complete(Outcome::Built { response: BTreeMap::new(), exported });
+        world.begin(name).0.complete(Outcome::Built {
+            response: BTreeMap::new(),
+            exported,
+            attestations: Vec::new(),
+        });
     }
     let result = world.records().await.remove(0).result.unwrap();
     assert_eq!(result.results[&3].digest, manifest.digest.to_string());

@@ -50,6 +50,7 @@ impl Lowering<'_> {
         }
         stage.commands = commands;
         stage.config_places = ConfigPlaces::default();
+        self.note_scans(stage);
         Ok(())
     }
 

@@ -28,6 +28,7 @@ impl Lowering<'_> {
             base_image: stage.base_image.clone(),
             is_layerless: stage.is_layerless,
             epoch: self.epoch,
+            scans: self.scans(target),
             outline,
         })
     }

@@ -6,6 +6,7 @@
 //! | a state for each stage, the target, what depends on what | `stages` |
 //! | base images, named contexts, `ONBUILD` of bases | `base`, `trigger` |
 //! | instructions, in the order of the file | `dispatch` and a file for each |
+//! | what else is scanned for an SBOM | `scans` |
 //! | the build context (only now its used paths are known), the image | `finish` |
 //!
 //! Stages that the target does not need are parsed but never resolved.
@@ -28,6 +29,7 @@ mod mounts;
 pub(crate) mod outline;
 pub(crate) mod progress;
 mod run;
+mod scans;
 mod settings;
 pub(crate) mod source;
 mod stage;
@@ -76,6 +78,8 @@ pub(crate) struct Lowered {
     pub(crate) is_layerless: bool,
     /// Seconds since 1970.
     pub(crate) epoch: Option<i64>,
+    /// What an SBOM is to tell of beside the target, by name.
+    pub(crate) scans: BTreeMap<String, pb::Definition>,
     /// Only if it was asked for.
     pub(crate) outline: Option<Outline>,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use slipway_model::llb::NodeOutput;
 use slipway_model::{ImageConfig, Platform};
 
 use super::env::ConfigPlaces;
@@ -62,6 +63,10 @@ pub(super) struct StageState {
     /// A `WORKDIR` stood in it or below.
     pub(super) has_workdir: bool,
     pub(super) has_cmd: bool,
+    /// An SBOM tells of the build context, if this is the target.
+    pub(super) scans_context: bool,
+    /// What an SBOM tells of beside the target.
+    pub(super) scanned: Option<Option<NodeOutput>>,
 }
 
 /// An instruction and the stages it names: for `COPY --from` one, for `RUN` one for each mount.

@@ -17,6 +17,7 @@ pub use generated::grpc::health::v1 as health;
 pub use generated::moby::buildkit::secrets::v1 as secrets;
 pub use generated::moby::buildkit::v1 as control;
 pub use generated::moby::buildkit::v1::apicaps;
+pub use generated::moby::exporter::v1 as exporter;
 pub use generated::moby::filesync::v1 as filesync;
 pub use generated::moby::sshforward::v1 as ssh;
 pub use generated::moby::upload::v1 as upload;

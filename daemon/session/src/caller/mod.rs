@@ -4,6 +4,7 @@ mod agent;
 mod auth;
 mod connection;
 pub(crate) mod content;
+mod exporters;
 mod files;
 mod ingest;
 mod output;

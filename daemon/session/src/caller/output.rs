@@ -16,7 +16,7 @@ use tonic::{Request, Status};
 use super::Session;
 use super::connection::{SessionService, origin};
 use crate::fsutil::{Source, send};
-use crate::{Error, LARGEST_MESSAGE, Result};
+use crate::{Error, IS_ALL, LARGEST_MESSAGE, Result};
 
 const METHOD: &str = "/moby.filesync.v1.FileSend/DiffCopy";
 /// Bytes of one message; the reference's clients accept up to 4 MiB.
@@ -48,12 +48,16 @@ impl Session {
         Ok(FileWriter { outgoing, answer })
     }
 
-    /// Copies `source` into the directory that the client keeps for exporter `id`.
-    pub async fn copy_directory(&self, id: usize, source: impl Source) -> Result<()> {
+    /// Copies `source` into the directory that the client keeps for exporter `id`. If it is all that comes, a client
+    /// that wants to may remove what is not in it.
+    pub async fn copy_directory(&self, id: usize, source: impl Source, is_all: bool) -> Result<()> {
         let service = self.require(METHOD)?;
         let (outgoing, packets) = mpsc::channel::<Packet>(256);
         let mut request = Request::new(ReceiverStream::new(packets));
         name_exporter(request.metadata_mut(), id)?;
+        if is_all {
+            insert(request.metadata_mut(), IS_ALL, "1")?;
+        }
         // This one method carries packets where its declaration says bytes.
         let mut grpc =
             tonic::client::Grpc::with_origin(service, origin()).max_decoding_message_size(LARGEST_MESSAGE);

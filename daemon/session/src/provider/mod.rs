@@ -69,6 +69,8 @@ pub enum Output {
     File(OpenFile),
     /// Files are added to the directory and belong to the current user.
     Directory(PathBuf),
+    /// The same, and what else is in the directory is removed.
+    Mirror(PathBuf),
 }
 
 /// One build's offers.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::io::Write;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use futures::{Stream, StreamExt};
 use prost::Message;
 use rustix::fs::{Mode, OFlags};
 use slipway_proto::filesync::BytesMessage;
-use slipway_proto::fsutil::Packet;
+use slipway_proto::fsutil::{Packet, Stat};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
@@ -25,8 +26,9 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Output;
-use crate::LARGEST_MESSAGE;
-use crate::fsutil::{ReceiveOptions, receive};
+use crate::fsutil::walk::walk;
+use crate::fsutil::{Filter, ReceiveOptions, receive};
+use crate::{IS_ALL, LARGEST_MESSAGE};
 
 #[derive(Clone)]
 pub(super) struct FileSend(pub Arc<HashMap<usize, Output>>);
@@ -73,7 +75,19 @@ impl tonic::server::StreamingService<Bytes> for FileSend {
                         open(&description(&metadata)).map_err(|error| Status::unknown(error.to_string()))?;
                     receive_file(file, messages).await
                 }
-                Some(Output::Directory(path)) => receive_directory(path, messages),
+                Some(Output::Directory(path)) => receive_directory(path, None, messages),
+                Some(Output::Mirror(path)) => {
+                    if metadata.get(IS_ALL).is_none() {
+                        return Err(Status::failed_precondition(
+                            "a folder with mode=delete needs a daemon that sends all of it at once",
+                        ));
+                    }
+                    let there = path.clone();
+                    let listed = tokio::task::spawn_blocking(move || list(&there)).await;
+                    let listed = listed.map_err(|error| Status::internal(error.to_string()))?;
+                    let index = listed.map_err(|error| Status::unknown(error.to_string()))?;
+                    receive_directory(path, Some(index), messages)
+                }
                 None => Err(Status::not_found("this build has no such output")),
             }
         })
@@ -118,13 +132,35 @@ async fn receive_file(
     Ok(Response::new(Box::pin(futures::stream::empty())))
 }
 
-fn receive_directory(path: &Path, messages: Streaming<Bytes>) -> Result<Response<Answer>, Status> {
+/// What is in a folder, which may not be there yet.
+fn list(path: &Path) -> crate::Result<Vec<Stat>> {
+    let mut index = Vec::new();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(crate::Error::file("open", &path.display().to_string(), error)),
+        Ok(root) => walk(root.as_fd(), &Filter::default(), &mut |stat| {
+            index.push(stat);
+            Ok(())
+        })?,
+    }
+    Ok(index)
+}
+
+/// With an index of what is there, what does not come is removed.
+fn receive_directory(
+    path: &Path,
+    index: Option<Vec<Stat>>,
+    messages: Streaming<Bytes>,
+) -> Result<Response<Answer>, Status> {
     let failed = |error: std::io::Error| Status::unknown(format!("{}: {error}", path.display()));
     std::fs::create_dir_all(path).map_err(failed)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
     let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let options = ReceiveOptions { merge: true, owner: Some(owner), ..ReceiveOptions::default() };
+    let merge = index.is_none();
+    let index = index.unwrap_or_default();
+    let options = ReceiveOptions { merge, index, owner: Some(owner), ..ReceiveOptions::default() };
     let packets =
         messages.map(|message| Packet::decode(message?).map_err(|error| Status::internal(error.to_string())));
     let (outgoing, answers) = mpsc::channel::<Packet>(256);

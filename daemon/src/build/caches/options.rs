@@ -172,6 +172,9 @@ fn exported(kind: &str, attributes: &BTreeMap<String, String>) -> Result<CacheEx
     if !oci && image_manifest {
         return Err(invalid("exporting", kind, "image-manifest=true needs oci-mediatypes=true"));
     }
+    if compress.seekable {
+        return Err(invalid("exporting", kind, "compression=estargz is for images: use gzip or zstd"));
+    }
     if !oci && compress.compression == Compression::Zstd {
         return Err(invalid("exporting", kind, "compression=zstd needs oci-mediatypes=true"));
     }
