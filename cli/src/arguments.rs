@@ -208,6 +208,15 @@ pub struct BuildArguments {
     /// Annotation of the image: [TYPE:]KEY=VALUE
     #[arg(long, value_name = "ANNOTATION")]
     pub annotation: Vec<String>,
+    /// What to say about the image: type=provenance|sbom[,KEY=VALUE]; disabled=true takes one back
+    #[arg(long, value_name = "SPEC")]
+    pub attest: Vec<String>,
+    /// Where the image came from: true, false, or such as mode=max; short for --attest=type=provenance
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub provenance: Option<String>,
+    /// What is in the image: true, false, or such as generator=IMAGE; short for --attest=type=sbom
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub sbom: Option<String>,
     /// What to do: build, check, outline or targets
     #[arg(long, value_name = "METHOD", default_value = "build")]
     pub call: String,

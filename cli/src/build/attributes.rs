@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::attests;
 use crate::arguments::BuildArguments;
 use crate::error::Failure;
 use crate::format;
@@ -50,6 +51,9 @@ pub fn frontend(arguments: &BuildArguments) -> Result<BTreeMap<String, String>, 
             Failure::usage(format!("--shm-size {size:?} is not a size: write for example 64m"))
         })?;
         set("shm-size", bytes.to_string());
+    }
+    for (kind, spec) in attests::wanted(arguments)? {
+        set(&format!("attest:{kind}"), spec);
     }
     if !arguments.ulimit.is_empty() {
         set("ulimit", arguments.ulimit.join(","));

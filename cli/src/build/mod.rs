@@ -3,17 +3,21 @@
 //! ```text
 //! context      which directories are offered, and where the Dockerfile is
 //! attributes   options for the frontend
+//! attests      what is to be said about the image
 //! caches       which are used, and which are written
 //! outputs      what is made of the result, and where it goes
+//! provenance   facts about the build that its history has
 //! run          session, Status and Solve, side by side; Ctrl-C
 //! ```
 
+mod attests;
 mod attributes;
 pub mod caches;
 mod context;
 pub mod layout;
 pub mod metadata;
 pub mod outputs;
+mod provenance;
 pub mod run;
 pub mod secrets;
 pub mod source;
@@ -49,7 +53,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
 
     let (id, session) = (new_id()?, new_id()?);
     let mut request = SolveRequest {
-        r#ref: id,
+        r#ref: id.clone(),
         session: session.clone(),
         frontend: "dockerfile.v0".into(),
         frontend_attrs,
@@ -72,11 +76,14 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         credentials: Arc::new(DockerConfig::of_user()),
     };
     let mode = if arguments.quiet { ProgressMode::Quiet } else { arguments.progress };
-    let response = run::run(channel, provider, request, Progress::start(mode)).await?;
+    let mut response = run::run(channel.clone(), provider, request, Progress::start(mode)).await?;
     if let Some(folder) = exported {
         layout::list_exported(&folder, &response)?;
     }
     caches.list_exported(&response)?;
+    if arguments.metadata_file.is_some() {
+        response.exporter_response.extend(provenance::facts(channel, &id).await);
+    }
     match subrequest {
         Some(subrequest) => subrequest.print(&response),
         None => metadata::write(&arguments, &response),

@@ -169,7 +169,11 @@ fn requested(
     }
     let target = match kind.as_str() {
         "image" | "registry" => Target::Elsewhere,
-        "local" => Target::Sent(Output::Directory(destination(&kind, &mut attrs)?)),
+        "local" => {
+            let folder = destination(&kind, &mut attrs)?;
+            let deletes = attrs.get("mode").is_some_and(|mode| mode == "delete");
+            Target::Sent(if deletes { Output::Mirror(folder) } else { Output::Directory(folder) })
+        }
         "oci" | "docker" if attrs.get("tar").is_some_and(|tar| tar == "false") => {
             Target::Layout(destination(&kind, &mut attrs)?)
         }
