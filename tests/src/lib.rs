@@ -14,6 +14,7 @@
 //! | `leftovers` | mounts and processes that should be gone |
 //! | `project` | a folder with a Dockerfile |
 //! | `archive` | a tar, read back |
+//! | `attestations` | what is said about an image |
 //! | `wire` | the daemon's services, called with whatever messages a test likes |
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
 //! | `readers` | what skopeo says about what was made |
@@ -30,6 +31,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness says why a test is skipped")]
 
 pub mod archive;
+pub mod attestations;
 pub mod base_images;
 mod binary;
 mod build;

@@ -20,6 +20,14 @@ pub fn manifest(image: &str) -> Value {
     skopeo(&["inspect", "--raw", "--tls-verify=false", image])
 }
 
+/// The same, byte for byte.
+#[track_caller]
+pub fn raw(image: &str) -> String {
+    let mut skopeo = Command::new("skopeo");
+    skopeo.args(["inspect", "--raw", "--tls-verify=false", image]);
+    output(&mut skopeo).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
 #[track_caller]
 fn skopeo(arguments: &[&str]) -> Value {
     let said = output(Command::new("skopeo").args(arguments)).unwrap_or_else(|error| panic!("{error:#}"));

@@ -92,6 +92,23 @@ fn a_folder() {
 }
 
 #[test]
+fn a_folder_that_holds_nothing_else() {
+    let it = setting();
+    it.out.write("s/old/deep", "old");
+    it.out.write("other", "old");
+    let output = format!("type=local,mode=delete,dest={}", it.out.path().display());
+    for _ in 0..2 {
+        it.daemon.build(&it.project).output(&output).succeed();
+        let mut names: Vec<_> =
+            std::fs::read_dir(it.out.join("s")).unwrap().map(|it| it.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["empty", "file", "hard", "soft"]);
+        assert!(!it.out.join("other").exists());
+        assert_eq!(it.out.read("s/file"), "x\n");
+    }
+}
+
+#[test]
 fn a_tar_on_standard_output() {
     let it = setting();
     let tar = it.daemon.build(&it.project).output("-").succeed().stdout;

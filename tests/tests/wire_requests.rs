@@ -74,19 +74,14 @@ async fn every_field_is_honoured_or_refused_by_name() {
     let cases: Vec<(wire::SolveRequest, Code, &str)> = vec![
         (wire::SolveRequest { proxy_network: true, ..request() }, Code::Unimplemented, "proxy network"),
         (
-            wire::SolveRequest { enable_session_exporter: true, ..request() },
-            Code::Unimplemented,
-            "exporter of the session",
-        ),
-        (
             wire::SolveRequest { source_policy_session: "s".into(), ..request() },
             Code::Unimplemented,
             "source policy session",
         ),
         (
-            wire::SolveRequest { compatibility_version: 10, ..request() },
-            Code::Unimplemented,
-            "compatibility-version 10",
+            wire::SolveRequest { compatibility_version: 11, ..request() },
+            Code::InvalidArgument,
+            "compatibility-version 11",
         ),
         (
             wire::SolveRequest { compatibility_version: 31, ..request() },
@@ -95,7 +90,7 @@ async fn every_field_is_honoured_or_refused_by_name() {
         ),
         (
             wire::SolveRequest { compatibility_version: -1, ..request() },
-            Code::Unimplemented,
+            Code::InvalidArgument,
             "compatibility-version -1",
         ),
         (
