@@ -31,9 +31,13 @@ pub enum Error {
     RewriteAndUnpack,
     #[error("invalid image config for export: {0}")]
     Config(String),
+    #[error("invalid null image config for export")]
+    NoConfig,
+    #[error("invalid image config: os and architecture must be specified together")]
+    HalfPlatform,
     #[error("cannot export {0} images without multi-platform enabled")]
     SeveralImages(usize),
-    #[error("cannot overwrite {path:?} from {first} with {second} when split option is disabled")]
+    #[error("cannot overwrite {path} from {first} with {second} when split option is disabled")]
     Overlapping { path: String, first: String, second: String },
     #[error("invalid image name {name:?}")]
     Name {

@@ -13,6 +13,7 @@ use tokio::io::AsyncSeekExt as _;
 
 use crate::error::{Error, Result};
 use crate::image::{Committed, StoredJson};
+use crate::sink::Outputs;
 
 /// How many blobs are asked for at once; the client bounds transfers per host itself.
 const AT_ONCE: usize = 8;
@@ -26,13 +27,14 @@ pub struct PushOptions {
     pub insecure: bool,
 }
 
-/// Pushes `image` under `name`.
+/// Pushes `image` under `name`; `outputs` are told how far it is.
 pub async fn push(
     client: &Client,
     store: &Store,
     image: &Committed,
     name: &str,
     options: PushOptions,
+    outputs: &dyn Outputs,
 ) -> Result<()> {
     let reference: Reference = name.parse().map_err(|source| Error::Name { name: name.into(), source })?;
     // What the tag or digest in the name says is up to the image.
@@ -44,7 +46,10 @@ pub async fn push(
         false => client.clone(),
     };
     let push = Push { client, store, name };
+    let layers = outputs.under_way("pushing layers");
     push.blobs(image, &untagged).await?;
+    drop(layers);
+    let _manifests = outputs.under_way(&format!("pushing manifest for {target}@{}", image.root.digest));
     match &image.index {
         None => push.manifest(&target, &image.images[0].manifest).await,
         Some(index) => {

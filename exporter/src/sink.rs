@@ -35,6 +35,11 @@ pub trait Outputs: Send + Sync {
     /// A folder: all of `files`, in their order.
     async fn folder(&self, files: Files) -> io::Result<()>;
 
+    /// Tells the client that `what` is under way, until the answer is dropped.
+    fn under_way(&self, _what: &str) -> Box<dyn Send> {
+        Box::new(())
+    }
+
     /// A content store (`oci` and `docker` with `tar=false`).
     async fn layout(&self) -> io::Result<Box<dyn LayoutSink>>;
 }

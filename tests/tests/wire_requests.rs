@@ -74,11 +74,6 @@ async fn every_field_is_honoured_or_refused_by_name() {
     let cases: Vec<(wire::SolveRequest, Code, &str)> = vec![
         (wire::SolveRequest { proxy_network: true, ..request() }, Code::Unimplemented, "proxy network"),
         (
-            wire::SolveRequest { enable_session_exporter: true, ..request() },
-            Code::Unimplemented,
-            "exporter of the session",
-        ),
-        (
             wire::SolveRequest { source_policy_session: "s".into(), ..request() },
             Code::Unimplemented,
             "source policy session",
@@ -285,6 +280,8 @@ async fn messages_with_nothing_in_them_are_answered() {
     assert_says(&status, Code::InvalidArgument, "pigeon");
 
     let mut bridge = bridge(&daemon).await;
+    let status = answer(bridge.ping(gateway::PingRequest::default())).await.unwrap_err();
+    assert_says(&status, Code::InvalidArgument, "no buildid found in context");
     let status = answer(bridge.solve(gateway::SolveRequest::default())).await.unwrap_err();
     assert_says(&status, Code::InvalidArgument, "no buildid found in context");
     answer(bridge.read_file(gateway::ReadFileRequest::default())).await.unwrap_err();

@@ -6,7 +6,7 @@ use slipway_proto::gateway::PongResponse;
 use crate::control::workers::record;
 use crate::engine::Engine;
 
-const FRONTEND: [&str; 24] = [
+const FRONTEND: &[&str] = &[
     "solve.base",
     "solve.inlinereturn",
     "importcaches",
@@ -33,7 +33,7 @@ const FRONTEND: [&str; 24] = [
     "source.metaresolver",
 ];
 
-const LLB: [&str; 53] = [
+const LLB: &[&str] = &[
     "source.image",
     "source.image.resolvemode",
     "source.image.layerlimit",
@@ -47,6 +47,25 @@ const LLB: [&str; 53] = [
     "source.local.excludepatterns",
     "source.local.sharedkeyhint",
     "source.local.differ",
+    "source.local.metadatatransfer",
+    "source.git",
+    "source.git.keepgitdir",
+    "source.git.fullurl",
+    "source.git.httpauth",
+    "source.git.knownsshhosts",
+    "source.git.mountsshsock",
+    "source.git.subdir",
+    "source.git.checksum",
+    "source.git.skipsubmodules",
+    "source.git.mtime",
+    "source.git.fetchbycommit",
+    "source.http",
+    "source.http.auth",
+    "source.http.checksum",
+    "source.http.header",
+    "source.http.perm",
+    // The spelling is BuildKit's.
+    "soruce.http.uidgid",
     "source.buildop.llbfilename",
     "exec.meta.base",
     "exec.meta.cgroup.parent",
@@ -65,6 +84,7 @@ const LLB: [&str; 53] = [
     "exec.mount.tmpfs",
     "exec.mount.tmpfs.size",
     "exec.mount.secret",
+    "exec.mount.ssh",
     "exec.cgroup",
     "exec.secretenv",
     "exec.validexitcode",
@@ -82,10 +102,14 @@ const LLB: [&str; 53] = [
     "meta.description",
     "meta.exportcache",
     "mergeop",
+    "diffop",
+    "passthroughop",
     "exporter.image.annotations",
     "exporter.sourcedateepoch",
     "exporter.multiple",
+    "exporter.session",
     "gc.freespacefilter",
+    "history.filter",
     "exec.meta.removemountstubs.recursive",
 ];
 

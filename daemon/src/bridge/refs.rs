@@ -25,6 +25,7 @@ const MOST: usize = 10_000;
 pub(crate) struct Refs(Mutex<HashMap<String, Arc<Reference>>>);
 
 pub(crate) struct Reference {
+    /// Empty for a tree that no graph is known of.
     pub definition: pb::Definition,
     built: OnceCell<Built<Value>>,
 }
@@ -34,6 +35,12 @@ impl Reference {
     pub(crate) fn new(definition: pb::Definition) -> Option<Arc<Self>> {
         let has_operations = !definition.def.is_empty();
         has_operations.then(|| Arc::new(Self { definition, built: OnceCell::new() }))
+    }
+
+    /// A tree that is there already.
+    pub(crate) fn of(value: Value) -> Arc<Self> {
+        let built = OnceCell::new_with(Some(Built { value, keys: Vec::new() }));
+        Arc::new(Self { definition: pb::Definition::default(), built })
     }
 
     /// The tree, solved now if it was not before.
@@ -50,7 +57,7 @@ impl Reference {
 
 impl Refs {
     /// Gives `reference` a name; scratch has the empty one.
-    pub(super) fn name(&self, reference: Option<Arc<Reference>>) -> Result<String, Failure> {
+    pub(crate) fn name(&self, reference: Option<Arc<Reference>>) -> Result<String, Failure> {
         let Some(reference) = reference else { return Ok(String::new()) };
         let mut known = self.0.lock();
         if known.len() >= MOST {

@@ -4,6 +4,7 @@
 //! request   what Control.Solve was asked, checked
 //! solve     frontend or definition -> results -> exporters -> response
 //! frontend  the built-in Dockerfile frontend at work, and its gateway into the solver
+//! verify    whether they are for the platforms that were asked for
 //! export    results to where they were asked for
 //! caches    caches that travel: which are imported, what is exported
 //! outputs   files for the client, through its session
@@ -23,5 +24,6 @@ pub(crate) mod outputs;
 pub(crate) mod request;
 pub(crate) mod result;
 pub(crate) mod solve;
+mod verify;
 
 pub(crate) use builds::{Build, Builds};

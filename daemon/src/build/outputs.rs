@@ -50,6 +50,7 @@ impl Outputs for SessionOutputs {
             runtime: Handle::current(),
             transfer: self.step.transfer("sending tarball"),
             sent: 0,
+            is_there: false,
         }))
     }
 
@@ -61,10 +62,25 @@ impl Outputs for SessionOutputs {
         sent.map_err(io::Error::other)
     }
 
+    fn under_way(&self, what: &str) -> Box<dyn Send> {
+        Box::new(UnderWay(Some(self.step.transfer(what))))
+    }
+
     async fn layout(&self) -> io::Result<Box<dyn LayoutSink>> {
         let session = self.session().await?;
         let transfer = self.step.transfer("sending layout");
         Ok(Box::new(ClientLayout { session, runtime: Handle::current(), transfer, sent: 0 }))
+    }
+}
+
+/// Done when it is dropped.
+struct UnderWay(Option<super::journal::Transfer>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(transfer) = self.0.take() {
+            transfer.done();
+        }
     }
 }
 
@@ -75,14 +91,25 @@ struct ClientFile {
     runtime: Handle,
     transfer: super::journal::Transfer,
     sent: u64,
+    /// The client has what is to be sent, and takes no more of it.
+    is_there: bool,
 }
 
 impl ClientFile {
     fn send(&mut self) -> io::Result<()> {
         let bytes: Bytes = self.buffer.split().freeze();
+        if self.is_there {
+            return Ok(());
+        }
         self.sent += bytes.len() as u64;
         self.transfer.at(self.sent, 0);
-        self.runtime.block_on(self.writer.write(bytes)).map_err(io::Error::other)
+        match self.runtime.block_on(self.writer.write(bytes)) {
+            Err(error) if error.code() == Some(tonic::Code::AlreadyExists) => {
+                self.is_there = true;
+                Ok(())
+            }
+            written => written.map_err(io::Error::other),
+        }
     }
 }
 
@@ -103,10 +130,13 @@ impl Write for ClientFile {
 impl FileSink for ClientFile {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.send()?;
-        let Self { writer, runtime, transfer, .. } = *self;
-        let finished = runtime.block_on(writer.finish()).map_err(io::Error::other);
+        let Self { writer, runtime, transfer, is_there, .. } = *self;
+        let finished = if is_there { Ok(()) } else { runtime.block_on(writer.finish()) };
         transfer.done();
-        finished
+        match finished {
+            Err(error) if error.code() == Some(tonic::Code::AlreadyExists) => Ok(()),
+            finished => finished.map_err(io::Error::other),
+        }
     }
 }
 

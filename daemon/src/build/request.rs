@@ -22,6 +22,8 @@ pub(crate) struct BuildRequest {
     pub entitlements: Vec<String>,
     pub cache_imports: Vec<CacheOptionsEntry>,
     pub cache_exports: Vec<CacheOptionsEntry>,
+    /// The session may name more exporters when there is a result.
+    pub has_session_exporters: bool,
     /// Of a client for itself: it leaves no record.
     pub internal: bool,
     /// What the record says of it: the frontend's name and options, whoever runs it.
@@ -62,9 +64,6 @@ impl BuildRequest {
         if !request.source_policy_session.is_empty() {
             return unsupported("a source policy session");
         }
-        if request.enable_session_exporter {
-            return unsupported("an exporter of the session");
-        }
         if request.proxy_network {
             return unsupported("the proxy network");
         }
@@ -91,6 +90,7 @@ impl BuildRequest {
         Ok(Self {
             id: request.r#ref,
             session: request.session,
+            has_session_exporters: request.enable_session_exporter,
             internal: request.internal,
             frontend: (request.frontend.clone(), request.frontend_attrs.clone()),
             what: what(
@@ -174,12 +174,13 @@ fn what(
     options: BTreeMap<String, String>,
     inputs: BTreeMap<String, pb::Definition>,
 ) -> Result<What, Status> {
-    match (definition.filter(|definition| !definition.def.is_empty()), frontend.is_empty()) {
-        (Some(_), false) => {
+    match (definition, frontend.is_empty()) {
+        (Some(definition), false) if !definition.def.is_empty() => {
             Err(Status::invalid_argument("invalid solve request: both a definition and a frontend are given"))
         }
+        // One that is there and empty is scratch.
         (Some(definition), true) => Ok(What::Definition(definition)),
-        (None, false) => Ok(What::Frontend { name: frontend, options, inputs }),
+        (_, false) => Ok(What::Frontend { name: frontend, options, inputs }),
         (None, true) => Ok(What::Client { inputs }),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use slipway_model::llb;
 use slipway_model::llb::pb;
 use slipway_proto::control::{SolveRequest, SolveResponse};
@@ -18,6 +19,7 @@ use super::frontend;
 use super::journal::Journal;
 use super::request::{BuildRequest, What};
 use super::result::{BuildResult, PlatformOutput};
+use super::verify::platform_warnings;
 use super::{Build, Builds, caches, images};
 use crate::bridge::Conversation;
 use crate::engine::Engine;
@@ -53,6 +55,7 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         stop: CancellationToken::new(),
         client: Arc::new(Conversation::with_client(request.client_inputs())),
         resolved: images::Resolved::default(),
+        renewed: Mutex::default(),
         imports,
     });
     engine.builds.insert(&build)?;
@@ -132,7 +135,7 @@ async fn session_lost(engine: &Engine, build: &Build) {
 }
 
 async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) -> Result<Exported, Failure> {
-    let exporters = export::prepare(&request.exporters)?;
+    let mut exporters = export::prepare(&request.exporters)?;
     let caches = caches::prepare(&request.cache_exports)?;
     let imports = caches::entries(&request.cache_imports)?;
     // A client that is the frontend itself says which caches its graphs may use when it brings them.
@@ -149,16 +152,23 @@ async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) 
         }
         What::Client { .. } => build.client.wait().await?.solve(engine, build).await?,
     };
-    let mut exported = export::export(engine, build, exporters, &caches, &solved).await?;
+    if request.has_session_exporters {
+        exporters.extend(export::of_session(engine, build, exporters.len(), &solved).await?);
+    }
+    let warnings = platform_warnings(request.frontend.1.get("platform").map(String::as_str), &solved);
+    let mut exported = export::export(engine, build, exporters, &caches, &solved, warnings).await?;
     exported.response.extend(caches::export(engine, build, &caches, &solved).await?);
     for (key, value) in &solved.metadata {
-        // What the frontend answered; image configs are no answers.
-        if !key.starts_with("containerimage.") && key != "refs.platforms" {
+        // What the frontend answers to the client, and not to exporters.
+        if key.starts_with("frontend.") || key.starts_with("result.") {
             exported
                 .response
                 .entry(key.clone())
                 .or_insert_with(|| String::from_utf8_lossy(value).into_owned());
         }
+    }
+    if request.has_session_exporters {
+        export::tell_session(engine, build, &exported.response).await?;
     }
     exported.results = solved.outputs.iter().filter_map(|output| output.value.snapshot().cloned()).collect();
     Ok(exported)
@@ -202,7 +212,25 @@ pub(crate) async fn build_definition(
     let edge = ops::load(&engine.worker, &decoded, &build.scope).map_err(Failure::from_error)?;
     let Some(edge) = edge else { return Ok(Built { value: Value::Scratch, keys: Vec::new() }) };
     build.course.solves(&decoded);
+    renew_caches(engine, build, &decoded).await?;
     build.job.build(&edge).await.map_err(|error| Failure::solving(error, &decoded))
+}
+
+/// Gives steps that are to run anew cache mounts without what earlier runs left there; once for each step.
+async fn renew_caches(engine: &Engine, build: &Build, definition: &llb::Definition) -> Result<(), Failure> {
+    let mut renewed = ops::renewed_caches(definition);
+    if renewed.is_empty() {
+        return Ok(());
+    }
+    // A step may have several.
+    let done = build.renewed.lock().clone();
+    renewed.retain(|cache| !done.contains(&cache.step));
+    build.renewed.lock().extend(renewed.iter().map(|cache| cache.step));
+    let store = engine.store.clone();
+    let renewing = tokio::task::spawn_blocking(move || {
+        renewed.iter().try_for_each(|cache| store.renew_cache_mounts(&cache.id, cache.has_base))
+    });
+    renewing.await.map_err(|error| Failure::internal(error.to_string()))?.map_err(Failure::from_error)
 }
 
 /// Metadata as the wire has it.

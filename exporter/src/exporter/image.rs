@@ -83,7 +83,7 @@ impl ImageExporter {
         }
         for name in targets {
             let client = context.registry.as_ref().ok_or_else(|| Error::NoClient((*name).to_owned()))?;
-            push(client, &context.store, image, name, options).await?;
+            push(client, &context.store, image, name, options, &*context.outputs).await?;
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! The wire types of BuildKit's protocols, generated from the `.proto` files beside this crate.
 //!
-//! They are facts of the protocol (names and field numbers) and nothing else: no behaviour lives
-//! here. Rooms above wrap what they use; only LLB operations are used as they are, because their
+//! They are facts of the protocol (names and field numbers): no behaviour lives here, but for how
+//! messages are written as JSON. Rooms above wrap what they use; only LLB operations are used as they are, because their
 //! serialised bytes *are* the identity of a vertex (see `slipway_model::llb`).
 #![allow(clippy::all, missing_docs, unreachable_pub)]
+
+pub mod json;
 
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/all.rs"));
@@ -17,6 +19,7 @@ pub use generated::grpc::health::v1 as health;
 pub use generated::moby::buildkit::secrets::v1 as secrets;
 pub use generated::moby::buildkit::v1 as control;
 pub use generated::moby::buildkit::v1::apicaps;
+pub use generated::moby::exporter::v1 as exporter;
 pub use generated::moby::filesync::v1 as filesync;
 pub use generated::moby::sshforward::v1 as ssh;
 pub use generated::moby::upload::v1 as upload;

@@ -192,7 +192,8 @@ fn blob_record(blob: &Unnamed, shared: bool) -> UsageRecord {
         id: blob.digest.to_string(),
         parents: Vec::new(),
         mutable: false,
-        in_use: blob.held,
+        // A name alone keeps nothing from `prune --all`.
+        in_use: blob.held && !shared,
         shared,
         size: blob.size.next_multiple_of(BLOCK),
         created: crate::store::time(blob.created),
