@@ -63,7 +63,11 @@ pub fn serve(config: Config) -> Result<(), Failure> {
     })
 }
 
-/// `$SLIPWAY_LOG` says which parts say how much; without it, `log` says it for all.
+/// Libraries that tell of each frame and each request: of no use to whoever wants to know what the daemon does.
+const CHATTY: [&str; 6] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tonic"];
+
+/// `$SLIPWAY_LOG` says which parts say how much; without it, `log` says it for all but the chatty ones, which say
+/// more only when asked to trace.
 pub fn start_logging(log: &Log) -> Result<(), Failure> {
     let level = log.level.as_deref().unwrap_or("info");
     let level: LevelFilter = match level {
@@ -73,7 +77,11 @@ pub fn start_logging(log: &Log) -> Result<(), Failure> {
             Failure::usage(format!("{level:?} is no log level: use trace, debug, info, warn or error"))
         })?,
     };
-    let filter = EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level.to_string()));
+    let mut directives = level.to_string();
+    if level == LevelFilter::DEBUG {
+        CHATTY.iter().for_each(|library| directives.push_str(&format!(",{library}=info")));
+    }
+    let filter = EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| EnvFilter::new(directives));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.json {
         true => subscriber.json().init(),

@@ -88,7 +88,7 @@ impl Engine {
         let explained = slipway_explain::History::open(store.metadata().clone())
             .map_err(|error| Error::Records(with_causes(&error)))?;
         let named = images.downgrade();
-        store.on_layers_removed(move |digests| named.layers_removed(digests));
+        store.on_blobs_removed(move |digests| named.blobs_removed(digests));
         let history =
             History::open(&store, config.history).map_err(|error| Error::History(error.to_string()))?;
         let sessions = Arc::new(Sessions::default());

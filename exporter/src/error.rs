@@ -45,6 +45,10 @@ pub enum Error {
     RewriteAndUnpack,
     #[error("invalid image config for export: {0}")]
     Config(String),
+    #[error("invalid null image config for export")]
+    NoConfig,
+    #[error("invalid image config: os and architecture must be specified together")]
+    HalfPlatform,
     #[error("cannot export {0} images without multi-platform enabled")]
     SeveralImages(usize),
     #[error("option mode=delete needs a folder for each platform: leave platform-split=false out")]

@@ -1,8 +1,8 @@
 //! Images by name, in the store: what `image` leaves for later builds and for other programs.
 //!
 //! A named image's blobs are held for as long as the process lives, and again at its next start. Its layers are
-//! told as shared. When pruning takes the snapshot of one, the name goes with it: the image is cache like all the
-//! rest, and would else keep the bytes that were to be freed.
+//! told as shared. When pruning takes one of them, or its manifest, the name goes with it: the image is cache like
+//! all the rest, and would else keep the bytes that were to be freed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -151,12 +151,12 @@ impl Images {
 }
 
 impl WeakImages {
-    /// These layers are no snapshots any more: takes the names of the images that have them away.
-    pub fn layers_removed(&self, layers: &[BlobDigest]) {
+    /// These blobs go, or are no snapshots any more: takes the names of the images that have them away.
+    pub fn blobs_removed(&self, blobs: &[BlobDigest]) {
         let Some(held) = self.held.upgrade() else { return };
-        let layers: HashSet<_> = layers.iter().collect();
+        let blobs: HashSet<_> = blobs.iter().collect();
         let mut held = held.lock();
-        let lose = |held: &Held| held.digests.iter().any(|digest| layers.contains(digest));
+        let lose = |held: &Held| held.digests.iter().any(|digest| blobs.contains(digest));
         let names: Vec<_> =
             held.iter().filter(|(_, held)| lose(held)).map(|(name, _)| name.clone()).collect();
         for name in names {

@@ -71,7 +71,7 @@ pub(crate) struct Inner {
     pub(crate) reserve: reserve::Reserve,
     pub(crate) shares: Shares,
     hooks: Mutex<Vec<RemovedHook>>,
-    layer_hooks: Mutex<Vec<LayersRemovedHook>>,
+    blob_hooks: Mutex<Vec<LayersRemovedHook>>,
     pub(crate) housekeeper: Housekeeper,
 }
 
@@ -111,7 +111,7 @@ impl Store {
             pruning: Mutex::default(),
             shares: Shares::default(),
             hooks: Mutex::default(),
-            layer_hooks: Mutex::default(),
+            blob_hooks: Mutex::default(),
             housekeeper,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -193,14 +193,13 @@ impl Store {
         }
     }
 
-    /// Calls `hook` with blobs that were forms of snapshots that pruning has removed, and are of no other: an
-    /// image that has them for layers is unpacked no more. They go too, unless somebody still holds them when
-    /// it returns. It must not call [`prune`](Self::prune).
-    pub fn on_layers_removed(&self, hook: impl Fn(&[BlobDigest]) + Send + Sync + 'static) {
-        self.inner.layer_hooks.lock().push(Box::new(hook));
+    /// Calls `hook` with blobs of no snapshot that pruning is about to remove, or whose snapshots it has removed:
+    /// an image that has them is not whole any more. They go, unless somebody still holds them when it returns. It must not call [`prune`](Self::prune).
+    pub fn on_blobs_removed(&self, hook: impl Fn(&[BlobDigest]) + Send + Sync + 'static) {
+        self.inner.blob_hooks.lock().push(Box::new(hook));
     }
 
-    pub(crate) fn tell_layers_removed(&self, removed: &[BlobDigest]) -> Result<()> {
+    pub(crate) fn tell_blobs_removed(&self, removed: &[BlobDigest]) -> Result<()> {
         let gone = self.inner.metadata.with(|db| {
             let mut gone = Vec::new();
             for digest in removed {
@@ -211,7 +210,7 @@ impl Store {
             Ok(gone)
         })?;
         if !gone.is_empty() {
-            self.inner.layer_hooks.lock().iter().for_each(|hook| hook(&gone));
+            self.inner.blob_hooks.lock().iter().for_each(|hook| hook(&gone));
         }
         Ok(())
     }

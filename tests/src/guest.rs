@@ -1,10 +1,12 @@
 //! A client that is a frontend itself: one build, and the service that frontends ask.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hyper_util::rt::TokioIo;
+use prost::bytes::Bytes;
 use slipway_proto::control::control_client::ControlClient;
 use slipway_proto::control::{SolveRequest, SolveResponse};
 use slipway_proto::gateway as wire;
@@ -147,8 +149,13 @@ impl Guest {
     }
 
     /// Hands in an empty result.
-    pub async fn finish(mut self) -> Result<SolveResponse> {
-        let result = Some(wire::Result::default());
+    pub async fn finish(self) -> Result<SolveResponse> {
+        self.finish_with(BTreeMap::new()).await
+    }
+
+    /// Hands in a result that is nothing but facts.
+    pub async fn finish_with(mut self, metadata: BTreeMap<String, Bytes>) -> Result<SolveResponse> {
+        let result = Some(wire::Result { metadata, ..wire::Result::default() });
         self.client.r#return(wire::ReturnRequest { result, error: None }).await?;
         Ok(self.solving.await??)
     }

@@ -41,6 +41,13 @@ fn processes_share_a_container_and_end_with_its_first() {
         exec.start("fourth", "c", &["true"]).await?;
         let late = exec.refused().await;
         assert!(late.message().contains("has ended"), "{late:?}");
+        let mut exec = guest.exec().await?;
+        guest.container("d", &root).await?;
+        exec.start("cut", "d", &["sleep", "1000"]).await?;
+        exec.started("cut").await?;
+        // Whoever releases a container at work is told; so is whoever waits for the process.
+        assert_eq!(guest.release("d").await.unwrap_err().code(), Code::Cancelled);
+        assert!(exec.ended("cut").await?.message.contains("context canceled"));
         guest.release("c").await?;
         assert_eq!(guest.release("c").await.unwrap_err().code(), Code::NotFound);
         guest.finish().await?;
@@ -230,13 +237,14 @@ fn nobody_gets_more_than_the_build_may() {
         assert!(refused.message().contains("network.host is not allowed"), "{refused:?}");
         guest.container("c", &root).await?;
         let mut exec = guest.exec().await?;
+        // Each ends by itself, and the stream goes on.
         exec.init("p", insecure("c")).await?;
-        let refused = exec.refused().await;
-        assert_eq!(refused.code(), Code::PermissionDenied);
-        assert!(refused.message().contains("security.insecure is not allowed"), "{refused:?}");
-        let mut exec = guest.exec().await?;
-        exec.init("p", wire::InitMessage { security: 77, ..insecure("c") }).await?;
-        assert!(exec.refused().await.message().contains("invalid security mode"));
+        let refused = exec.ended("p").await?;
+        assert!(refused.message.contains("security.insecure is not allowed"), "{refused:?}");
+        exec.init("q", wire::InitMessage { security: 77, ..insecure("c") }).await?;
+        assert!(exec.ended("q").await?.message.contains("invalid security mode"));
+        exec.start("r", "c", &["true"]).await?;
+        assert_eq!(exec.ended("r").await?, Ended::default());
         guest.finish().await?;
         Ok(())
     });
@@ -278,7 +286,6 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
             ("p", file, Code::NotFound),
             ("p", Input::Done(wire::DoneMessage {}), Code::InvalidArgument),
             ("p", Input::Init(process.clone()), Code::InvalidArgument),
-            ("p", Input::Init(wire::InitMessage { meta: meta(&[]), ..process.clone() }), Code::Unknown),
             (
                 "p",
                 Input::Init(wire::InitMessage { meta: meta(&["true"]), fds: vec![7], ..process.clone() }),
@@ -296,8 +303,10 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
             let refused = exec.refused().await;
             assert_eq!(refused.code(), code, "{input:?}: {refused:?}");
         }
-        // A command that is not there is an end like any other.
+        // A command that is not there, or none, is an end like any other.
         let mut exec = guest.exec().await?;
+        exec.start("n", "c", &[]).await?;
+        assert!(exec.ended("n").await?.message.contains("has no arguments"));
         exec.start("p", "c", &["/nowhere"]).await?;
         let ended = exec.ended("p").await?;
         assert_eq!(ended.code, 127);

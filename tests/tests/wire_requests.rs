@@ -280,6 +280,8 @@ async fn messages_with_nothing_in_them_are_answered() {
     assert_says(&status, Code::InvalidArgument, "pigeon");
 
     let mut bridge = bridge(&daemon).await;
+    let status = answer(bridge.ping(gateway::PingRequest::default())).await.unwrap_err();
+    assert_says(&status, Code::InvalidArgument, "no buildid found in context");
     let status = answer(bridge.solve(gateway::SolveRequest::default())).await.unwrap_err();
     assert_says(&status, Code::InvalidArgument, "no buildid found in context");
     answer(bridge.read_file(gateway::ReadFileRequest::default())).await.unwrap_err();

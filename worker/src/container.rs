@@ -37,6 +37,8 @@ pub struct ContainerRequest {
     pub network: i32,
     pub hostname: String,
     pub extra_hosts: Vec<pb::HostIp>,
+    /// Whose programs are run, for the default `PATH`; empty for Linux.
+    pub os: String,
     /// Of the build: secrets come from there.
     pub sessions: Vec<String>,
 }
@@ -79,7 +81,13 @@ enum First {
 pub struct Process(Option<Arc<Running>>);
 
 /// The end of a process.
-pub struct Ending(JoinHandle<slipway_run::Result<Exit>>);
+pub struct Ending(Outcome);
+
+enum Outcome {
+    Running(JoinHandle<slipway_run::Result<Exit>>),
+    /// It was never begun.
+    Refused(Error),
+}
 
 impl Container {
     /// Makes the mounts; nothing runs yet.
@@ -109,12 +117,16 @@ impl Container {
         Ok(Self { worker, request, scope, mounts, first, stop, processes })
     }
 
-    /// Starts a process; returns when it runs, or cannot.
+    /// Starts a process; returns when it runs, or cannot. One that may not run, or not as it is asked for, ends
+    /// with the reason, so that others of the same frontend go on.
     pub async fn start(&self, request: ProcessRequest, io: Stdio) -> Result<(Process, Ending)> {
         if self.stop.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let spec = self.spec(request).await?;
+        let spec = match self.spec(request).await {
+            Ok(spec) => spec,
+            Err(error) => return Ok((Process(None), Ending(Outcome::Refused(error)))),
+        };
         let (tell, started) = oneshot::channel();
         let (worker, mounts, stop) = (self.worker.clone(), self.mounts.clone(), self.stop.clone());
         let outcome = match self.first_or_place() {
@@ -143,7 +155,7 @@ impl Container {
         };
         // It does not run: the outcome says why.
         let running = started.await.ok();
-        Ok((Process(running), Ending(outcome)))
+        Ok((Process(running), Ending(Outcome::Running(outcome))))
     }
 
     /// The tree of the mount at `index` as it is just now, to read files of it.
@@ -165,11 +177,13 @@ impl Container {
         Ok(Mounted::new(&tree.ok_or_else(no_tree)?.readonly())?)
     }
 
-    /// Kills what runs and returns when all of it is gone.
-    pub async fn release(&self) {
+    /// Kills what runs and returns when all of it is gone. `true`: something did run.
+    pub async fn release(&self) -> bool {
+        let was_running = !self.processes.is_empty();
         self.stop.cancel();
         self.processes.close();
         self.processes.wait().await;
+        was_running
     }
 
     /// Process 1 of the container, or the place of the one who is to start it.
@@ -200,7 +214,7 @@ impl Container {
             return Err(Error::Failed(format!("a process of {} has no arguments", self.request.name)));
         }
         let mut process = ProcessSpec::new(self.worker.new_id()?, self.mounts.root.clone(), request.args);
-        process.env = default_variables(request.env, request.terminal);
+        process.env = default_variables(request.env, &self.request.os, request.terminal);
         process
             .env
             .extend(spec::secret_variables(&self.worker, &self.request.sessions, &request.secret_env).await?);
@@ -240,7 +254,10 @@ impl Process {
 
 impl Ending {
     pub async fn wait(self) -> Result<Exit> {
-        let outcome = self.0.await;
+        let outcome = match self.0 {
+            Outcome::Running(outcome) => outcome.await,
+            Outcome::Refused(error) => return Err(error),
+        };
         let outcome = outcome.map_err(|error| Error::Failed(format!("the work stopped: {error}")))?;
         outcome.map_err(|error| match error {
             slipway_run::Error::Cancelled => Error::Cancelled,
@@ -254,14 +271,16 @@ fn network_mode(request: &ContainerRequest) -> Result<pb::NetMode> {
         .map_err(|_| Error::Failed(format!("invalid network mode {}", request.network)))
 }
 
-fn default_variables(mut env: Vec<String>, terminal: bool) -> Vec<String> {
+const WINDOWS_PATH: &str = r"PATH=c:\Windows\System32;c:\Windows;C:\Windows\System32\WindowsPowerShell\v1.0";
+
+fn default_variables(mut env: Vec<String>, os: &str, terminal: bool) -> Vec<String> {
     let mut add = |default: &str| {
         let name = default.split_inclusive('=').next().unwrap_or(default);
         if !env.iter().any(|entry| entry.starts_with(name)) {
             env.push(default.to_owned());
         }
     };
-    add(spec::DEFAULT_PATH);
+    add(if os == "windows" { WINDOWS_PATH } else { spec::DEFAULT_PATH });
     if terminal {
         add("TERM=xterm");
     }

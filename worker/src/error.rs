@@ -1,6 +1,10 @@
 //! What can go wrong while an operation is loaded or runs.
 
+use std::sync::Arc;
+
 use slipway_model::llb::VertexDigest;
+
+use crate::Remains;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -40,6 +44,9 @@ pub enum Error {
     Io { context: String, source: std::io::Error },
     #[error("cancelled")]
     Cancelled,
+    /// Any other error of an operation, with what the operation left behind.
+    #[error("{source}")]
+    WithRemains { source: Box<Error>, remains: Arc<Remains> },
     #[error("{0}")]
     Failed(String),
 }
@@ -51,6 +58,22 @@ impl From<slipway_store::Error> for Error {
 }
 
 impl Error {
+    /// The error itself, and what the operation left behind.
+    pub fn parts(&self) -> (&Self, Option<&Arc<Remains>>) {
+        match self {
+            Self::WithRemains { source, remains } => (source, Some(remains)),
+            other => (other, None),
+        }
+    }
+
+    /// Cancelled work leaves nothing worth looking at.
+    pub(crate) fn with_remains(self, remains: impl FnOnce() -> Remains) -> Self {
+        match self {
+            Self::Cancelled | Self::WithRemains { .. } => self,
+            other => Self::WithRemains { source: Box::new(other), remains: Arc::new(remains()) },
+        }
+    }
+
     pub(crate) fn io(context: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
         Self::Io { context: context.into(), source: source.into() }
     }

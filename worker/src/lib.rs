@@ -7,6 +7,7 @@
 //! | [`source`] | where trees come from: images, the client's directories, OCI layouts |
 //! | [`value`] | what operations hand to each other |
 //! | [`results`] | values by name, so that the record store can keep them |
+//! | [`remains`] | what is left of an operation that failed |
 //! | [`images`] | registries, in the name of whoever builds |
 //!
 //! A worker owns no build: everything about one build comes through the solver's `OpContext`.
@@ -18,6 +19,7 @@ mod digests;
 mod error;
 pub mod images;
 pub mod ops;
+pub mod remains;
 pub mod results;
 pub mod source;
 pub mod value;
@@ -27,6 +29,7 @@ pub use contents::Listing;
 pub use error::{Error, Result};
 pub use images::{Images, Place};
 pub use ops::exec::LogLimits;
+pub use remains::Remains;
 pub use results::SnapshotResults;
 pub use value::Value;
 pub use worker::{Worker, WorkerOptions};

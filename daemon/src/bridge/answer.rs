@@ -61,6 +61,28 @@ struct NamedPlatform {
     platform: Platform,
 }
 
+impl Platforms {
+    fn read(json: &[u8]) -> Result<Self, Failure> {
+        let read = serde_json::from_slice::<Option<Self>>(json)
+            .map_err(|error| Failure::invalid(format!("refs.platforms is not valid: {error}")))?;
+        let read = read.unwrap_or_default();
+        if read.platforms.is_empty() {
+            return Err(Failure::invalid("invalid empty platforms index for exporter"));
+        }
+        for NamedPlatform { id, platform } in &read.platforms {
+            if id.is_empty() {
+                return Err(Failure::invalid("invalid empty platform key for exporter"));
+            }
+            if platform.os.is_empty() || platform.architecture.is_empty() {
+                return Err(Failure::invalid(format!(
+                    "invalid platform value {platform} for exporter: {id}"
+                )));
+            }
+        }
+        Ok(read)
+    }
+}
+
 /// `None` is scratch.
 type PlatformTree = (NamedPlatform, Option<Arc<Reference>>);
 
@@ -163,10 +185,7 @@ impl Answer {
     fn platforms(&self, engine: &Engine) -> Result<(bool, Vec<PlatformTree>), Failure> {
         let listed = match self.metadata.get("refs.platforms") {
             None => None,
-            Some(json) => Some(
-                serde_json::from_slice::<Platforms>(json)
-                    .map_err(|error| Failure::invalid(format!("refs.platforms is not valid: {error}")))?,
-            ),
+            Some(json) => Some(Platforms::read(json)?),
         };
         let trees = match &self.trees {
             Trees::One(reference) => {
@@ -180,7 +199,7 @@ impl Answer {
             Trees::Each(trees) => trees,
         };
         let Some(listed) = listed else {
-            return Err(Failure::invalid("a result with several references needs refs.platforms"));
+            return Err(Failure::invalid("build result contains multiple refs without platforms mapping"));
         };
         let find = |named: NamedPlatform| {
             let reference = trees.get(&named.id).cloned().ok_or_else(|| {

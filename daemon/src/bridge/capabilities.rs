@@ -6,7 +6,7 @@ use slipway_proto::gateway::PongResponse;
 use crate::control::workers::record;
 use crate::engine::Engine;
 
-const FRONTEND: [&str; 25] = [
+const FRONTEND: &[&str] = &[
     "solve.base",
     "solve.inlinereturn",
     "importcaches",
@@ -34,7 +34,7 @@ const FRONTEND: [&str; 25] = [
     "source.metaresolver",
 ];
 
-const LLB: [&str; 55] = [
+const LLB: &[&str] = &[
     "source.image",
     "source.image.resolvemode",
     "source.image.layerlimit",
@@ -48,6 +48,25 @@ const LLB: [&str; 55] = [
     "source.local.excludepatterns",
     "source.local.sharedkeyhint",
     "source.local.differ",
+    "source.local.metadatatransfer",
+    "source.git",
+    "source.git.keepgitdir",
+    "source.git.fullurl",
+    "source.git.httpauth",
+    "source.git.knownsshhosts",
+    "source.git.mountsshsock",
+    "source.git.subdir",
+    "source.git.checksum",
+    "source.git.skipsubmodules",
+    "source.git.mtime",
+    "source.git.fetchbycommit",
+    "source.http",
+    "source.http.auth",
+    "source.http.checksum",
+    "source.http.header",
+    "source.http.perm",
+    // The spelling is BuildKit's.
+    "soruce.http.uidgid",
     "source.buildop.llbfilename",
     "exec.meta.base",
     "exec.meta.cgroup.parent",
@@ -66,6 +85,7 @@ const LLB: [&str; 55] = [
     "exec.mount.tmpfs",
     "exec.mount.tmpfs.size",
     "exec.mount.secret",
+    "exec.mount.ssh",
     "exec.cgroup",
     "exec.secretenv",
     "exec.validexitcode",
@@ -83,12 +103,15 @@ const LLB: [&str; 55] = [
     "meta.description",
     "meta.exportcache",
     "mergeop",
+    "diffop",
+    "passthroughop",
     "exporter.image.annotations",
     "exporter.image.attestations",
     "exporter.sourcedateepoch",
     "exporter.multiple",
     "exporter.session",
     "gc.freespacefilter",
+    "history.filter",
     "exec.meta.removemountstubs.recursive",
 ];
 

@@ -30,11 +30,14 @@ impl Containers {
         })
     }
 
+    /// Ends what runs in it; whoever releases a container at work hears that it was.
     pub(super) async fn release(&self, name: &str) -> Result<(), Status> {
         let container = self.get(name)?;
         self.0.lock().remove(name);
-        container.release().await;
-        Ok(())
+        match container.release().await {
+            true => Err(Status::cancelled("a process was running: context canceled")),
+            false => Ok(()),
+        }
     }
 
     /// For a frontend that has gone: everything ends, and is waited for.
@@ -86,6 +89,7 @@ pub(super) async fn create(
         network: request.network,
         hostname: request.hostname,
         extra_hosts: request.extra_hosts,
+        os: request.platform.map(|platform| platform.os).unwrap_or_default(),
         sessions: vec![guest.build.session.clone()],
     };
     let opening = Container::open(engine.worker.clone(), wanted, guest.build.scope.clone());

@@ -10,7 +10,6 @@
 //! A process belongs to its container: when the stream ends, it runs on, and what it says is dropped.
 
 use futures::Stream;
-use prost::Message as _;
 use slipway_proto::gateway::exec_message::Input;
 use slipway_proto::gateway::{DoneMessage, ExecMessage, ExitMessage, FdMessage, InitMessage, StartedMessage};
 use slipway_proto::rpc;
@@ -155,10 +154,17 @@ fn exit_message(outcome: slipway_worker::Result<Exit>) -> ExitMessage {
         Err(slipway_worker::Error::Run(slipway_run::Error::NotStarted(NotStarted { message, code }))) => {
             exit(code, message)
         }
+        // The words by which clients know that they ended it themselves.
+        Err(slipway_worker::Error::Cancelled) => ExitMessage {
+            code: UNKNOWN_EXIT,
+            error: Some(rpc::Status {
+                code: Code::Cancelled.into(),
+                message: "context canceled".into(),
+                details: Vec::new(),
+            }),
+        },
         Err(error) => {
-            let status = Failure::from_worker(error).into_status();
-            let error = rpc::Status::decode(status.details()).ok();
-            ExitMessage { code: UNKNOWN_EXIT, error }
+            ExitMessage { code: UNKNOWN_EXIT, error: Some(Failure::from_worker(error).into_wire()) }
         }
     }
 }

@@ -87,22 +87,35 @@ impl Bridge {
 
     async fn tree(&self, guest: &Guest, reference: &str) -> Result<files::Tree, Status> {
         let value = guest.conversation.refs.value(&self.engine, &guest.build, reference).await;
-        value.map(files::Tree::Value).map_err(Failure::into_status)
+        told(guest, value.map(files::Tree::Value)).await
     }
+}
+
+/// What came of a guest's question. Where an operation failed, the guest may look at what it left behind.
+async fn told<T>(guest: &Guest, answer: Result<T, Failure>) -> Result<T, Status> {
+    let failure = match answer {
+        Ok(answer) => return Ok(answer),
+        Err(failure) => failure,
+    };
+    let conversation = guest.conversation.clone();
+    let named = tokio::task::spawn_blocking(move || failure.name_remains(&conversation.refs));
+    Err(named.await.map_or_else(|error| Status::internal(error.to_string()), Failure::into_status))
 }
 
 #[async_trait::async_trait]
 impl wire::llb_bridge_server::LlbBridge for Bridge {
     type ExecProcessStream = Pin<Box<dyn Stream<Item = Result<wire::ExecMessage, Status>> + Send>>;
 
-    async fn ping(&self, _: Request<wire::PingRequest>) -> Answered<wire::PongResponse> {
+    /// Only within a build, like all the rest.
+    async fn ping(&self, request: Request<wire::PingRequest>) -> Answered<wire::PongResponse> {
+        self.guest(request.metadata()).await?;
         Ok(Response::new(capabilities::pong(&self.engine)))
     }
 
     async fn solve(&self, request: Request<wire::SolveRequest>) -> Answered<wire::SolveResponse> {
         let guest = self.guest(request.metadata()).await?;
         let solved = solve::solve(&self.engine, &guest, request.into_inner()).await;
-        solved.map(Response::new).map_err(Failure::into_status)
+        told(&guest, solved).await.map(Response::new)
     }
 
     async fn r#return(&self, request: Request<wire::ReturnRequest>) -> Answered<wire::ReturnResponse> {
@@ -171,9 +184,8 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
     }
 
     async fn evaluate(&self, request: Request<wire::EvaluateRequest>) -> Answered<wire::EvaluateResponse> {
-        let Guest { build, conversation } = self.guest(request.metadata()).await?;
-        let reference = request.into_inner().r#ref;
-        conversation.refs.value(&self.engine, &build, &reference).await.map_err(Failure::into_status)?;
+        let guest = self.guest(request.metadata()).await?;
+        self.tree(&guest, &request.into_inner().r#ref).await?;
         Ok(Response::new(wire::EvaluateResponse {}))
     }
 
@@ -195,7 +207,7 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
     ) -> Answered<wire::NewContainerResponse> {
         let guest = self.guest(request.metadata()).await?;
         let created = containers::create(&self.engine, &guest, request.into_inner()).await;
-        created.map(|()| Response::new(wire::NewContainerResponse {})).map_err(Failure::into_status)
+        told(&guest, created).await.map(|()| Response::new(wire::NewContainerResponse {}))
     }
 
     async fn release_container(

@@ -25,6 +25,7 @@ const MOST: usize = 10_000;
 pub(crate) struct Refs(Mutex<HashMap<String, Arc<Reference>>>);
 
 pub(crate) struct Reference {
+    /// Empty for a tree that no graph is known of.
     pub definition: pb::Definition,
     built: OnceCell<Built<Value>>,
 }
@@ -39,6 +40,12 @@ impl Reference {
     /// Whether it is solved already.
     pub(crate) fn is_built(&self) -> bool {
         self.built.initialized()
+    }
+
+    /// A tree that is there already.
+    pub(crate) fn of(value: Value) -> Arc<Self> {
+        let built = OnceCell::new_with(Some(Built { value, keys: Vec::new() }));
+        Arc::new(Self { definition: pb::Definition::default(), built })
     }
 
     /// The tree, solved now if it was not before.

@@ -3,11 +3,12 @@
 //! Clients call `Solve` and `Status` at the same time: whoever asks for a build that is not there waits a
 //! little for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use slipway_model::llb::VertexDigest;
 use slipway_solver::Job;
 use slipway_worker::Value;
 use slipway_worker::ops::Scope;
@@ -40,6 +41,8 @@ pub(crate) struct Build {
     pub client: Arc<Conversation>,
     pub started: SystemTime,
     pub resolved: super::images::Resolved,
+    /// Steps whose cache mounts were emptied.
+    pub renewed: Mutex<HashSet<VertexDigest>>,
     /// Caches from elsewhere, of which the job makes use.
     pub imports: Arc<super::caches::Imports>,
 }

@@ -13,6 +13,7 @@ use super::Build;
 use super::attest::ForHistory;
 use super::caches;
 use super::failure::Failure;
+use super::journal::Step;
 use super::outputs::SessionOutputs;
 use super::request::ExporterRequest;
 use super::result::BuildResult;
@@ -20,16 +21,29 @@ use super::solve::Response;
 use crate::engine::Engine;
 
 /// An exporter, and its place in the request.
-pub(crate) type Prepared = (usize, Box<dyn Exporter>);
+pub(crate) struct Prepared {
+    index: usize,
+    exporter: Box<dyn Exporter>,
+    /// Facts about the result that hold for this exporter alone, in place of the frontend's.
+    facts: BTreeMap<String, String>,
+    /// Options that mean nothing here.
+    idle: Vec<String>,
+}
 
 /// Exporters with their options checked, before anything is built.
 pub(crate) fn prepare(requests: &[ExporterRequest]) -> Result<Vec<Prepared>, Failure> {
-    let one = |request: &ExporterRequest| {
-        let made = exporter(&request.kind, &request.options);
-        made.map(|made| (request.index, made))
-            .map_err(|error| Failure::invalid(slipway_solver::with_causes(&error)))
-    };
-    requests.iter().map(one).collect()
+    requests.iter().map(prepare_one).collect()
+}
+
+fn prepare_one(request: &ExporterRequest) -> Result<Prepared, Failure> {
+    let (mut facts, mut options) = (BTreeMap::new(), request.options.clone());
+    facts.extend(options.extract_if(.., |option, _| option.starts_with("containerimage.")));
+    // Clients of the reference hand these to exporters, too, where nobody looks at them.
+    let idle = options.extract_if(.., |option, _| option.starts_with("attest:")).map(|(option, _)| option);
+    let idle = idle.collect();
+    let exporter = exporter(&request.kind, &options)
+        .map_err(|error| Failure::invalid(slipway_solver::with_causes(&error)))?;
+    Ok(Prepared { index: request.index, exporter, facts, idle })
 }
 
 /// What the client wants made of `result` when it sees it. Its outputs are numbered from `first` on.
@@ -74,7 +88,7 @@ pub(crate) struct Exported {
     pub provenance: ForHistory,
 }
 
-/// Runs all exporters at once.
+/// Runs all exporters at once; the first of them tells `warnings`.
 pub(crate) async fn export(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
@@ -82,8 +96,14 @@ pub(crate) async fn export(
     caches: &[caches::CacheExport],
     result: &BuildResult,
     compatibility: i64,
+    warnings: Vec<String>,
 ) -> Result<Exported, Failure> {
     if exporters.is_empty() {
+        if !warnings.is_empty() {
+            let step = build.journal.step("verifying build result");
+            warnings.into_iter().for_each(|warning| step.warn(warning));
+            step.done();
+        }
         return Ok(Exported::default());
     }
     let mut source = source(engine, result).await?;
@@ -91,13 +111,18 @@ pub(crate) async fn export(
     if caches.iter().any(caches::CacheExport::is_inline) {
         caches::carry_inline(engine, build, result, &mut source).await?;
     }
-    let running = exporters.iter().map(|(index, exporter)| run(engine, build, *index, &**exporter, &source));
+    let steps: Vec<_> =
+        exporters.iter().map(|one| Arc::new(build.journal.step(one.exporter.title()))).collect();
+    if let Some(first) = steps.first() {
+        warnings.into_iter().for_each(|warning| first.warn(warning));
+    }
+    let running = exporters.iter().zip(steps).map(|(one, step)| run(engine, build, one, step, &source));
     let mut exported = Exported::default();
     for (index, told) in try_join_all(running).await? {
         if let Some(image) = told.descriptor {
             exported.images.insert(index, image);
         }
-        // Of several, the last one's.
+        // Of facts that several tell, clients get those of the last, as from the reference.
         exported.response.extend(told.metadata);
     }
     Ok(exported)
@@ -106,11 +131,13 @@ pub(crate) async fn export(
 async fn run(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
-    index: usize,
-    exporter: &dyn Exporter,
+    Prepared { index, exporter, facts, idle }: &Prepared,
+    step: Arc<Step>,
     source: &ExportSource,
 ) -> Result<(usize, slipway_exporter::Response), Failure> {
-    let step = Arc::new(build.journal.step(exporter.title()));
+    for option in idle {
+        step.warn(format!("{option} has no effect on an exporter: it is an option of the build"));
+    }
     let context = Context {
         store: engine.store.clone(),
         registry: Some(engine.worker.images.client(vec![build.session.clone()])),
@@ -118,11 +145,14 @@ async fn run(
         outputs: Arc::new(SessionOutputs {
             engine: engine.clone(),
             session: build.session.clone(),
-            index,
+            index: *index,
             step: step.clone(),
         }),
     };
-    let exported = exporter.export(source, &context).await;
+    let exported = match facts.is_empty() {
+        true => exporter.export(source, &context).await,
+        false => exporter.export(&with_facts(source, facts), &context).await,
+    };
     drop(context);
     let outcome =
         exported.map_err(|error| Failure::new(tonic::Code::Unknown, slipway_solver::with_causes(&error)));
@@ -130,8 +160,23 @@ async fn run(
         Ok(_) => step.done(),
         Err(failure) => step.fail(failure.message()),
     }
-    outcome.map(|told| (index, told))
+    outcome.map(|told| (*index, told))
 }
+
+fn with_facts(source: &ExportSource, facts: &BTreeMap<String, String>) -> ExportSource {
+    let mut source = source.clone();
+    for image in &mut source.images {
+        let own = facts.get(&format!("{CONFIG}/{}", image.id)).or_else(|| facts.get(CONFIG));
+        if let Some(config) = own {
+            image.config = config.clone().into();
+        }
+    }
+    let facts = facts.iter().map(|(key, value)| (key.clone(), value.clone().into()));
+    source.metadata.extend(facts);
+    source
+}
+
+const CONFIG: &str = "containerimage.config";
 
 /// The result as exporters see it; a client's directory becomes a snapshot.
 async fn source(engine: &Arc<Engine>, result: &BuildResult) -> Result<ExportSource, Failure> {

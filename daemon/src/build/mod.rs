@@ -5,6 +5,7 @@
 //! solve     frontend or definition -> results -> exporters -> response
 //! frontend  the built-in Dockerfile frontend at work, and its gateway into the solver
 //! attest    what is said about results: provenance, bills of materials (sbom)
+//! verify    whether they are for the platforms that were asked for
 //! export    results to where they were asked for
 //! caches    caches that travel: which are imported, what is exported
 //! outputs   files for the client, through its session
@@ -26,5 +27,6 @@ pub(crate) mod request;
 pub(crate) mod result;
 pub(crate) mod sbom;
 pub(crate) mod solve;
+mod verify;
 
 pub(crate) use builds::{Build, Builds};

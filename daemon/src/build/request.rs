@@ -217,12 +217,13 @@ fn what(
     options: BTreeMap<String, String>,
     inputs: BTreeMap<String, pb::Definition>,
 ) -> Result<What, Status> {
-    match (definition.filter(|definition| !definition.def.is_empty()), frontend.is_empty()) {
-        (Some(_), false) => {
+    match (definition, frontend.is_empty()) {
+        (Some(definition), false) if !definition.def.is_empty() => {
             Err(Status::invalid_argument("invalid solve request: both a definition and a frontend are given"))
         }
+        // One that is there and empty is scratch.
         (Some(definition), true) => Ok(What::Definition(definition)),
-        (None, false) => Ok(What::Frontend { name: frontend, options, inputs }),
+        (_, false) => Ok(What::Frontend { name: frontend, options, inputs }),
         (None, true) => Ok(What::Client { inputs }),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use slipway_model::llb;
 use slipway_model::llb::pb;
 use slipway_proto::control::{SolveRequest, SolveResponse};
@@ -20,6 +21,7 @@ use super::frontend;
 use super::journal::Journal;
 use super::request::{BuildRequest, What};
 use super::result::{BuildResult, PlatformOutput};
+use super::verify::platform_warnings;
 use super::{Build, Builds, caches, images};
 use crate::bridge::{Conversation, Reference};
 use crate::engine::Engine;
@@ -60,6 +62,7 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         )),
         started: SystemTime::now(),
         resolved: images::Resolved::default(),
+        renewed: Mutex::default(),
         imports,
     });
     engine.builds.insert(&build)?;
@@ -168,13 +171,14 @@ async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) 
         let chosen = export::chosen_by_client(engine, build, request.exporters.len(), &solved).await?;
         exporters.extend(export::prepare(&chosen)?);
     }
+    let warnings = platform_warnings(request.frontend.1.get("platform").map(String::as_str), &solved);
     let mut exported =
-        export::export(engine, build, exporters, &caches, &solved, request.compatibility).await?;
+        export::export(engine, build, exporters, &caches, &solved, request.compatibility, warnings).await?;
     exported.provenance = provenance;
     exported.response.extend(caches::export(engine, build, &caches, &solved).await?);
     for (key, value) in &solved.metadata {
-        // What the frontend answered; image configs are no answers.
-        if !key.starts_with("containerimage.") && key != "refs.platforms" {
+        // What the frontend answers to the client, and not to exporters.
+        if key.starts_with("frontend.") || key.starts_with("result.") {
             exported
                 .response
                 .entry(key.clone())
@@ -236,7 +240,25 @@ pub(crate) async fn build_definition(
     let edge = ops::load(&engine.worker, &decoded, &build.scope).map_err(Failure::from_error)?;
     let Some(edge) = edge else { return Ok(Built { value: Value::Scratch, keys: Vec::new() }) };
     build.course.solves(&decoded);
+    renew_caches(engine, build, &decoded).await?;
     build.job.build(&edge).await.map_err(|error| Failure::solving(error, &decoded))
+}
+
+/// Gives steps that are to run anew cache mounts without what earlier runs left there; once for each step.
+async fn renew_caches(engine: &Engine, build: &Build, definition: &llb::Definition) -> Result<(), Failure> {
+    let mut renewed = ops::renewed_caches(definition);
+    if renewed.is_empty() {
+        return Ok(());
+    }
+    // A step may have several.
+    let done = build.renewed.lock().clone();
+    renewed.retain(|cache| !done.contains(&cache.step));
+    build.renewed.lock().extend(renewed.iter().map(|cache| cache.step));
+    let store = engine.store.clone();
+    let renewing = tokio::task::spawn_blocking(move || {
+        renewed.iter().try_for_each(|cache| store.renew_cache_mounts(&cache.id, cache.has_base))
+    });
+    renewing.await.map_err(|error| Failure::internal(error.to_string()))?.map_err(Failure::from_error)
 }
 
 /// Metadata as the wire has it.

@@ -6,6 +6,7 @@
 //! | in the record | content | media type |
 //! |---|---|---|
 //! | `logs` | all statuses of the build, framed (see [`frames`]) | `application/vnd.buildkit.status.v0` |
+//! | `trace` | spans of the build and its steps, made on demand | `application/vnd.buildkit.otlp.json.v0` |
 //! | `externalError` | the `google.rpc.Status` with its details | `application/vnd.googeapis.google.rpc.status+proto` (so spelled) |
 //! | `Result.Results` | index, manifests and configs of what was exported | that of the image |
 //!

@@ -66,6 +66,13 @@ pub(super) fn change(db: &Connection, record: &BuildHistoryRecord) -> Result<()>
     Ok(())
 }
 
+/// One more file of the history that a record names.
+pub(super) fn add_content(db: &Connection, name: &str, digest: &str) -> Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO history_content VALUES (?1, ?2, 1)")?
+        .execute([name, digest])
+        .map(drop)
+}
+
 pub(super) fn get(db: &Connection, name: &str) -> Result<Option<Row>> {
     db.prepare_cached("SELECT name, completed IS NOT NULL, record FROM history WHERE name = ?1")?
         .query_row([name], row)

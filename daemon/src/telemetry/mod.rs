@@ -11,10 +11,24 @@ mod collector;
 mod metrics;
 mod server;
 mod spans;
+mod stubs;
 mod watch;
 
 pub(crate) use collector::{Collector, Traces};
 pub(crate) use metrics::Metrics;
 pub(crate) use server::serve;
 pub(crate) use spans::Parent;
+pub(crate) use stubs::MEDIA_TYPE as TRACE_TYPE;
 pub(crate) use watch::{BuildCount, watch};
+
+/// The trace of a build that has ended, of what its log says, for its record ([`TRACE_TYPE`]).
+pub(crate) fn trace_of_past<'a>(
+    build: &str,
+    started: std::time::SystemTime,
+    ended: std::time::SystemTime,
+    vertices: impl Iterator<Item = &'a slipway_proto::control::Vertex>,
+) -> Vec<u8> {
+    let mut spans = spans::Spans::of_past(build, started);
+    vertices.for_each(|vertex| spans.step(vertex));
+    stubs::write(&spans.end_at(ended))
+}

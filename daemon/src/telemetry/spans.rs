@@ -70,6 +70,11 @@ impl Spans {
         }
     }
 
+    /// Of a build that began at `started`, some time ago.
+    pub(super) fn of_past(build: &str, started: SystemTime) -> Self {
+        Self { started, ..Self::begin(build, None) }
+    }
+
     /// A piece of a step that has ended.
     pub(super) fn step(&mut self, vertex: &Vertex) {
         let (Some(started), Some(completed)) = (vertex.started, vertex.completed) else { return };
@@ -93,7 +98,11 @@ impl Spans {
     }
 
     /// All spans, the build's own last.
-    pub(super) fn end(mut self) -> Vec<Span> {
+    pub(super) fn end(self) -> Vec<Span> {
+        self.end_at(SystemTime::now())
+    }
+
+    pub(super) fn end_at(mut self, ended: SystemTime) -> Vec<Span> {
         let failed = self
             .spans
             .iter()
@@ -105,7 +114,7 @@ impl Spans {
             name: "build".into(),
             kind: SpanKind::Server.into(),
             start_time_unix_nano: nanoseconds(self.started.into()),
-            end_time_unix_nano: nanoseconds(SystemTime::now().into()),
+            end_time_unix_nano: nanoseconds(ended.into()),
             attributes: vec![text("build", &self.build)],
             status: Some(status(failed)),
             ..Span::default()

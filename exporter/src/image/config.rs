@@ -24,12 +24,14 @@ pub fn finish_config(
 ) -> Result<Vec<u8>> {
     let config = if config.is_empty() { default_config()? } else { config.to_vec() };
     // Sorted by key, as the reference's.
-    let mut config: BTreeMap<String, Value> =
+    let config: Option<BTreeMap<String, Value>> =
         serde_json::from_slice(&config).map_err(|error| Error::Config(error.to_string()))?;
-    for key in ["os", "architecture"] {
-        if config.get(key).and_then(Value::as_str).is_none_or(str::is_empty) {
-            return Err(Error::Config(format!("missing {key}")));
-        }
+    let mut config = config.ok_or(Error::NoConfig)?;
+    let is_named = |key: &str| config.get(key).and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+    match (is_named("os"), is_named("architecture")) {
+        (true, true) => {}
+        (false, false) => return Err(Error::Config("missing os and architecture".into())),
+        _ => return Err(Error::HalfPlatform),
     }
     let history: Vec<History> = match config.remove("history") {
         None | Some(Value::Null) => Vec::new(),
@@ -122,13 +124,17 @@ mod tests {
 
     #[test]
     fn a_config_without_a_platform_is_refused() {
-        for (config, missing) in
-            [(r#"{"os":"linux"}"#, "architecture"), (r#"{"architecture":"amd64"}"#, "os")]
-        {
-            let error = finished(config, 0, None).unwrap_err().to_string();
-            assert_eq!(error, format!("invalid image config for export: missing {missing}"));
+        for (config, expected) in [
+            (r#"{"os":"linux"}"#, "invalid image config: os and architecture must be specified together"),
+            (
+                r#"{"architecture":"amd64"}"#,
+                "invalid image config: os and architecture must be specified together",
+            ),
+            ("{}", "invalid image config for export: missing os and architecture"),
+            ("null", "invalid null image config for export"),
+        ] {
+            assert_eq!(finished(config, 0, None).unwrap_err().to_string(), expected);
         }
-        assert!(finished("null", 0, None).is_err());
         assert!(finished("", 0, None).unwrap().contains("\"diff_ids\":[]"));
     }
 }

@@ -1,9 +1,11 @@
 //! The wire types of BuildKit's protocols, generated from the `.proto` files beside this crate.
 //!
-//! They are facts of the protocol (names and field numbers) and nothing else: no behaviour lives
-//! here. Rooms above wrap what they use; only LLB operations are used as they are, because their
+//! They are facts of the protocol (names and field numbers): no behaviour lives here, but for how
+//! messages are written as JSON. Rooms above wrap what they use; only LLB operations are used as they are, because their
 //! serialised bytes *are* the identity of a vertex (see `slipway_model::llb`).
 #![allow(clippy::all, missing_docs, unreachable_pub)]
+
+pub mod json;
 
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/all.rs"));

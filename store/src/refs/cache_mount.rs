@@ -62,6 +62,20 @@ impl Store {
         self.take_directory(pool, sharing, base, purpose).await
     }
 
+    /// Takes the directories of the pool `id` out of it, `with_bases` also of those pools that have one: whoever asks
+    /// next gets a new one. Nothing of them is lost for those who use them now; then they are cache like any other.
+    pub fn renew_cache_mounts(&self, id: &str, with_bases: bool) -> Result<()> {
+        let _live = self.inner.live.lock();
+        self.inner.metadata.with(|db| {
+            db.execute(
+                "UPDATE cache_mount SET pool = 'left' || char(10) || snapshot
+                 WHERE pool = ?1 OR (?2 AND substr(pool, 1, length(?1) + 1) = ?1 || char(10))",
+                rusqlite::params![id, with_bases],
+            )
+            .map(drop)
+        })
+    }
+
     /// Takes a directory that keeps what a client sent, for the next build that asks with the same `key`.
     /// While one build holds it, another gets a second one.
     pub async fn source_directory(&self, key: &str, description: &str) -> Result<CacheMount> {

@@ -8,7 +8,8 @@
 //! |---|---|---|
 //! | internal, frontend | no | yes |
 //! | layers of images kept by name | only to get below a limit | yes; the names go with them |
-//! | blobs of no snapshot | when not used for an hour | yes |
+//! | manifests and configs of those | no | yes; the names go with them |
+//! | other blobs of no snapshot | when not used for an hour | yes |
 //! | the rest | yes | yes |
 //!
 //! A limit takes layers of named images too: else a daemon that names what it builds would fill the disk.
@@ -122,9 +123,11 @@ impl Store {
             if !snapshots.is_empty() {
                 inner.metadata.flush_since(mark)?;
                 self.tell_removed(&snapshots);
-                self.tell_layers_removed(&layers)?;
-                inner.metadata.flush_durable(mark)?;
             }
+            if !blobs.is_empty() {
+                self.tell_blobs_removed(&blobs)?;
+            }
+            inner.metadata.flush_durable(mark)?;
             fault::pass(Point::PruneFiles).at("remove files in", self.root())?;
             let blobs = self.blobs().remove_if_unnamed(&blobs)?;
             in_parallel(&snapshots, |id| inner.snapshotter.remove(id))?;
@@ -184,7 +187,7 @@ fn may_go(found: &Surveyed, options: &PruneOptions, filter: &Filter, now: System
     let unused = now.duration_since(record.last_used.unwrap_or(record.created)).unwrap_or_default();
     let kept = !options.all
         && match (found.subject, record.record_type) {
-            (Subject::Blob(_), _) => unused < UNNAMED_BLOB,
+            (Subject::Blob(_), _) => record.shared || unused < UNNAMED_BLOB,
             (_, RecordType::Internal | RecordType::Frontend) => true,
             _ => record.shared && !options.is_limited(),
         };

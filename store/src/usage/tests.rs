@@ -310,7 +310,7 @@ fn layers_of_named_images_are_shared_and_go_last() {
     let held = Arc::new(Mutex::new(Some((stored, config))));
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (forgets, lets_go, hears) = (shared.clone(), held.clone(), heard.clone());
-    fixture.store.on_layers_removed(move |digests| {
+    fixture.store.on_blobs_removed(move |digests| {
         hears.lock().extend_from_slice(digests);
         forgets.lock().take();
         lets_go.lock().take();

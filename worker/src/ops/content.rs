@@ -6,30 +6,38 @@ use slipway_solver::{CacheMap, ContentDigest, ContentDigestFn, InputRule, OpDige
 use slipway_store::content_hash;
 
 use super::cache_key::CacheKey;
+use crate::remains::{Part, Remains};
 use crate::{Value, Worker};
 
 /// The cache map of an operation with inputs.
 pub(super) fn input_rules(worker: &Arc<Worker>, key: CacheKey, inputs: usize) -> CacheMap<Value> {
     let mut map = CacheMap::new(OpDigest(key.digest), inputs);
-    for (rule, input) in map.inputs.iter_mut().zip(key.inputs) {
+    for (index, (rule, input)) in map.inputs.iter_mut().zip(key.inputs).enumerate() {
         *rule = InputRule {
             selector: input.selector.map(Selector),
-            content: input.content.map(|selectors| content_digest(worker, selectors)),
+            content: input.content.map(|selectors| content_digest(worker, index, selectors)),
             prepare: None,
         };
     }
     map
 }
 
-/// Hashes what `selectors` select; an empty list selects everything.
-fn content_digest(worker: &Arc<Worker>, selectors: Vec<content_hash::Selector>) -> ContentDigestFn<Value> {
+/// Hashes what `selectors` select of the input `index`; an empty list selects everything.
+fn content_digest(
+    worker: &Arc<Worker>,
+    index: usize,
+    selectors: Vec<content_hash::Selector>,
+) -> ContentDigestFn<Value> {
     let worker = worker.clone();
     let selectors = Arc::new(selectors);
     Arc::new(move |_, value| {
         let (worker, selectors) = (worker.clone(), selectors.clone());
         Box::pin(async move {
-            let digest = worker.content_digest(value, selectors).await?;
-            Ok(ContentDigest(digest))
+            let looked_at = value.clone();
+            let digest = worker.content_digest(value, selectors).await;
+            let remains =
+                || Remains { part: Part::Content(index), inputs: vec![Some(looked_at)], trees: Vec::new() };
+            Ok(ContentDigest(digest.map_err(|error| error.with_remains(remains))?))
         })
     })
 }

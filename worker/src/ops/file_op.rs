@@ -19,6 +19,7 @@ use super::cache_key;
 use super::content::input_rules;
 use super::file::{self, Link, Owner};
 use crate::blocking::blocking;
+use crate::remains::{Part, Remains, Remnant};
 use crate::source::local::Context;
 use crate::worker::described;
 use crate::{Error, Result, Value, Worker};
@@ -69,8 +70,9 @@ impl Actions {
     fn run(mut self, file: &pb::FileOp) -> Result<Vec<Value>> {
         let mut outputs: Vec<(usize, usize)> = Vec::new();
         for (index, action) in file.actions.iter().enumerate() {
-            let made = self.act(file, index, action)?;
-            self.trees.push(Made::Writable(made));
+            if let Err(error) = self.act(file, index, action) {
+                return Err(error.with_remains(|| self.into_remains(index, file.actions.len())));
+            }
             if let Ok(output) = usize::try_from(action.output) {
                 outputs.push((output, self.inputs + index));
             }
@@ -86,7 +88,27 @@ impl Actions {
         Ok(values)
     }
 
-    fn act(&mut self, file: &pb::FileOp, index: usize, action: &pb::FileAction) -> Result<Active> {
+    /// Action by action; the one that failed may have changed something by then.
+    fn into_remains(self, failed: usize, actions: usize) -> Remains {
+        let mut trees = self.trees.into_iter();
+        let inputs = trees.by_ref().take(self.inputs).map(|made| match made {
+            Made::Value(value) => Some(value),
+            Made::Writable(_) | Made::Gone => None,
+        });
+        let inputs = inputs.collect();
+        let mut trees: Vec<Option<Remnant>> = trees
+            .map(|made| match made {
+                Made::Value(value) => Some(Remnant::finished(value)),
+                Made::Writable(active) => Some(Remnant::written(active)),
+                Made::Gone => None,
+            })
+            .collect();
+        trees.resize_with(actions, || None);
+        Remains { part: Part::Action(failed), inputs, trees }
+    }
+
+    /// The tree that the action makes is the last one then, also when the action fails half-way.
+    fn act(&mut self, file: &pb::FileOp, index: usize, action: &pb::FileAction) -> Result<()> {
         let wanted_later = file.actions[index + 1..]
             .iter()
             .any(|later| later.input == action.input || later.secondary_input == action.input);
@@ -101,6 +123,20 @@ impl Actions {
         };
         let shared = wanted_later || is_output || action.secondary_input == action.input;
         let mut target = self.writable(action.input, shared)?;
+        let changed = self.change(&mut target, file, index, action, source, owner);
+        self.trees.push(Made::Writable(target));
+        changed
+    }
+
+    fn change(
+        &self,
+        target: &mut Active,
+        file: &pb::FileOp,
+        index: usize,
+        action: &pb::FileAction,
+        source: Option<Value>,
+        owner: Option<Owner>,
+    ) -> Result<()> {
         let root = target.mount()?;
         match &action.action {
             Some(Action::Copy(copy)) => {
@@ -125,8 +161,7 @@ impl Actions {
             Some(Action::Symlink(link)) => file::symlink(root.root(), link, owner)?,
             None => return Err(Error::Failed("a file operation has an empty action".into())),
         }
-        drop(root);
-        Ok(target)
+        Ok(())
     }
 
     /// A client's directory and a snapshot are both replaced file by file, never written into, so they

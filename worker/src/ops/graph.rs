@@ -81,6 +81,31 @@ fn platform_of(vertex: &llb::Vertex) -> Platform {
     platform.map_or_else(Platform::host, |wire| Platform::from(wire).normalized())
 }
 
+/// The cache mount `id` of a step that is to run whatever is cached.
+pub struct RenewedCache {
+    pub step: VertexDigest,
+    pub id: String,
+    /// It begins with an input.
+    pub has_base: bool,
+}
+
+/// Cache mounts that steps of `definition` are to find empty: whoever wants a step anew does not want what earlier
+/// runs left there.
+pub fn renewed_caches(definition: &llb::Definition) -> Vec<RenewedCache> {
+    let vertices = definition.head.iter().flat_map(|(head, _)| post_order(head));
+    let mut renewed = Vec::new();
+    for vertex in vertices.filter(|vertex| vertex.metadata.ignore_cache) {
+        let Some(Kind::Exec(exec)) = &vertex.op.op else { continue };
+        let caches = exec.mounts.iter().filter(|mount| mount.mount_type() == pb::MountType::Cache);
+        renewed.extend(caches.map(|mount| RenewedCache {
+            step: vertex.digest,
+            id: super::exec::mounts::cache_id(mount).to_owned(),
+            has_base: mount.input >= 0,
+        }));
+    }
+    renewed
+}
+
 /// Every vertex after its inputs; a loop, since graphs may be deep.
 pub fn post_order(head: &Arc<llb::Vertex>) -> Vec<Arc<llb::Vertex>> {
     let (mut order, mut seen) = (Vec::new(), std::collections::HashSet::from([head.digest]));
@@ -173,7 +198,13 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
 
 fn check_exec(exec: &pb::ExecOp, inputs: usize, scope: &Scope) -> Result<()> {
     let invalid = |reason: &str| Err(Error::Failed(reason.to_owned()));
-    scope.admit(exec.network(), exec.security())?;
+    let Ok(network) = NetMode::try_from(exec.network) else {
+        return invalid(&format!("invalid network mode {}", exec.network));
+    };
+    let Ok(security) = SecurityMode::try_from(exec.security) else {
+        return invalid(&format!("invalid security mode {}", exec.security));
+    };
+    scope.admit(network, security)?;
     if !exec.cdi_devices.iter().all(|device| device.optional) {
         return Err(Error::Unsupported("a CDI device".into()));
     }

@@ -23,9 +23,10 @@ use rustix::fs::{CWD, FileType, Mode, OFlags};
 use slipway_model::Digest;
 use slipway_model::llb::pb;
 use slipway_model::mount::Tree;
+use slipway_model::pattern::PatternMatcher;
 use slipway_proto::fsutil::Stat;
 use slipway_session::caller::{Session, SyncRequest};
-use slipway_session::fsutil::{ReceiveOptions, Received, mode};
+use slipway_session::fsutil::{ReceiveOptions, Received, Wanting, mode};
 use slipway_solver::progress::Status;
 use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
 use slipway_store::content_hash::{ContentCache, EntryHeader, EntryKind, Manifest, Selector};
@@ -45,16 +46,17 @@ const LINKS: &str = "links";
 pub(crate) struct LocalOp {
     worker: Arc<Worker>,
     identifier: LocalIdentifier,
+    /// The files to send where only metadata is sent.
+    wanted: Arc<PatternMatcher>,
 }
 
 impl LocalOp {
     pub(crate) fn new(worker: Arc<Worker>, name: &str, source: &pb::SourceOp) -> Result<Self> {
         let identifier =
             LocalIdentifier::parse(name, source).map_err(|error| Error::Failed(error.to_string()))?;
-        if identifier.metadata_only {
-            return Err(Error::Unsupported("sending only the metadata of a local directory".into()));
-        }
-        Ok(Self { worker, identifier })
+        let wanted = identifier.metadata_exceptions.iter().flatten();
+        let wanted = PatternMatcher::new(wanted).map_err(|error| Error::Failed(error.to_string()))?;
+        Ok(Self { worker, identifier, wanted: Arc::new(wanted) })
     }
 
     async fn session(&self, ctx: &OpContext<Value>) -> Result<Session> {
@@ -68,7 +70,9 @@ impl LocalOp {
     /// Which of our directories: the client's build root, the name, and everything that was asked for.
     fn directory_key(&self, session: &Session) -> String {
         let LocalIdentifier { name, shared_key_hint, include, exclude, follow, .. } = &self.identifier;
-        let asked = Digest::of(format!("{include:?}{exclude:?}{follow:?}"));
+        let LocalIdentifier { metadata_only, metadata_exceptions, .. } = &self.identifier;
+        let asked = format!("{include:?}{exclude:?}{follow:?}{metadata_only}{metadata_exceptions:?}");
+        let asked = Digest::of(asked);
         format!("{name}\n{shared_key_hint}\n{}\n{}", session.shared_key(), asked.hex())
     }
 
@@ -81,6 +85,12 @@ impl LocalOp {
         }
     }
 
+    fn only(&self) -> Option<Wanting> {
+        let wanted = self.wanted.clone();
+        let is_wanted = move |path: &str| !wanted.is_empty() && wanted.matches(path).unwrap_or(false);
+        self.identifier.metadata_only.then(|| Arc::new(is_wanted) as Wanting)
+    }
+
     async fn receive(&self, ctx: &OpContext<Value>, session: &Session) -> Result<Context> {
         let description = format!("local source for {}", self.identifier.name);
         let key = self.directory_key(session);
@@ -90,6 +100,8 @@ impl LocalOp {
         let telling = transfer.clone();
         let options = ReceiveOptions {
             index,
+            always: self.identifier.always_differ,
+            only: self.only(),
             hasher: Some(Arc::new(|stat| header(stat).map(|header| header.hasher()))),
             progress: Some(Arc::new(move |bytes| telling.at(bytes))),
             ..ReceiveOptions::default()

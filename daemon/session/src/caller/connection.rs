@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::health::{self, Patience};
 use crate::{Error, Result, SessionStream};
 
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -40,6 +41,8 @@ pub struct Introduction {
     pub id: String,
     pub name: String,
     pub shared_key: String,
+    /// How long it may fail to answer.
+    pub patience: Patience,
     /// Method paths such as `/moby.filesync.v1.FileSync/DiffCopy`; compared without case.
     pub methods: Vec<String>,
 }
@@ -58,18 +61,28 @@ impl Session {
             .await
             .map_err(|error| Error::Connection(error.to_string()))?;
         let (close, closed) = watch::channel(false);
+        let service = SessionService(sender);
+        let health = service.clone();
         let methods = introduction.methods.iter().map(|method| method.to_ascii_lowercase()).collect();
         let session = Self(Arc::new(Inner {
             id: introduction.id,
-            name: introduction.name,
+            name: introduction.name.clone(),
             shared_key: introduction.shared_key,
             methods,
-            service: SessionService(sender),
+            service,
             closed,
         }));
+        let answers = session.supports(health::METHOD);
         let drive = async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "session connection ended");
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "session connection ended");
+                    }
+                }
+                () = health::until_lost(health, introduction.patience), if answers => {
+                    tracing::warn!(session = introduction.name, "the client of a session answers no more");
+                }
             }
             let _ = close.send(true);
         };

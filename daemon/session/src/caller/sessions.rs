@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
 
 use super::connection::{Introduction, Session};
+use super::health::Patience;
 use crate::{Error, Result};
 
 /// A build may name its session before the session has arrived.
@@ -31,6 +32,7 @@ impl Introduction {
         Some(Self {
             id: one("x-docker-expose-session-uuid").filter(|id| !id.is_empty())?,
             name: one("x-docker-expose-session-name").unwrap_or_default(),
+            patience: Patience::from_header(one("x-buildkit-session-health-custom-timeout").as_deref()),
             shared_key: one("x-docker-expose-session-sharedkey").unwrap_or_default(),
             methods: metadata
                 .get_all("x-docker-expose-session-grpc-method")

@@ -17,6 +17,7 @@
 pub mod filter;
 mod follow;
 pub mod index;
+mod metadata;
 pub mod mode;
 pub mod receive;
 pub mod send;
@@ -24,5 +25,5 @@ pub mod walk;
 mod write;
 
 pub use filter::Filter;
-pub use receive::{ReceiveOptions, Received, StartHash, receive};
+pub use receive::{ReceiveOptions, Received, StartHash, Wanting, receive};
 pub use send::{Directory, Source, send};

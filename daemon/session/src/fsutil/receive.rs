@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::index::{compare_paths, is_unchanged};
+use super::metadata::Metadata;
 use super::mode;
 use super::write::Tree;
 use crate::{Error, Result};
@@ -36,6 +37,9 @@ const MOST_ENTRIES: usize = 20_000_000;
 /// Begins the digest of a file, if one is wanted.
 pub type StartHash = Arc<dyn Fn(&Stat) -> Option<Hasher> + Send + Sync>;
 
+/// Whether the file of a path is wanted.
+pub type Wanting = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// How a tree is received.
 #[derive(Default)]
 pub struct ReceiveOptions {
@@ -43,6 +47,10 @@ pub struct ReceiveOptions {
     pub index: Vec<Stat>,
     /// Keep what the sender does not have; look at what is there instead of at `index`.
     pub merge: bool,
+    /// Ask for all files, also for those that look unchanged.
+    pub always: bool,
+    /// Which files to ask for, by path; the stats of all go into a file (`.fsutil-metadata`).
+    pub only: Option<Wanting>,
     /// Everything belongs to this user and group, whatever the sender says.
     pub owner: Option<(u32, u32)>,
     /// For a file that is about to come: a hasher that has taken what counts before its bytes, if
@@ -127,12 +135,15 @@ struct Receiver {
     directories: Vec<Stat>,
     next_id: u32,
     announced: bool,
+    metadata: Option<Metadata>,
 }
 
 impl Receiver {
     fn new(root: OwnedFd, mut options: ReceiveOptions, answers: mpsc::Sender<Packet>) -> Self {
         let old = std::mem::take(&mut options.index).into_iter().peekable();
+        let metadata = options.only.take().map(Metadata::new);
         Self {
+            metadata,
             tree: Tree::new(root),
             options,
             old,
@@ -177,10 +188,20 @@ impl Receiver {
         self.announced && self.wanted.is_empty() && self.waiting.is_empty()
     }
 
-    fn announced_file(&mut self, mut stat: Stat) -> Result<()> {
+    fn announced_file(&mut self, stat: Stat) -> Result<()> {
         let id = self.next_id;
         self.next_id += 1;
         self.check(&stat)?;
+        let Some(metadata) = &mut self.metadata else { return self.take(id, stat) };
+        let Some(directories) = metadata.note(&stat) else { return Ok(()) };
+        for directory in directories {
+            self.take(id, directory)?;
+        }
+        self.take(id, stat)
+    }
+
+    /// Has what was announced, now or when it has come.
+    fn take(&mut self, id: u32, mut stat: Stat) -> Result<()> {
         if let Some((uid, gid)) = self.options.owner {
             (stat.uid, stat.gid) = (uid, gid);
         }
@@ -223,7 +244,8 @@ impl Receiver {
                 std::cmp::Ordering::Greater => return Ok(false),
                 std::cmp::Ordering::Equal => {
                     let Some(old) = self.old.next() else { return Ok(false) };
-                    if is_unchanged(&old, stat) && !self.is_broken_link(stat) {
+                    let asked = self.options.always && mode::has_data(stat.mode);
+                    if is_unchanged(&old, stat) && !asked && !self.is_broken_link(stat) {
                         return Ok(true);
                     }
                     if mode::is_directory(old.mode) && !mode::is_directory(stat.mode) {
@@ -327,6 +349,15 @@ impl Receiver {
 
     /// Links, then the times of directories, which everything above has changed.
     fn finish(&mut self) -> Result<()> {
+        if let Some(metadata) = self.metadata.take() {
+            let (stat, bytes) = metadata.finish();
+            self.tree.append(self.next_id, &stat, &bytes)?;
+            self.tree.complete(self.next_id, &stat)?;
+            self.received.changed.push(stat.path.clone());
+            let index = &mut self.received.index;
+            let place = index.partition_point(|other| compare_paths(&other.path, &stat.path).is_lt());
+            index.insert(place, stat);
+        }
         for link in &self.links {
             self.tree.link(link)?;
         }

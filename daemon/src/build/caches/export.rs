@@ -14,7 +14,7 @@ use tonic::Code;
 
 use super::options::{CacheExport, Place};
 use super::select::{Blob, Selection, select};
-use super::target::Target;
+use super::target::{Lost, Target};
 use crate::build::Build;
 use crate::build::failure::Failure;
 use crate::build::journal::Step;
@@ -54,7 +54,7 @@ async fn run(
         Place::Registry { .. } => "exporting cache to registry",
         Place::Client { .. } => "exporting cache to client directory",
     }));
-    match write(engine, build, export, place, result, &step).await {
+    match write_without_lost(engine, build, export, place, result, &step).await {
         Ok(written) => {
             step.done();
             Ok(written)
@@ -72,7 +72,8 @@ async fn run(
     }
 }
 
-async fn write(
+/// Writes; again without what turns out not to be where it was imported from.
+async fn write_without_lost(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
     export: &CacheExport,
@@ -80,11 +81,32 @@ async fn write(
     result: &BuildResult,
     step: &Arc<Step>,
 ) -> Result<Option<String>, String> {
+    let lost = Lost::default();
+    loop {
+        let known = lost.count();
+        match write(engine, build, export, place, result, step, &lost).await {
+            Err(reason) if lost.count() > known => {
+                step.warn(format!("a result that was imported is not exported: {reason}"));
+            }
+            written => return written,
+        }
+    }
+}
+
+async fn write(
+    engine: &Arc<Engine>,
+    build: &Arc<Build>,
+    export: &CacheExport,
+    place: &Place,
+    result: &BuildResult,
+    step: &Arc<Step>,
+    lost: &Lost,
+) -> Result<Option<String>, String> {
     let preparing = step.transfer("preparing build cache for export");
     let selection = {
-        let (engine, build, export) = (engine.clone(), build.clone(), export.clone());
+        let (engine, build, export, lost) = (engine.clone(), build.clone(), export.clone(), lost.clone());
         let (keys, tops) = tops(result);
-        tokio::task::spawn_blocking(move || select(&engine, &build.imports, &export, &keys, &tops))
+        tokio::task::spawn_blocking(move || select(&engine, &build.imports, &export, &keys, &tops, &lost))
             .await
             .map_err(|error| error.to_string())??
     };

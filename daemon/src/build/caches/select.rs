@@ -23,7 +23,7 @@ use slipway_worker::{Value, results};
 
 use super::import::Imports;
 use super::options::{CacheExport, Mode};
-use super::target::OriginBlob;
+use super::target::{Lost, OriginBlob};
 use crate::engine::Engine;
 
 /// A step's result that is worth giving away.
@@ -57,10 +57,15 @@ fn newest(engine: &Engine, imports: &Imports, step: &Step) -> Option<(Record, Fo
         records
     };
     let here = newest_first(step.keys.iter().flat_map(|key| engine.records.records(key)).collect());
+    // What was imported was made when it was made: an export right after it is the same again.
+    let imported = step.keys.iter().flat_map(|key| imports.records(key)).map(|record| record.created).min();
     for record in here {
         let Some(name) = engine.records.result_of(&record.id) else { continue };
         match results::named(&engine.store, &name) {
-            Ok(Value::Snapshot(snapshot)) => return Some((record, Found::Here(snapshot))),
+            Ok(Value::Snapshot(snapshot)) => {
+                let created = imported.map_or(record.created, |imported| imported.min(record.created));
+                return Some((Record { created, ..record }, Found::Here(snapshot)));
+            }
             Ok(_) => return None,
             Err(error) => tracing::debug!(record = %record.id, %error, "a result is not exported"),
         }
@@ -96,6 +101,7 @@ pub(super) fn select(
     export: &CacheExport,
     keys: &[KeyId],
     tops: &[Ref],
+    lost: &Lost,
 ) -> Result<Selection, String> {
     let (steps, found) = results_of(engine, imports, keys);
     let mut selecting = Selecting {
@@ -105,10 +111,17 @@ pub(super) fn select(
         forest: Forest::default(),
         places: HashMap::new(),
         blobs: HashMap::new(),
+        lost,
     };
     let of_result: BTreeSet<SnapshotId> =
         tops.iter().flat_map(|top| top.chain()).map(|snapshot| snapshot.id()).collect();
     let wanted = |found: &Found| match (export.mode, found) {
+        // What cannot be passed on is left out; steps are still told of.
+        (_, Found::There(layers, _))
+            if layers.iter().any(|layer| lost.contains(&layer.descriptor.digest)) =>
+        {
+            false
+        }
         (Mode::Max, _) => true,
         (Mode::Min, Found::Here(snapshot)) => of_result.contains(&snapshot.id()),
         (Mode::Min, Found::There(..)) => false,
@@ -148,6 +161,7 @@ struct Selecting<'a> {
     /// Where a snapshot's layer is in the forest.
     places: HashMap<SnapshotId, usize>,
     blobs: HashMap<BlobDigest, Blob>,
+    lost: &'a Lost,
 }
 
 impl Selecting<'_> {
@@ -180,7 +194,7 @@ impl Selecting<'_> {
             let created = descriptor.annotations.get(slipway_cache::remote::CREATED_AT).cloned();
             self.blobs.entry(digest).or_insert_with(|| Blob {
                 descriptor: layer_descriptor(&descriptor, &diff_id, created, self.oci),
-                source: Arc::new(OriginBlob { origin: origin.clone(), descriptor }),
+                source: Arc::new(OriginBlob { origin: origin.clone(), descriptor, lost: self.lost.clone() }),
                 _lease: None,
             });
         }

@@ -1,16 +1,20 @@
 //! Where an exported cache goes: a registry, or a store of the client's session.
 
+use std::collections::HashSet;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use slipway_model::{Descriptor, Reference};
+use parking_lot::Mutex;
+use slipway_model::{BlobDigest, Descriptor, Reference};
 use slipway_registry::{BlobReader, BlobSource, Client, HostConfig};
 use slipway_session::caller::Session;
 use slipway_solver::with_causes;
 use slipway_worker::source::image::Origin;
-use tokio::io::{AsyncReadExt as _, copy, sink};
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf, copy, sink};
 
 use super::options::Place;
 use crate::build::Build;
@@ -93,17 +97,57 @@ async fn send(
     }
 }
 
+/// Blobs that are not where they were imported from, though the cache there tells of them.
+#[derive(Clone, Default)]
+pub(super) struct Lost(Arc<Mutex<HashSet<BlobDigest>>>);
+
+impl Lost {
+    pub(super) fn contains(&self, digest: &BlobDigest) -> bool {
+        self.0.lock().contains(digest)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    fn note(&self, digest: BlobDigest, error: io::Error) -> io::Error {
+        self.0.lock().insert(digest);
+        error
+    }
+}
+
 /// A blob that is passed on from where it was imported. Who takes it checks it.
 pub(super) struct OriginBlob {
     pub(super) origin: Arc<dyn Origin>,
     pub(super) descriptor: Descriptor,
+    pub(super) lost: Lost,
 }
 
 #[async_trait]
 impl BlobSource for OriginBlob {
     async fn open(&self, offset: u64) -> io::Result<BlobReader> {
-        let mut reader = self.origin.open(&self.descriptor).await.map_err(io::Error::other)?;
+        let digest = self.descriptor.digest;
+        let opened = self.origin.open(&self.descriptor).await.map_err(io::Error::other);
+        let mut reader = opened.map_err(|error| self.lost.note(digest, error))?;
         copy(&mut (&mut reader).take(offset), &mut sink()).await?;
-        Ok(reader)
+        Ok(Box::pin(Watched { reader, digest, lost: self.lost.clone() }))
+    }
+}
+
+/// Some places say only with the first bytes that they have none.
+struct Watched {
+    reader: BlobReader,
+    digest: BlobDigest,
+    lost: Lost,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = self.reader.as_mut().poll_read(context, buffer);
+        read.map_err(|error| self.lost.note(self.digest, error))
     }
 }

@@ -107,7 +107,7 @@ fn attachments(order: &Order, files: &mut Files) -> Attempt<Vec<Attachment>> {
         }
     }
     for mount in &order.spec.mounts {
-        let attachment = attachment(mount, tree_attributes(order), files)?;
+        let attachment = attachment(mount, order, files)?;
         match attachments.iter_mut().find(|earlier| earlier.destination == attachment.destination) {
             Some(earlier) => *earlier = attachment,
             None => attachments.push(attachment),
@@ -121,8 +121,9 @@ const DATA: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
-fn attachment(mount: &Mount, of_trees: MountAttrFlags, files: &mut Files) -> Attempt<Attachment> {
-    let destination = absolute(&mount.destination);
+fn attachment(mount: &Mount, order: &Order, files: &mut Files) -> Attempt<Attachment> {
+    let of_trees = tree_attributes(order);
+    let destination = absolute(&mount.destination, order.spec.cwd());
     let step = || format!("prepare the mount on {destination}");
     let (source, attributes) = match &mount.kind {
         MountKind::Tree { tree, selector, readonly } => {
@@ -155,8 +156,12 @@ fn attachment(mount: &Mount, of_trees: MountAttrFlags, files: &mut Files) -> Att
     Ok(Attachment { destination, source, attributes })
 }
 
-fn absolute(destination: &str) -> String {
-    if destination.starts_with('/') { destination.to_owned() } else { format!("/{destination}") }
+/// A relative destination is one below the working directory.
+fn absolute(destination: &str, cwd: &str) -> String {
+    if destination.starts_with('/') {
+        return destination.to_owned();
+    }
+    format!("{}/{destination}", cwd.trim_end_matches('/'))
 }
 
 /// Writes the files of [`Prepared::memory`].

@@ -7,10 +7,11 @@ use slipway_model::llb::pb::{CacheSharingOpt, MountType};
 use slipway_model::mount::Tree;
 use slipway_run::{Mount, MountKind};
 use slipway_session::caller::{AgentSocket, SocketAccess};
-use slipway_store::{Active, CacheMount, Ref, Sharing};
+use slipway_store::{Active, CacheMount, Ref, Sharing, SnapshotId};
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::blocking;
+use crate::remains::{Part, Remains, Remnant};
 use crate::worker::described;
 use crate::{Error, Result, Value, Worker};
 
@@ -31,13 +32,16 @@ pub(crate) struct Mounts {
     pub root: Tree,
     pub readonly_root: bool,
     pub others: Vec<Mount>,
-    /// By output index.
-    outputs: Vec<(usize, Output)>,
-    /// Writable trees whose changes are thrown away.
-    _discarded: Vec<Active>,
-    _caches: Vec<CacheMount>,
+    /// By output index, with the place of the mount.
+    outputs: Vec<(usize, usize, Output)>,
+    /// Writable trees whose changes are thrown away, by the place of the mount.
+    discarded: Vec<(usize, Active)>,
+    /// By their name and what they begin with: mounts of one process share them.
+    caches: Vec<(CacheName, CacheMount)>,
     _agents: Vec<AgentSocket>,
 }
+
+type CacheName = (String, Option<SnapshotId>);
 
 enum Output {
     /// What was written becomes the output.
@@ -50,8 +54,8 @@ impl Mounts {
     pub(crate) async fn prepare(request: MountRequest<'_>) -> Result<Self> {
         let wanted = request.mounts;
         let mut prepared = Preparation { request, root: None, mounts: Self::empty() };
-        for mount in wanted {
-            prepared.add(mount).await?;
+        for (place, mount) in wanted.iter().enumerate() {
+            prepared.add(place, mount).await?;
         }
         let mut mounts = prepared.mounts;
         mounts.root =
@@ -61,9 +65,9 @@ impl Mounts {
 
     /// Makes snapshots of what was written.
     pub(crate) fn commit(self) -> Result<Vec<Value>> {
-        let count = self.outputs.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
+        let count = self.outputs.iter().map(|(index, ..)| index + 1).max().unwrap_or(0);
         let mut values = vec![Value::Scratch; count];
-        for (index, output) in self.outputs {
+        for (index, _, output) in self.outputs {
             values[index] = match output {
                 Output::Written(active) => Value::Snapshot(active.commit()?),
                 Output::Unchanged(value) => value,
@@ -72,17 +76,41 @@ impl Mounts {
         Ok(values)
     }
 
+    /// After a failure: mount by mount what is there now. Caches and agents are let go.
+    pub(crate) fn into_remains(self, mounts: &[pb::Mount], inputs: &[Value]) -> Remains {
+        let input =
+            |mount: &pb::Mount| usize::try_from(mount.input).ok().and_then(|at| inputs.get(at)).cloned();
+        let inputs: Vec<Option<Value>> = mounts.iter().map(input).collect();
+        let mut trees: Vec<_> = inputs.iter().map(|input| input.clone().map(Remnant::finished)).collect();
+        let written = self.outputs.into_iter().filter_map(|(_, place, output)| match output {
+            Output::Written(active) => Some((place, active)),
+            Output::Unchanged(_) => None,
+        });
+        for (place, active) in written.chain(self.discarded) {
+            if let Some(tree) = trees.get_mut(place) {
+                *tree = Some(Remnant::written(active));
+            }
+        }
+        Remains { part: Part::Process, inputs, trees }
+    }
+
     fn empty() -> Self {
         Self {
             root: Tree::Overlay { lowers: Vec::new(), upper: None },
             readonly_root: false,
             others: Vec::new(),
             outputs: Vec::new(),
-            _discarded: Vec::new(),
-            _caches: Vec::new(),
+            discarded: Vec::new(),
+            caches: Vec::new(),
             _agents: Vec::new(),
         }
     }
+}
+
+/// What a cache mount is called; without a name of its own, where it is.
+pub(crate) fn cache_id(mount: &pb::Mount) -> &str {
+    let named = mount.cache_opt.as_ref().map(|opt| opt.id.as_str()).filter(|id| !id.is_empty());
+    named.unwrap_or(&mount.dest)
 }
 
 struct Preparation<'a> {
@@ -92,10 +120,10 @@ struct Preparation<'a> {
 }
 
 impl Preparation<'_> {
-    async fn add(&mut self, mount: &pb::Mount) -> Result<()> {
+    async fn add(&mut self, place: usize, mount: &pb::Mount) -> Result<()> {
         let kind = match mount.mount_type() {
             MountType::Bind => {
-                let tree = self.bind(mount).await?;
+                let tree = self.bind(place, mount).await?;
                 if mount.dest == "/" {
                     self.mounts.readonly_root = mount.readonly;
                     self.root = Some(tree);
@@ -140,15 +168,17 @@ impl Preparation<'_> {
         }
     }
 
-    /// Writable with an output, writable without one (then the changes are dropped), or read-only.
-    async fn bind(&mut self, mount: &pb::Mount) -> Result<Tree> {
+    /// Writable with an output, writable without one (then the changes are dropped), or read-only. A read-only
+    /// root is writable underneath: places for mounts are made in it before it is mounted.
+    async fn bind(&mut self, place: usize, mount: &pb::Mount) -> Result<Tree> {
         let input = self.input(mount.input)?;
         let output = usize::try_from(mount.output).ok();
         if mount.readonly
+            && mount.dest != "/"
             && let Some(tree) = input.tree()
         {
             if let Some(index) = output {
-                self.mounts.outputs.push((index, Output::Unchanged(input)));
+                self.mounts.outputs.push((index, place, Output::Unchanged(input)));
             }
             return Ok(tree.readonly());
         }
@@ -157,11 +187,11 @@ impl Preparation<'_> {
         let tree = active.tree();
         match output {
             Some(index) if mount.readonly => {
-                self.mounts.outputs.push((index, Output::Unchanged(input)));
-                self.mounts._discarded.push(active);
+                self.mounts.outputs.push((index, place, Output::Unchanged(input)));
+                self.mounts.discarded.push((place, active));
             }
-            Some(index) => self.mounts.outputs.push((index, Output::Written(active))),
-            None => self.mounts._discarded.push(active),
+            Some(index) => self.mounts.outputs.push((index, place, Output::Written(active))),
+            None => self.mounts.discarded.push((place, active)),
         }
         Ok(tree)
     }
@@ -185,7 +215,11 @@ impl Preparation<'_> {
         };
         let (worker, input) = (self.request.worker.clone(), self.input(mount.input)?);
         let base: Option<Ref> = blocking(move || worker.snapshot_of(&input)).await?;
-        let id = if opt.id.is_empty() { mount.dest.as_str() } else { opt.id.as_str() };
+        let id = cache_id(mount);
+        let name = (id.to_owned(), base.as_ref().map(Ref::id));
+        if let Some((_, cache)) = self.mounts.caches.iter().find(|(known, _)| *known == name) {
+            return Ok(cache.tree());
+        }
         let taking = self.request.worker.store.cache_mount(id, sharing, base.as_ref());
         let cache = tokio::select! {
             () = self.request.stop.cancelled() => return Err(Error::Cancelled),
@@ -195,7 +229,7 @@ impl Preparation<'_> {
             cache.describe(&self.described_cache(mount, id))?;
         }
         let tree = cache.tree();
-        self.mounts._caches.push(cache);
+        self.mounts.caches.push((name, cache));
         Ok(tree)
     }
 

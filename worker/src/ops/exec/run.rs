@@ -34,10 +34,11 @@ pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>)
     if let Err(error) = judge(&meta, outcome) {
         output.show(ctx).await;
         errors.show(ctx).await;
-        return Err(match error {
+        let error = match error {
             Error::Exit { .. } if is_full => Error::DiskFull { source: Box::new(error) },
             other => other,
-        });
+        };
+        return Err(error.with_remains(|| mounts.into_remains(&op.exec.mounts, &inputs)));
     }
     blocking(move || mounts.commit()).await
 }
