@@ -50,7 +50,6 @@ impl Outputs for SessionOutputs {
             runtime: Handle::current(),
             transfer: self.step.transfer("sending tarball"),
             sent: 0,
-            is_there: false,
         }))
     }
 
@@ -91,25 +90,14 @@ struct ClientFile {
     runtime: Handle,
     transfer: super::journal::Transfer,
     sent: u64,
-    /// The client has what is to be sent, and takes no more of it.
-    is_there: bool,
 }
 
 impl ClientFile {
     fn send(&mut self) -> io::Result<()> {
         let bytes: Bytes = self.buffer.split().freeze();
-        if self.is_there {
-            return Ok(());
-        }
         self.sent += bytes.len() as u64;
         self.transfer.at(self.sent, 0);
-        match self.runtime.block_on(self.writer.write(bytes)) {
-            Err(error) if error.code() == Some(tonic::Code::AlreadyExists) => {
-                self.is_there = true;
-                Ok(())
-            }
-            written => written.map_err(io::Error::other),
-        }
+        self.runtime.block_on(self.writer.write(bytes)).map_err(told)
     }
 }
 
@@ -130,13 +118,18 @@ impl Write for ClientFile {
 impl FileSink for ClientFile {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.send()?;
-        let Self { writer, runtime, transfer, is_there, .. } = *self;
-        let finished = if is_there { Ok(()) } else { runtime.block_on(writer.finish()) };
+        let Self { writer, runtime, transfer, .. } = *self;
+        let finished = runtime.block_on(writer.finish()).map_err(told);
         transfer.done();
-        match finished {
-            Err(error) if error.code() == Some(tonic::Code::AlreadyExists) => Ok(()),
-            finished => finished.map_err(io::Error::other),
-        }
+        finished
+    }
+}
+
+/// A client that has the file already says so.
+fn told(error: slipway_session::Error) -> io::Error {
+    match error.code() {
+        Some(tonic::Code::AlreadyExists) => io::Error::new(io::ErrorKind::AlreadyExists, error),
+        _ => io::Error::other(error),
     }
 }
 
