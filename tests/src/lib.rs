@@ -16,6 +16,7 @@
 //! | `archive` | a tar, read back |
 //! | `wire` | the daemon's services, called with whatever messages a test likes |
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
+//! | `object_stores` | places for caches: S3, Azure, GitHub Actions |
 //! | `readers` | what skopeo says about what was made |
 //! | `static_program` | programs for images that hold nothing else |
 //! | `git` | repositories and a server for them |
@@ -41,6 +42,7 @@ pub mod git;
 pub mod golden_caches;
 pub mod guest;
 pub mod leftovers;
+pub mod object_stores;
 mod process;
 mod progress;
 mod project;

@@ -11,6 +11,7 @@
 mod attributes;
 pub mod caches;
 mod context;
+mod credentials;
 pub mod layout;
 pub mod metadata;
 pub mod outputs;

@@ -19,4 +19,4 @@ mod source;
 
 pub(crate) use image::Transfers;
 
-pub use graph::{Scope, cache_key_of, load, name_of, post_order};
+pub use graph::{Scope, TravellingMounts, cache_key_of, load, name_of, post_order};
