@@ -9,6 +9,7 @@
 //! a warning, and one that nobody knows is an error. `docs/buildkitd.md` is the same table for people.
 
 mod file;
+mod hosts;
 mod keys;
 
 use std::collections::BTreeMap;
@@ -143,7 +144,11 @@ impl Config {
         let checked = keys::check(table)?;
         let file: file::File =
             checked.table.try_into().map_err(|error: toml::de::Error| error.to_string())?;
+        let folder = file.registry_hosts.clone();
         let mut config = file.into_config()?;
+        if let Some(folder) = folder {
+            hosts::read(&folder, &mut config.registries)?;
+        }
         config.warnings = checked.warnings;
         Ok(config)
     }

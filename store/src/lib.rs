@@ -34,7 +34,7 @@ pub use blob::{BlobLease, Blobs, Ingest, StoredBlob};
 pub use error::{Error, Result};
 pub use metadata::{Durability, Metadata, MetadataOptions};
 pub use mounted::Mounted;
-pub use refs::{Active, CacheMount, LayerBlob, LayerFacts, PrepareOptions, RecordType, Ref, Sharing};
+pub use refs::{Active, CacheMount, LayerBlob, LayerFacts, PrepareOptions, RecordType, Ref, Seed, Sharing};
 pub use snapshot::{Changes, DiskUsage, SnapshotId, SnapshotterChoice};
 pub use store::{Clock, Store, StoreOptions};
 pub use usage::{Filter, PruneOptions, SharedBlobs, UsageRecord};

@@ -17,6 +17,7 @@
 //! | `attestations` | what is said about an image |
 //! | `wire` | the daemon's services, called with whatever messages a test likes |
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
+//! | `object_stores` | places for caches: S3, Azure, GitHub Actions |
 //! | `readers` | what skopeo says about what was made |
 //! | `static_program` | programs for images that hold nothing else |
 //! | `git` | repositories and a server for them |
@@ -43,6 +44,7 @@ pub mod git;
 pub mod golden_caches;
 pub mod guest;
 pub mod leftovers;
+pub mod object_stores;
 mod process;
 mod progress;
 mod project;

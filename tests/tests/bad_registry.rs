@@ -2,7 +2,7 @@
 
 use slipway_fakes::{Auth, Fault, FaultKind, Options};
 use slipway_model::Platform;
-use slipway_tests::{Daemon, Fake, Project, Registry, needs};
+use slipway_tests::{Daemon, DaemonOptions, Fake, Project, Registry, needs};
 
 #[test]
 fn nobody_listens() {
@@ -70,6 +70,46 @@ fn wrong_bytes_are_not_taken() {
     let project = Project::new(&fake.busybox(), "FROM BUSYBOX\nRUN true\n");
     daemon.build(&project).run().failed(1, &["sha256:", "Dockerfile:"]);
     daemon.assert_usable();
+}
+
+/// A mirror that gives other bytes costs a second try, not the build.
+#[test]
+fn a_mirror_that_lies_is_passed_over() {
+    let (origin, mirror) = (Fake::with_busybox(), Fake::with_busybox());
+    mirror.fail(Fault::new("GET", "/blobs/", 99, FaultKind::Corrupt));
+    let config = Project::empty().file(
+        "buildkitd.toml",
+        format!("[registry.\"{}\"]\nmirrors = [\"{}\"]\n", origin.host(), mirror.host()),
+    );
+    let daemon = Daemon::start_with(DaemonOptions::arguments(&[
+        "--config",
+        &config.join("buildkitd.toml").display().to_string(),
+    ]));
+    let project = Project::new(&origin.busybox(), "FROM BUSYBOX\nRUN true\n");
+    daemon.build(&project).succeed();
+    assert!(mirror.count("GET", "/blobs/") > 0 && origin.count("GET", "/blobs/") > 0);
+}
+
+/// Whatever happens on the way, a tag is there with all of its image, or it is not there.
+#[test]
+fn a_push_that_fails_leaves_no_tag() {
+    let (daemon, fake) = (Daemon::start(), Fake::with_busybox());
+    let project = Project::new(&fake.busybox(), "FROM BUSYBOX\nRUN echo x > /x\n");
+    let image = fake.image("app:1");
+    for (method, path, kind) in [
+        ("PUT", "/blobs/uploads/", FaultKind::Status { status: 507, retry_after: Some(3600) }),
+        ("PUT", "/blobs/uploads/", FaultKind::Status { status: 400, retry_after: None }),
+        ("POST", "/blobs/uploads/", FaultKind::Status { status: 429, retry_after: Some(3600) }),
+        ("PUT", "/manifests/", FaultKind::Status { status: 403, retry_after: None }),
+    ] {
+        fake.fail(Fault::new(method, path, 99, kind.clone()));
+        let outcome = daemon.build(&project).arg("--push").tag(&image).run().failed(1, &[&image]);
+        assert_eq!(outcome.errors().len(), 1, "{kind:?}: {}", outcome.told());
+        assert!(fake.manifest("app", "1").is_none(), "{kind:?}");
+        fake.clear_faults();
+    }
+    daemon.build(&project).arg("--push").tag(&image).succeed();
+    assert!(fake.manifest("app", "1").is_some());
 }
 
 #[test]

@@ -215,9 +215,9 @@ fn a_cache_that_cannot_be_written() {
     daemon.build(&world.project).args(["--cache-to", &export]).run().failed(1, &["cannot export the cache"]);
     refuse();
     world.build(&daemon, &["--cache-to", &format!("{export},ignore-error=true")]);
-    for kind in ["gha", "s3", "azblob"] {
+    for (kind, named) in [("gha", "url_v2"), ("s3", "bucket"), ("azblob", "account_url")] {
         let build = daemon.build(&world.project).args(["--cache-to", &format!("type={kind},mode=max")]);
-        build.run().failed(1, &[kind, "not supported"]);
+        build.run().failed(1, &[kind, named, "missing"]);
     }
 }
 

@@ -111,6 +111,7 @@ impl Container {
             sessions: request.sessions.clone(),
             stop: &stop,
             purpose: request.name.clone(),
+            travelling: scope.mounts.as_deref(),
         })
         .await?;
         let (mounts, first, processes) = (Arc::new(prepared), Mutex::new(None), TaskTracker::new());

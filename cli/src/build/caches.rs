@@ -11,7 +11,7 @@ use slipway_model::Descriptor;
 use slipway_proto::control::{CacheOptions, CacheOptionsEntry, SolveResponse};
 use slipway_session::provider::Layout;
 
-use super::{layout, outputs};
+use super::{credentials, layout, outputs};
 use crate::arguments::BuildArguments;
 use crate::error::Failure;
 
@@ -23,8 +23,16 @@ pub struct Caches {
     exports: Vec<CacheOptionsEntry>,
     /// Folders by the name of their store.
     layouts: HashMap<String, Layout>,
-    /// Folders that are filled, and the tag that the cache gets in each.
-    filled: Vec<(PathBuf, String)>,
+    filled: Vec<Filled>,
+}
+
+/// A folder that is filled.
+struct Filled {
+    folder: PathBuf,
+    /// Of the cache in it.
+    tag: String,
+    /// What no cache in it is made of any more goes.
+    reset: bool,
 }
 
 impl Caches {
@@ -37,11 +45,13 @@ impl Caches {
         let mut caches =
             Self { imports: Vec::new(), exports: Vec::new(), layouts: HashMap::new(), filled: Vec::new() };
         for mut import in imports {
+            credentials::add(&mut import);
             if import.r#type != "local" || caches.find(&mut import.attrs)? {
                 caches.imports.push(import);
             }
         }
-        for export in exports {
+        for mut export in exports {
+            credentials::add(&mut export);
             if export.r#type == "local" {
                 caches.fill(&export.attrs)?;
             }
@@ -75,7 +85,13 @@ impl Caches {
         let manifest: Descriptor = serde_json::from_str(manifest).map_err(|error| {
             Failure::new(format!("the daemon does not say which cache it wrote: {error}"))
         })?;
-        self.filled.iter().try_for_each(|(folder, tag)| layout::list_cache(folder, &manifest, tag))
+        for Filled { folder, tag, reset } in &self.filled {
+            layout::list_cache(folder, &manifest, tag)?;
+            if *reset {
+                layout::remove_unlisted(folder)?;
+            }
+        }
+        Ok(())
     }
 
     /// Finds the cache in a folder; `false` if there is none.
@@ -102,15 +118,21 @@ impl Caches {
     fn fill(&mut self, options: &BTreeMap<String, String>) -> Result<(), Failure> {
         let target = options.get("dest").filter(|target| !target.is_empty());
         let target = target.ok_or_else(|| Failure::usage("--cache-to type=local needs dest=FOLDER"))?;
-        if options.get("reset").is_some_and(|reset| !matches!(reset.as_str(), "false" | "0" | "f")) {
-            return Err(Failure::usage("--cache-to type=local: reset is not supported"));
-        }
+        let reset = match options.get("reset").map(String::as_str) {
+            None | Some("false" | "0" | "f") => false,
+            Some("" | "true" | "1" | "t") => true,
+            Some(other) => {
+                return Err(Failure::usage(format!(
+                    "--cache-to type=local,reset={other}: use true or false"
+                )));
+            }
+        };
         let folder = Path::new(target);
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::new(format!("cannot create {}: {error}", folder.display())))?;
         self.layouts.insert(store(target), Layout { folder: folder.into(), writable: true });
         let tag = options.get("tag").map_or("latest", String::as_str);
-        self.filled.push((folder.into(), tag.to_owned()));
+        self.filled.push(Filled { folder: folder.into(), tag: tag.to_owned(), reset });
         Ok(())
     }
 }

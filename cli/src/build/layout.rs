@@ -1,6 +1,6 @@
 //! OCI layouts: as named contexts (`oci-layout://FOLDER[:TAG|@DIGEST]`), as outputs (`tar=false`), and as caches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -12,6 +12,8 @@ use crate::error::Failure;
 
 const REFERENCE_NAME: &str = "org.opencontainers.image.ref.name";
 const IMAGE_NAME: &str = "io.containerd.image.name";
+/// Larger blobs are no manifests.
+const LARGEST_MANIFEST: u64 = 8 << 20;
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 pub struct NamedLayout {
@@ -79,6 +81,51 @@ pub fn list_exported(folder: &Path, response: &SolveResponse) -> Result<(), Fail
 /// Lists the manifest of a cache that a build put into `folder` in its index, as `tag`.
 pub fn list_cache(folder: &Path, manifest: &Descriptor, tag: &str) -> Result<(), Failure> {
     change_index(folder, |index| list(index, manifest, None, tag))
+}
+
+/// Removes blobs that nothing in the index leads to.
+pub fn remove_unlisted(folder: &Path) -> Result<(), Failure> {
+    let index = folder.join("index.json");
+    let text = std::fs::read(&index).map_err(|error| cannot("read", &index, &error))?;
+    let mut listed = BTreeSet::new();
+    let mut todo = children(&text);
+    while let Some(digest) = todo.pop() {
+        let path = blob(folder, &digest);
+        if listed.insert(path.clone())
+            && std::fs::metadata(&path).is_ok_and(|found| found.len() <= LARGEST_MANIFEST)
+            && let Ok(text) = std::fs::read(&path)
+        {
+            todo.extend(children(&text));
+        }
+    }
+    let algorithms = std::fs::read_dir(folder.join("blobs")).into_iter().flatten().flatten();
+    let blobs = algorithms.filter_map(|entry| std::fs::read_dir(entry.path()).ok()).flatten().flatten();
+    for path in blobs.map(|entry| entry.path()).filter(|path| !listed.contains(path)) {
+        std::fs::remove_file(&path).map_err(|error| cannot("remove", &path, &error))?;
+    }
+    Ok(())
+}
+
+fn blob(folder: &Path, digest: &BlobDigest) -> PathBuf {
+    folder.join("blobs").join(digest.to_string().replace(':', "/"))
+}
+
+/// What a manifest or an index names; nothing for any other blob.
+fn children(json: &[u8]) -> Vec<BlobDigest> {
+    #[derive(Deserialize)]
+    struct Named {
+        digest: BlobDigest,
+    }
+    #[derive(Deserialize)]
+    struct Naming {
+        config: Option<Named>,
+        #[serde(default)]
+        layers: Vec<Named>,
+        #[serde(default)]
+        manifests: Vec<Named>,
+    }
+    let Ok(Naming { config, layers, manifests }) = serde_json::from_slice(json) else { return Vec::new() };
+    config.into_iter().chain(layers).chain(manifests).map(|named| named.digest).collect()
 }
 
 fn change_index(folder: &Path, change: impl FnOnce(&mut Index)) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ mod attests;
 mod attributes;
 pub mod caches;
 mod context;
+mod credentials;
 pub mod layout;
 pub mod metadata;
 pub mod outputs;

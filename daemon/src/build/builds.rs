@@ -45,6 +45,8 @@ pub(crate) struct Build {
     pub renewed: Mutex<HashSet<VertexDigest>>,
     /// Caches from elsewhere, of which the job makes use.
     pub imports: Arc<super::caches::Imports>,
+    /// Cache mounts that come from there, and go with exported caches.
+    pub mounts: Arc<super::caches::Mounts>,
 }
 
 #[derive(Default)]

@@ -32,7 +32,7 @@ use crate::provenance::Inquiry;
 /// Runs a build to its end. Dropping the future (the client went away) stops it.
 pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result<SolveResponse, Status> {
     let request = BuildRequest::check(request)?;
-    let scope = request.scope(&engine.entitlements)?;
+    let mut scope = request.scope(&engine.entitlements)?;
     let course = Arc::new(Course::default());
     let spool = Arc::new(match request.internal {
         true => engine.history.nameless_spool(),
@@ -40,6 +40,8 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
     });
     let journal = Arc::new(Journal::new(spool.clone(), course.clone()));
     let imports = Arc::new(caches::Imports::default());
+    let mounts = Arc::new(caches::Mounts::new(engine.store.clone(), imports.clone(), journal.clone()));
+    scope.mounts = Some(mounts.clone());
     let sessions = Some(request.session.clone()).filter(|session| !session.is_empty());
     let job = engine.solver.job(JobOptions {
         id: request.id.clone(),
@@ -64,6 +66,7 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         resolved: images::Resolved::default(),
         renewed: Mutex::default(),
         imports,
+        mounts,
     });
     engine.builds.insert(&build)?;
     let recording = match request.internal {

@@ -28,6 +28,9 @@ pub(super) struct File {
     history: HistorySection,
     worker: Workers,
     registry: BTreeMap<String, Registry>,
+    /// A folder in containerd's form.
+    #[serde(rename = "registryHosts")]
+    pub(super) registry_hosts: Option<PathBuf>,
     frontend: Frontends,
 }
 

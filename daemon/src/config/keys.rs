@@ -84,6 +84,7 @@ pub(super) const KEYS: &[(&str, Standing)] = &[
     ("worker/oci/selinux", Refused("steps get no SELinux labels")),
     ("worker/oci/max-parallelism", Honoured),
     ("worker/containerd", Unused("there is one worker, and it is [worker.oci]")),
+    ("registryHosts", Honoured),
     ("registry/*/mirrors", Honoured),
     ("registry/*/http", Honoured),
     ("registry/*/insecure", Honoured),

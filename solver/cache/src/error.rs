@@ -8,6 +8,8 @@ pub enum Error {
     Metadata(#[from] slipway_store::error::Error),
     #[error("the cache is not in the format of version 0")]
     Config(#[source] serde_json::Error),
+    #[error("the index of cache mounts cannot be packed or unpacked")]
+    Pack(#[source] std::io::Error),
     #[error("the cache is damaged: {0}")]
     Broken(&'static str),
 }

@@ -7,6 +7,7 @@
 //! | turning values into durable names and back, which is others' business | [`results`] |
 //! | the tables | [`tables`] |
 //! | caches that travel | [`remote`] |
+//! | contents of cache mounts that travel with them | [`mounts`] |
 //! | when records were last used, written in batches | [`used`] |
 //!
 //! # Who is right
@@ -29,6 +30,7 @@
 pub mod check;
 pub mod disk;
 pub mod error;
+pub mod mounts;
 pub mod remote;
 pub mod results;
 mod tables;

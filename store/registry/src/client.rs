@@ -74,6 +74,16 @@ impl Client {
         Self { limits: self.limits.clone(), ..Self::new(options) }
     }
 
+    /// A client that asks the registry of `reference` itself; `None` if this one does already.
+    pub fn without_mirrors(&self, reference: &Reference) -> Option<Self> {
+        let config =
+            self.options.hosts.get(reference.domain()).filter(|config| !config.mirrors.is_empty())?;
+        let config = HostConfig { mirrors: Vec::new(), ..config.clone() };
+        let mut options = (*self.options).clone();
+        options.hosts.insert(reference.domain().to_owned(), config);
+        Some(Self { options: Arc::new(options), ..self.clone() })
+    }
+
     pub(crate) fn asked(endpoint: &Endpoint, what: impl Into<String>) -> Asked {
         Asked { host: endpoint.host.clone(), repository: endpoint.repository.clone(), what: what.into() }
     }

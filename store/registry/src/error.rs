@@ -94,7 +94,7 @@ pub enum Error {
     #[error("{asked}: the registry refuses: {answer}")]
     Refused { asked: Asked, answer: Answer },
     /// 429 or 5xx, still, after all attempts.
-    #[error("{asked}: the registry is not able to answer: {answer}: try again later")]
+    #[error("{asked}: the server is not able to answer: {answer}: try again later")]
     Unavailable { asked: Asked, answer: Answer },
     #[error("{asked}: the content is not what was asked for: expected {expected}, got {actual}")]
     Corrupt { asked: Asked, expected: Box<Digest>, actual: Box<Digest> },
@@ -147,7 +147,7 @@ impl Error {
     }
 
     /// Another attempt, or another mirror, may fare better.
-    pub(crate) fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { transient: true, .. } | Self::Unavailable { .. })
     }
 

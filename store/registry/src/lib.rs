@@ -11,7 +11,7 @@
 //! | `request`, `retry`, `limit`, `body` | one request: authorised, redirected, tried again, bounded |
 //! | `manifest`, `resolve`, `platform` | from a name to an image |
 //! | `pull`, `push` | blobs |
-//! | `web` | one file of any web server, over the same connections |
+//! | `web`, `exchange` | one file of any web server, or one request to it, over the same connections |
 //! | `error` | what is told when it fails |
 //!
 //! # Whom to trust with what
@@ -21,6 +21,7 @@
 //! | the host of the reference, and its mirrors | their own credentials, never each other's |
 //! | the token service a registry names | that registry's credentials; over TLS unless the registry itself is plain |
 //! | a web server that a build names | what the build gives for that server, never a registry's credentials |
+//! | an object store that a build names | requests that the build's own key signed, for that server alone |
 //! | the target of a redirect, or an upload location, elsewhere | no `Authorization` at all, and its challenges are not answered |
 //! | everybody | nothing is believed: manifests and blobs are hashed as they arrive |
 //!
@@ -36,6 +37,7 @@ mod connection;
 mod credentials;
 mod endpoint;
 mod error;
+mod exchange;
 mod host;
 mod limit;
 mod manifest;
@@ -50,6 +52,7 @@ mod web;
 pub use client::{Client, ClientOptions};
 pub use credentials::{Anonymous, Credential, Credentials, CredentialsError, Token, TokenRequest};
 pub use error::{Answer, Asked, Error, RegistryError};
+pub use exchange::{Exchange, ExchangePayload};
 pub use host::{HostConfig, KeyPair};
 pub use manifest::{LARGEST_CONFIG, LARGEST_MANIFEST};
 pub use platform::ResolvedPlatform;

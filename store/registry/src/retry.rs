@@ -44,7 +44,7 @@ impl Default for RetryOptions {
 
 impl RetryOptions {
     /// The pause after `failed` attempts (one or more).
-    pub(crate) fn delay(&self, failed: u32) -> Duration {
+    pub fn delay(&self, failed: u32) -> Duration {
         self.first_delay.saturating_mul(1 << failed.saturating_sub(1).min(16)).min(self.longest_delay)
     }
 

@@ -70,6 +70,10 @@ impl Client {
 }
 
 impl WebResponse {
+    pub(crate) fn new(response: reqwest::Response, asked: Asked, silence: std::time::Duration) -> Self {
+        Self { response, asked, silence }
+    }
+
     pub fn status(&self) -> u16 {
         self.response.status().as_u16()
     }
@@ -82,6 +86,16 @@ impl WebResponse {
     /// The next piece of the body; `None` at its end. A body that ends too early is an error.
     pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
         body::next_piece(&mut self.response, &self.asked, self.silence).await
+    }
+
+    /// What the server says the body's length is.
+    pub fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The whole body, if it is no larger than `limit` bytes.
+    pub async fn read(self, limit: u64) -> Result<Bytes, Error> {
+        body::read(self.response, &self.asked, limit, self.silence).await
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`apply`] | blob → directory, hashed before and after |
 //! | [`Ref::layers`](crate::Ref::layers) | a snapshot and all below it → blobs in the store |
 //! | [`between`] | two trees → what turns one into the other |
+//! | [`contents`] | a directory that is no snapshot → tar, and back |
 //! | [`restack`] | what one snapshot changed → the same on top of another |
 //! | [`unpack`] | blobs → snapshots, shared by chain id |
 //! | [`whiteout`] | how "deleted" is written in a tar and in an overlay |
@@ -18,6 +19,7 @@
 pub mod apply;
 mod between;
 pub mod compress;
+pub mod contents;
 pub mod diff;
 mod error;
 mod of_ref;

@@ -11,7 +11,8 @@
 //! They are plain directories, never overlays: several containers use one at once, which overlayfs does not
 //! allow. A base is copied in when the directory is made.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use slipway_model::mount::Tree;
@@ -44,6 +45,31 @@ pub struct CacheMount {
     new: bool,
 }
 
+/// Fills new cache directories.
+pub trait Seed: Send + Sync {
+    /// Fills `directory`, which is empty; `false` if there is nothing for it, and nothing was written. Blocks.
+    fn fill(&self, directory: &Path) -> Result<bool>;
+}
+
+/// What a new directory begins with: the seed's, else the base's.
+#[derive(Clone)]
+struct Start<'a> {
+    base: Option<&'a Ref>,
+    seed: Option<Arc<dyn Seed>>,
+}
+
+impl Start<'_> {
+    const EMPTY: Self = Self { base: None, seed: None };
+}
+
+/// What became of asking for a directory that is there.
+enum Kept {
+    Taken(CacheMount),
+    None,
+    /// All are taken by others.
+    Busy,
+}
+
 /// What a directory is made for.
 #[derive(Clone)]
 struct Purpose {
@@ -56,10 +82,52 @@ impl Store {
     ///
     /// `base` is what a new one begins with; pools with another base are other pools.
     pub async fn cache_mount(&self, id: &str, sharing: Sharing, base: Option<&Ref>) -> Result<CacheMount> {
-        let pool = base.map_or_else(|| id.to_owned(), |base| format!("{id}\n{}", base.id()));
+        self.cache_mount_with(id, sharing, base, None).await
+    }
+
+    /// The same; a new one begins with what `seed` has for it, if it has something.
+    pub async fn cache_mount_with(
+        &self,
+        id: &str,
+        sharing: Sharing,
+        base: Option<&Ref>,
+        seed: Option<Arc<dyn Seed>>,
+    ) -> Result<CacheMount> {
         let purpose =
             Purpose { record_type: RecordType::CacheMount, description: format!("cache mount {id}") };
-        self.take_directory(pool, sharing, base, purpose).await
+        self.take_directory(&pool_of(id, base), sharing, Start { base, seed }, purpose).await
+    }
+
+    /// The pools that there are for `id`: what each begins with. Blocks.
+    pub fn cache_mount_bases(&self, id: &str) -> Result<Vec<Option<SnapshotId>>> {
+        let pools = self.inner.metadata.with(|db| pools(db, id))?;
+        let base = |pool: &String| match pool.strip_prefix(id)? {
+            "" => Some(None),
+            rest => rest.strip_prefix('\n')?.parse().ok().map(Some),
+        };
+        Ok(pools.iter().filter_map(base).collect())
+    }
+
+    /// Takes a directory of the pool like [`cache_mount`](Self::cache_mount), but makes none.
+    pub async fn kept_cache_mount(
+        &self,
+        id: &str,
+        sharing: Sharing,
+        base: Option<&Ref>,
+    ) -> Result<Option<CacheMount>> {
+        let pool = pool_of(id, base);
+        loop {
+            let freed = self.inner.cache_mount_freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            let (store, pool) = (self.clone(), pool.clone());
+            let taken = tokio::task::spawn_blocking(move || store.try_take_kept(&pool, sharing)).await;
+            match taken.map_err(|stopped| self.stopped(stopped))?? {
+                Kept::Taken(mount) => return Ok(Some(mount)),
+                Kept::None => return Ok(None),
+                Kept::Busy => freed.await,
+            }
+        }
     }
 
     /// Takes the directories of the pool `id` out of it, `with_bases` also of those pools that have one: whoever asks
@@ -80,20 +148,20 @@ impl Store {
     /// While one build holds it, another gets a second one.
     pub async fn source_directory(&self, key: &str, description: &str) -> Result<CacheMount> {
         let purpose = Purpose { record_type: RecordType::LocalSource, description: description.to_owned() };
-        self.take_directory(format!("source\n{key}"), Sharing::Private, None, purpose).await
+        self.take_directory(&format!("source\n{key}"), Sharing::Private, Start::EMPTY, purpose).await
     }
 
     /// Takes a directory that is kept under `key` for everybody, one at a time.
     pub async fn shared_directory(&self, key: &str, description: &str) -> Result<CacheMount> {
         let purpose = Purpose { record_type: RecordType::Regular, description: description.to_owned() };
-        self.take_directory(format!("shared\n{key}"), Sharing::Locked, None, purpose).await
+        self.take_directory(&format!("shared\n{key}"), Sharing::Locked, Start::EMPTY, purpose).await
     }
 
     async fn take_directory(
         &self,
-        pool: String,
+        pool: &str,
         sharing: Sharing,
-        base: Option<&Ref>,
+        start: Start<'_>,
         purpose: Purpose,
     ) -> Result<CacheMount> {
         loop {
@@ -101,19 +169,47 @@ impl Store {
             let freed = self.inner.cache_mount_freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            let (store, purpose, pool, base) = (self.clone(), purpose.clone(), pool.clone(), base.cloned());
-            let taken =
-                tokio::task::spawn_blocking(move || store.try_take(&purpose, &pool, sharing, base.as_ref()));
-            match taken.await {
-                Ok(Ok(None)) => freed.await,
-                Ok(Ok(Some(mount))) => return Ok(mount),
-                Ok(Err(error)) => return Err(error),
-                Err(stopped) => {
-                    let stopped = std::io::Error::other(stopped);
-                    return Err(Error::io("take a cache mount in", &self.inner.root, stopped));
-                }
+            let (store, purpose, pool) = (self.clone(), purpose.clone(), pool.to_owned());
+            let (base, seed) = (start.base.cloned(), start.seed.clone());
+            let taken = tokio::task::spawn_blocking(move || {
+                store.try_take(&purpose, &pool, sharing, &Start { base: base.as_ref(), seed })
+            });
+            match taken.await.map_err(|stopped| self.stopped(stopped))?? {
+                None => freed.await,
+                Some(mount) => return Ok(mount),
             }
         }
+    }
+
+    fn stopped(&self, stopped: tokio::task::JoinError) -> Error {
+        Error::io("take a cache mount in", &self.inner.root, std::io::Error::other(stopped))
+    }
+
+    fn try_take_kept(&self, pool: &str, sharing: Sharing) -> Result<Kept> {
+        let live = self.inner.live.lock();
+        let members = self.inner.metadata.with(|db| members(db, pool))?;
+        match choose(&live, &members, sharing) {
+            Some(id) => Ok(Kept::Taken(self.take_known(live, id, sharing)?)),
+            None if members.is_empty() && !live.being_made.contains(pool) => Ok(Kept::None),
+            None => Ok(Kept::Busy),
+        }
+    }
+
+    fn take_known(
+        &self,
+        mut live: parking_lot::MutexGuard<'_, Live>,
+        id: SnapshotId,
+        sharing: Sharing,
+    ) -> Result<CacheMount> {
+        let mark = self.inner.metadata.mark();
+        let before = self.inner.metadata.with(|db| table::set_in_use(db, &id))?;
+        let taken = self.take(&mut live, id, sharing);
+        drop(live);
+        if before <= self.inner.metadata.durable_epoch() {
+            // After a power loss, its row as it was would be believed, whatever is half written by then.
+            self.inner.metadata.flush_durable(mark)?;
+        }
+        Ok(taken)
     }
 
     fn try_take(
@@ -121,20 +217,12 @@ impl Store {
         purpose: &Purpose,
         pool: &str,
         sharing: Sharing,
-        base: Option<&Ref>,
+        start: &Start<'_>,
     ) -> Result<Option<CacheMount>> {
         let mut live = self.inner.live.lock();
         let members = self.inner.metadata.with(|db| members(db, pool))?;
         if let Some(id) = choose(&live, &members, sharing) {
-            let mark = self.inner.metadata.mark();
-            let before = self.inner.metadata.with(|db| table::set_in_use(db, &id))?;
-            let taken = self.take(&mut live, id, sharing);
-            drop(live);
-            if before <= self.inner.metadata.durable_epoch() {
-                // After a power loss, its row as it was would be believed, whatever is half written by then.
-                self.inner.metadata.flush_durable(mark)?;
-            }
-            return Ok(Some(taken));
+            return self.take_known(live, id, sharing).map(Some);
         }
         let wait = sharing == Sharing::Locked && !members.is_empty() || live.being_made.contains(pool);
         if wait {
@@ -142,7 +230,7 @@ impl Store {
         }
         live.being_made.insert(pool.to_owned());
         drop(live);
-        let made = self.make_cache_directory(base);
+        let made = self.make_cache_directory(start);
         let mut live = self.inner.live.lock();
         live.being_made.remove(pool);
         let result = made.and_then(|new| {
@@ -166,21 +254,37 @@ impl Store {
         CacheMount { store: self.clone(), id, new: false }
     }
 
-    fn make_cache_directory(&self, base: Option<&Ref>) -> Result<SnapshotId> {
-        let id = SnapshotId::random().at("make a name in", &self.inner.root)?;
-        let snapshotter = &self.inner.snapshotter;
-        let made = snapshotter.prepare(&id, &[]).and_then(|()| {
-            let Some(base) = base else { return Ok(()) };
-            copy_tree_from(base.mount()?.root(), snapshotter.changes(&id, &[]).directory())
-        });
-        match made {
-            Ok(()) => Ok(id),
-            Err(error) => {
-                self.inner.metadata.expecting_leftovers(|| snapshotter.discard(&id))?;
-                self.inner.housekeeper.empty_bin();
-                Err(error)
+    fn make_cache_directory(&self, start: &Start<'_>) -> Result<SnapshotId> {
+        if let Some(seed) = &start.seed {
+            match self.make_directory(|directory| seed.fill(directory)) {
+                Ok(Some(id)) => return Ok(id),
+                Ok(None) => {}
+                // It is a cache: without its contents a build is slower, not wrong.
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a cache mount begins empty");
+                }
             }
         }
+        let base = |directory: &Path| {
+            let Some(base) = start.base else { return Ok(true) };
+            copy_tree_from(base.mount()?.root(), directory).map(|()| true)
+        };
+        let made = self.make_directory(base)?;
+        made.ok_or_else(|| Error::io("make a cache mount in", &self.inner.root, std::io::ErrorKind::Other))
+    }
+
+    /// A directory that `fill` has filled; `None`, and nothing of it stays, if `fill` says so.
+    fn make_directory(&self, fill: impl FnOnce(&Path) -> Result<bool>) -> Result<Option<SnapshotId>> {
+        let id = SnapshotId::random().at("make a name in", &self.inner.root)?;
+        let snapshotter = &self.inner.snapshotter;
+        let made =
+            snapshotter.prepare(&id, &[]).and_then(|()| fill(snapshotter.changes(&id, &[]).directory()));
+        if let Ok(true) = made {
+            return Ok(Some(id));
+        }
+        self.inner.metadata.expecting_leftovers(|| snapshotter.discard(&id))?;
+        self.inner.housekeeper.empty_bin();
+        made.map(|_| None)
     }
 
     fn row(&self, id: SnapshotId, purpose: &Purpose) -> Row {
@@ -196,6 +300,17 @@ impl Store {
             size: None,
         }
     }
+}
+
+fn pool_of(id: &str, base: Option<&Ref>) -> String {
+    base.map_or_else(|| id.to_owned(), |base| format!("{id}\n{}", base.id()))
+}
+
+/// Pools with this id, each once.
+fn pools(db: &Connection, id: &str) -> rusqlite::Result<Vec<String>> {
+    db.prepare_cached("SELECT DISTINCT pool FROM cache_mount WHERE pool = ?1 OR pool BETWEEN ?2 AND ?3")?
+        .query_map(rusqlite::params![id, format!("{id}\n"), format!("{id}\u{b}")], |row| row.get(0))?
+        .collect()
 }
 
 /// The one to take of a pool, the last used first.

@@ -35,7 +35,7 @@ use crate::mounted::Mounted;
 use crate::snapshot::{Changes, SnapshotId};
 use crate::store::Store;
 pub use active::{Active, PrepareOptions};
-pub use cache_mount::{CacheMount, Sharing};
+pub use cache_mount::{CacheMount, Seed, Sharing};
 pub(crate) use layer_facts::blobs_of;
 pub use layer_facts::{LayerBlob, LayerFacts};
 pub(crate) use live::Live;

@@ -1,9 +1,10 @@
-//! What is needed from Debian: installed when we may, listed when we may not.
+//! What is needed from Debian (installed when we may, listed when we may not), and from npm.
 
 use std::process::Command;
 
 use anyhow::{Result, bail};
 use slipway_tests::command::{exists, is_root, run};
+use slipway_tests::object_stores;
 
 /// A program and the package that has it.
 pub type Needed = (&'static str, &'static str);
@@ -27,6 +28,19 @@ pub const TEST: [Needed; 8] = [
     ("buildah", "buildah"),
     ("containerd", "containerd"),
 ];
+
+/// Installs object stores from npm, if npm is there: tests say that they are skipped where it is not.
+pub fn ensure_object_stores() -> Result<()> {
+    let folder = object_stores::folder();
+    if folder.join("node_modules/.bin/azurite-blob").exists() || !exists("npm") {
+        return Ok(());
+    }
+    println!("Installing from npm: {}", object_stores::PACKAGES.join(" "));
+    std::fs::create_dir_all(&folder)?;
+    let mut install = Command::new("npm");
+    install.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&folder);
+    run(install.args(object_stores::PACKAGES)).map(drop)
+}
 
 /// Makes sure that all programs of `needed` are there.
 pub fn ensure(needed: &[Needed]) -> Result<()> {

@@ -15,6 +15,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     packages::ensure(&packages::TEST)?;
+    packages::ensure_object_stores()?;
     println!("== formatting");
     run_command(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
     println!("== building the binary that the black-box tests drive");

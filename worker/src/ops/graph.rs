@@ -7,17 +7,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use slipway_model::Platform;
 use slipway_model::llb::pb::op::Op as Kind;
 use slipway_model::llb::pb::{NetMode, SecurityMode};
 use slipway_model::llb::{self, VertexDigest, pb};
 use slipway_solver::progress::ProgressGroup;
 use slipway_solver::{Edge, Op, Vertex};
+use slipway_store::{Ref, Seed, Sharing};
 
 use super::build_op::BuildOp;
 use super::cache_key::{self, CacheKey};
 use super::diff::DiffOp;
-use super::exec::ExecOp;
+use super::exec::{ExecOp, cache_mounts};
 use super::file_op::FileOp;
 use super::merge::MergeOp;
 use super::passthrough::PassthroughOp;
@@ -26,10 +28,30 @@ use super::source;
 use crate::{Error, Result, Value, Worker};
 
 /// What one build brings to all of its graphs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Scope {
     pub allow_host_network: bool,
     pub allow_insecure: bool,
+    /// Cache mounts that come from elsewhere, or go there.
+    pub mounts: Option<Arc<dyn TravellingMounts>>,
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Scope");
+        shown.field("allow_host_network", &self.allow_host_network);
+        shown.field("allow_insecure", &self.allow_insecure).finish_non_exhaustive()
+    }
+}
+
+/// Cache mounts of a build that travel with its caches.
+#[async_trait]
+pub trait TravellingMounts: Send + Sync {
+    /// Told of every cache mount in the build's graphs, whether its step runs or not.
+    fn uses(&self, id: &str, sharing: Sharing);
+
+    /// What a new mount of `id` that would begin as `base` can begin with instead. `None`: nothing was saved.
+    async fn seed(&self, id: &str, base: Option<&Ref>) -> Option<Arc<dyn Seed>>;
 }
 
 impl Scope {
@@ -160,12 +182,16 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
                 Error::Failed(reason) => invalid(&reason),
                 other => other,
             })?;
+            if let Some(travelling) = &scope.mounts {
+                cache_mounts(exec).for_each(|(id, sharing)| travelling.uses(id, sharing));
+            }
             Arc::new(ExecOp {
                 worker,
                 exec: exec.clone(),
                 platform: platform_of(vertex),
                 resources: vertex.metadata.linux_resources.clone(),
                 inputs,
+                travelling: scope.mounts.clone(),
             })
         }
         Some(Kind::File(file)) => {

@@ -20,5 +20,5 @@ mod source;
 
 pub(crate) use image::Transfers;
 
-pub use graph::{Scope, cache_key_of, load, name_of, post_order, renewed_caches};
+pub use graph::{Scope, TravellingMounts, cache_key_of, load, name_of, post_order, renewed_caches};
 pub use material::Material;

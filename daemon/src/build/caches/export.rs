@@ -1,17 +1,21 @@
 //! Caches to where they were asked for, all at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::try_join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use slipway_cache::remote::compose::compose;
-use slipway_cache::remote::manifest::{config_descriptor, pack};
+use slipway_cache::remote::config::Config;
+use slipway_cache::remote::manifest::{config_descriptor, layer_annotations, pack};
 use slipway_model::{BlobDigest, Descriptor, Digest};
+use slipway_object::CacheStore;
 use slipway_solver::{KeyId, with_causes};
 use slipway_store::Ref;
 use tonic::Code;
 
+use super::mounts;
 use super::options::{CacheExport, Place};
 use super::select::{Blob, Selection, select};
 use super::target::{Lost, Target};
@@ -53,6 +57,7 @@ async fn run(
     let step = Arc::new(build.journal.step(match place {
         Place::Registry { .. } => "exporting cache to registry",
         Place::Client { .. } => "exporting cache to client directory",
+        Place::Objects(place) => place.exporting(),
     }));
     match write_without_lost(engine, build, export, place, result, &step).await {
         Ok(written) => {
@@ -111,13 +116,13 @@ async fn write(
             .map_err(|error| error.to_string())??
     };
     preparing.done();
-    if selection.forest.is_empty() {
+    if selection.forest.is_empty() && export.mounts.is_none() {
         step.warn("there is nothing to export: no result of the build has layers".into());
         return Ok(None);
     }
-    let target = Target::open(engine, build, place).await?;
+    let target = Arc::new(Target::open(engine, build, place).await?);
     let Selection { steps, results, forest, mut blobs } = selection;
-    let config = compose(&steps, &results, &forest);
+    let mut config = compose(&steps, &results, &forest);
     let mut layers = Vec::new();
     for layer in &config.layers {
         let digest: BlobDigest = layer.blob.parse().map_err(|error| format!("{error}"))?;
@@ -126,13 +131,26 @@ async fn write(
     let writing = layers.iter().map(|blob| write_blob(&target, blob, step));
     stream::iter(writing.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
 
+    let saved = match &export.mounts {
+        Some(wanted) => mounts::save(engine, build, wanted, &target, step).await?,
+        None => None,
+    };
+    config.mounts = saved.as_ref().map(|saved| Box::new(saved.index.clone()));
+    if let Target::Objects { store } = &*target {
+        return write_config(&**store, config, &layers, step).await.map(|()| None);
+    }
     let json = Bytes::from(serde_json::to_vec(&config).map_err(|error| error.to_string())?);
     let config = config_descriptor(&json);
     let line = step.transfer(&format!("writing config {}", config.digest));
     target.blob(&config, Arc::new(json)).await?;
     line.done();
 
-    let listed: Vec<Descriptor> = layers.iter().map(|blob| blob.descriptor.clone()).collect();
+    let mut listed: Vec<Descriptor> = layers.iter().map(|blob| blob.descriptor.clone()).collect();
+    if let Some(saved) = saved {
+        // Nobody takes them for layers, and a registry keeps what a manifest names.
+        listed.push(saved.index);
+        listed.extend(saved.packs);
+    }
     let (json, media_type) = pack(export.form, listed, config).map_err(|error| with_causes(&error))?;
     let digest = BlobDigest(Digest::of(&json));
     let manifest = Descriptor::new(media_type, digest, json.len() as u64);
@@ -140,6 +158,27 @@ async fn write(
     target.manifest(&manifest, json.into()).await?;
     line.done();
     serde_json::to_string(&manifest).map(Some).map_err(|error| error.to_string())
+}
+
+/// Where there are no manifests, the config says what its layers are, and is the last to be written.
+async fn write_config(
+    store: &dyn CacheStore,
+    mut config: Config,
+    layers: &[Blob],
+    step: &Arc<Step>,
+) -> Result<(), String> {
+    let told: HashMap<String, _> = layers
+        .iter()
+        .map(|blob| (blob.descriptor.digest.to_string(), layer_annotations(&blob.descriptor)))
+        .collect();
+    for layer in &mut config.layers {
+        layer.annotations = told.get(&layer.blob).cloned();
+    }
+    let json = Bytes::from(serde_json::to_vec(&config).map_err(|error| error.to_string())?);
+    let line = step.transfer("writing config");
+    store.write_config(json).await.map_err(|error| with_causes(&error))?;
+    line.done();
+    Ok(())
 }
 
 async fn write_blob(target: &Target, blob: &Blob, step: &Arc<Step>) -> Result<(), String> {

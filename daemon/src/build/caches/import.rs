@@ -10,6 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::try_join_all;
 use parking_lot::{Mutex, RwLock};
+use slipway_cache::mounts::Index;
+use slipway_cache::mounts::index::LARGEST_INDEX;
 use slipway_cache::remote::config::Config;
 use slipway_cache::remote::manifest::{CacheLayers, Packed, inline};
 use slipway_cache::remote::records::{RemoteLayer, RemoteRecords};
@@ -20,8 +22,10 @@ use slipway_worker::Value;
 use slipway_worker::source::cache::CachedLayers;
 use slipway_worker::source::image::{Origin, RegistryOrigin};
 use slipway_worker::source::oci_layout::{LayoutOrigin, SessionLayout};
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::OnceCell;
 
+use super::objects;
 use super::options::{CacheImport, Place};
 use crate::build::Build;
 use crate::build::failure::Failure;
@@ -41,6 +45,9 @@ pub(crate) struct Imports {
 pub(super) struct Imported {
     records: RemoteRecords<Value>,
     pub(super) origin: Arc<dyn Origin>,
+    /// The index of cache mounts that it carries, if they are wanted, and the index itself once it was read.
+    mounts: Option<Descriptor>,
+    index: OnceCell<Arc<Index>>,
 }
 
 impl Imports {
@@ -61,9 +68,15 @@ impl Imports {
     async fn import(&self, engine: &Arc<Engine>, build: &Build, import: &CacheImport) -> Result<(), Failure> {
         let name = import.name();
         let step = build.journal.step(&format!("importing cache manifest from {name}"));
-        let origin = origin(engine, build, import)?;
-        match read(engine, &origin, &name).await {
-            Ok(found) => {
+        let found = match &import.place {
+            Place::Objects(place) => objects::read(engine, place).await,
+            _ => read(engine, &origin(engine, build, import)?, &name).await,
+        };
+        match found {
+            Ok(mut found) => {
+                if !import.mounts {
+                    found.iter_mut().for_each(|cache| cache.mounts = None);
+                }
                 self.caches.write().extend(found.into_iter().map(Arc::new));
                 step.done();
             }
@@ -79,6 +92,11 @@ impl Imports {
     pub(super) fn layers_of(&self, record: &RecordId) -> Option<(Vec<RemoteLayer>, Arc<dyn Origin>)> {
         let cache = self.cache_of(record)?;
         Some((cache.records.layers_of(record)?, cache.origin.clone()))
+    }
+
+    /// Those that carry cache mounts.
+    pub(super) fn with_mounts(&self) -> Vec<Arc<Imported>> {
+        self.caches.read().iter().filter(|cache| cache.mounts.is_some()).cloned().collect()
     }
 
     fn cache_of(&self, record: &RecordId) -> Option<Arc<Imported>> {
@@ -116,6 +134,65 @@ impl RecordSource<Value> for Imports {
     }
 }
 
+impl Imported {
+    /// `digest` is that of what holds the config.
+    pub(super) fn new(
+        engine: &Engine,
+        origin: Arc<dyn Origin>,
+        name: &str,
+        digest: &BlobDigest,
+        config: &Config,
+        layers: &CacheLayers,
+    ) -> Result<Self, String> {
+        let values = CachedLayers {
+            images: engine.worker.images.source.clone(),
+            origin: origin.clone(),
+            name: name.to_owned(),
+        };
+        let records = RemoteRecords::new(&format!("{digest}@{name}"), config, layers, Arc::new(values));
+        let mounts = config.mounts.as_deref().cloned();
+        let records = records.map_err(|error| with_causes(&error))?;
+        Ok(Self { records, origin, mounts, index: OnceCell::new() })
+    }
+
+    /// The cache mounts that it carries.
+    pub(super) async fn saved_mounts(&self) -> Result<Arc<Index>, String> {
+        let Some(descriptor) = &self.mounts else { return Ok(Arc::default()) };
+        let index = self.index.get_or_try_init(|| async {
+            Ok::<_, String>(Arc::new(read_index(&self.origin, descriptor).await?))
+        });
+        index.await.cloned()
+    }
+}
+
+/// The index of cache mounts that a cache's config names.
+pub(super) async fn read_index(origin: &Arc<dyn Origin>, descriptor: &Descriptor) -> Result<Index, String> {
+    if descriptor.size > LARGEST_INDEX {
+        return Err(format!("the index of cache mounts is larger than the limit of {LARGEST_INDEX} bytes"));
+    }
+    let mut bytes = Vec::new();
+    let reader = origin.open(descriptor).await.map_err(|error| with_causes(&error))?;
+    let read = reader.take(descriptor.size + 1).read_to_end(&mut bytes).await;
+    read.map_err(|error| with_causes(&error))?;
+    if BlobDigest(Digest::of(&bytes)) != descriptor.digest {
+        return Err(format!("{} is not what its name says", descriptor.digest));
+    }
+    Index::parse(&bytes).map_err(|error| with_causes(&error))
+}
+
+/// The config of the cache at `origin`; `None` if what is there is none.
+pub(super) async fn read_config(origin: &Arc<dyn Origin>) -> Result<Option<Config>, String> {
+    let root = origin.resolve().await.map_err(|error| with_causes(&error))?;
+    let manifest = read_blob(origin, &root).await?;
+    match Packed::parse(&manifest).map_err(|error| with_causes(&error))? {
+        Packed::Cache { config, .. } => {
+            let json = read_blob(origin, &config).await?;
+            Config::parse(&json).map(Some).map_err(|error| with_causes(&error))
+        }
+        Packed::Image(_) | Packed::Images(_) => Ok(None),
+    }
+}
+
 fn origin(engine: &Arc<Engine>, build: &Build, import: &CacheImport) -> Result<Arc<dyn Origin>, Failure> {
     let sessions = vec![build.session.clone()];
     Ok(match (&import.place, import.digest) {
@@ -133,6 +210,7 @@ fn origin(engine: &Arc<Engine>, build: &Build, import: &CacheImport) -> Result<A
             let layout = SessionLayout::new(engine.sessions.clone(), sessions, store.clone());
             Arc::new(LayoutOrigin { layout, reference: reference.with_digest(digest) })
         }
+        (Place::Objects(_), _) => return Err(Failure::internal("an object store has no manifests".into())),
     })
 }
 
@@ -159,13 +237,7 @@ async fn read(engine: &Arc<Engine>, origin: &Arc<dyn Origin>, name: &str) -> Res
         }
     }
     let imported = |(digest, config, layers): (BlobDigest, Config, CacheLayers)| {
-        let values = CachedLayers {
-            images: engine.worker.images.source.clone(),
-            origin: origin.clone(),
-            name: name.to_owned(),
-        };
-        let records = RemoteRecords::new(&format!("{digest}@{name}"), &config, &layers, Arc::new(values));
-        Ok(Imported { records: records.map_err(|error| told(&error))?, origin: origin.clone() })
+        Imported::new(engine, origin.clone(), name, &digest, &config, &layers)
     };
     found.into_iter().map(imported).collect()
 }

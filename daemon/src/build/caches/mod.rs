@@ -8,6 +8,8 @@
 //! | [`export`] | to registries and to the client |
 //! | [`inline`] | into the config of the image that the build makes |
 //! | [`target`] | where blobs and manifests go |
+//! | [`mounts`] | cache mounts that travel along |
+//! | [`objects`] | places that know no manifests: S3, Azure, GitHub Actions |
 //!
 //! # Modes of an export
 //!
@@ -16,11 +18,11 @@
 //! | `min` | all on the way to the build's result | those whose layers are layers of the result |
 //! | `max` | the same | every one that there is |
 //!
-//! Absent: `gha`, `s3` and `azblob`, which are refused by name.
-
 mod export;
 mod import;
 mod inline;
+mod mounts;
+mod objects;
 mod options;
 mod select;
 mod target;
@@ -28,4 +30,5 @@ mod target;
 pub(crate) use export::export;
 pub(crate) use import::Imports;
 pub(crate) use inline::carry_inline;
+pub(crate) use mounts::Mounts;
 pub(crate) use options::{CacheExport, entries, entry, of_frontend, prepare};

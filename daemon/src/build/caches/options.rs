@@ -11,10 +11,12 @@ use slipway_proto::control::CacheOptionsEntry;
 use slipway_solver::with_causes;
 use slipway_store::layer::LayerOptions;
 
+use super::mounts::Wanted;
+use super::objects::ObjectPlace;
 use crate::build::failure::Failure;
 
 /// Where a cache is, or goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Place {
     Registry {
         reference: Reference,
@@ -24,6 +26,7 @@ pub(super) enum Place {
     Client {
         store: String,
     },
+    Objects(ObjectPlace),
 }
 
 /// A cache to be imported.
@@ -32,6 +35,8 @@ pub(crate) struct CacheImport {
     pub(super) place: Place,
     /// Of its manifest, where the place needs to be told.
     pub(super) digest: Option<BlobDigest>,
+    /// Whether cache mounts that travel along fill new ones.
+    pub(super) mounts: bool,
 }
 
 /// A cache to be exported.
@@ -44,6 +49,8 @@ pub(crate) struct CacheExport {
     pub(super) layers: LayerOptions,
     /// A cache that cannot be written is told, but fails no build.
     pub(super) ignore_error: bool,
+    /// Cache mounts to take along.
+    pub(super) mounts: Option<Wanted>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +67,7 @@ impl CacheImport {
             (Place::Registry { reference, .. }, _) => reference.to_string(),
             (Place::Client { store }, Some(digest)) => format!("{store}@{digest}"),
             (Place::Client { store }, None) => store.clone(),
+            (Place::Objects(place), _) => place.name(),
         }
     }
 }
@@ -87,8 +95,9 @@ pub(crate) fn entry(kind: &str, attributes: &BTreeMap<String, String>) -> Result
         "registry" => {
             let mut options = Untaken::new("cache import registry", attributes);
             let place = registry(&mut options).map_err(|reason| invalid("importing", kind, &reason))?;
+            let mounts = options.take_bool("mounts").map_err(failed)?.unwrap_or(true);
             options.finish().map_err(failed)?;
-            Ok(CacheImport { place, digest: None })
+            Ok(CacheImport { place, digest: None, mounts })
         }
         "local" => {
             let mut options = Untaken::new("cache import local", attributes);
@@ -98,8 +107,17 @@ pub(crate) fn entry(kind: &str, attributes: &BTreeMap<String, String>) -> Result
             let digest = options.take("digest").ok_or_else(|| missing("digest"))?;
             let digest = digest.parse().map_err(|error| invalid("importing", kind, &format!("{error}")))?;
             options.ignore("tag");
+            let mounts = options.take_bool("mounts").map_err(failed)?.unwrap_or(true);
             options.finish().map_err(failed)?;
-            Ok(CacheImport { place: Place::Client { store: store(&folder) }, digest: Some(digest) })
+            Ok(CacheImport { place: Place::Client { store: store(&folder) }, digest: Some(digest), mounts })
+        }
+        "s3" | "azblob" | "gha" => {
+            let mut options = Untaken::new("cache import", attributes);
+            let place = ObjectPlace::take(kind, &mut options);
+            let place = place.map_err(|reason| invalid("importing", kind, &reason))?;
+            let mounts = options.take_bool("mounts").map_err(failed)?.unwrap_or(true);
+            options.finish().map_err(failed)?;
+            Ok(CacheImport { place: Place::Objects(place), digest: None, mounts })
         }
         other => Err(unknown(other)),
     }
@@ -136,6 +154,9 @@ fn exported(kind: &str, attributes: &BTreeMap<String, String>) -> Result<CacheEx
         "registry" => "cache export registry",
         "local" => "cache export local",
         "inline" => "cache export inline",
+        "s3" => "cache export s3",
+        "azblob" => "cache export azblob",
+        "gha" => "cache export gha",
         other => return Err(unknown(other)),
     };
     let mut options = Untaken::new(name, attributes);
@@ -148,7 +169,8 @@ fn exported(kind: &str, attributes: &BTreeMap<String, String>) -> Result<CacheEx
             let folder = options.take("dest").filter(|folder| !folder.is_empty());
             folder.map(|folder| Some(Place::Client { store: store(&folder) })).ok_or("dest is missing".into())
         }
-        _ => Ok(None),
+        "inline" => Ok(None),
+        _ => ObjectPlace::take(kind, &mut options).map(|place| Some(Place::Objects(place))),
     };
     let place = place.map_err(|reason| invalid("exporting", kind, &reason))?;
     let failed = |error: slipway_exporter::Error| invalid("exporting", kind, &with_causes(&error));
@@ -168,7 +190,11 @@ fn exported(kind: &str, attributes: &BTreeMap<String, String>) -> Result<CacheEx
         ..LayerOptions::default()
     };
     let ignore_error = options.take_bool("ignore-error").map_err(failed)?.unwrap_or(false);
+    let mounts = wanted_mounts(options.take("mounts"));
     options.finish().map_err(failed)?;
+    if mounts.is_some() && place.is_none() {
+        return Err(invalid("exporting", kind, "mounts: an image cannot carry cache mounts"));
+    }
     if !oci && image_manifest {
         return Err(invalid("exporting", kind, "image-manifest=true needs oci-mediatypes=true"));
     }
@@ -179,7 +205,16 @@ fn exported(kind: &str, attributes: &BTreeMap<String, String>) -> Result<CacheEx
         return Err(invalid("exporting", kind, "compression=zstd needs oci-mediatypes=true"));
     }
     let form = if image_manifest { Form::ImageManifest } else { Form::Index { oci } };
-    Ok(CacheExport { place, mode, form, layers, ignore_error })
+    Ok(CacheExport { place, mode, form, layers, ignore_error, mounts })
+}
+
+/// `true`, or ids separated by `;`.
+fn wanted_mounts(text: Option<String>) -> Option<Wanted> {
+    match text?.as_str() {
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => None,
+        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(Wanted::All),
+        ids => Some(Wanted::These(ids.split(';').map(str::to_owned).collect())),
+    }
 }
 
 fn registry(options: &mut Untaken) -> Result<Place, String> {
@@ -196,7 +231,7 @@ fn store(folder: &str) -> String {
 
 /// A cache that was asked for and cannot be had must not look like one that was empty.
 fn unknown(kind: &str) -> Failure {
-    Failure::unsupported(format!("a cache of type {kind:?} (use registry, local or inline)"))
+    Failure::unsupported(format!("a cache of type {kind:?} (use registry, local, inline, s3, azblob or gha)"))
 }
 
 fn invalid(doing: &str, kind: &str, reason: &str) -> Failure {
@@ -224,10 +259,14 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_named() {
         for (kind, options, named) in [
-            ("s3", "bucket=b", "\"s3\""),
+            ("nfs", "bucket=b", "\"nfs\""),
+            ("s3", "region=r", "bucket is missing"),
+            ("azblob", "account_name=a", "account_url is missing"),
+            ("gha", "scope=a", "url_v2 is missing"),
             ("registry", "mode=max", "ref is missing"),
             ("registry", "ref=example.com/a,mode=some", "\"some\""),
             ("registry", "ref=example.com/a,colour=red", "colour"),
+            ("inline", "mounts=true", "mounts"),
             ("local", "mode=max", "dest is missing"),
             ("local", "dest=x,oci-mediatypes=false,image-manifest=true", "oci-mediatypes"),
             ("registry", "ref=example.com/a,compression=estargz", "estargz"),

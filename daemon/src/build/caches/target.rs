@@ -1,4 +1,4 @@
-//! Where an exported cache goes: a registry, or a store of the client's session.
+//! Where an exported cache goes: a registry, a store of the client's session, or an object store.
 
 use std::collections::HashSet;
 use std::io;
@@ -9,13 +9,18 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
+use slipway_cache::mounts::Index;
+use slipway_cache::remote::config::Config;
 use slipway_model::{BlobDigest, Descriptor, Reference};
+use slipway_object::CacheStore;
 use slipway_registry::{BlobReader, BlobSource, Client, HostConfig};
 use slipway_session::caller::Session;
 use slipway_solver::with_causes;
-use slipway_worker::source::image::Origin;
+use slipway_worker::source::image::{Origin, RegistryOrigin};
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf, copy, sink};
 
+use super::import::{read_config, read_index};
+use super::objects::StoreOrigin;
 use super::options::Place;
 use crate::build::Build;
 use crate::engine::Engine;
@@ -25,6 +30,7 @@ const CHUNK: usize = 1 << 20;
 pub(super) enum Target {
     Registry { client: Box<Client>, reference: Reference },
     Client { session: Session, store: String },
+    Objects { store: Arc<dyn CacheStore> },
 }
 
 impl Target {
@@ -43,6 +49,7 @@ impl Target {
                 let session = session.map_err(|error| with_causes(&error))?;
                 Ok(Self::Client { session, store: store.clone() })
             }
+            Place::Objects(place) => Ok(Self::Objects { store: place.open(engine) }),
         }
     }
 
@@ -61,6 +68,50 @@ impl Target {
                 let sent = send(session, store, descriptor, &*source).await;
                 sent.map_err(|error| with_causes(&error))
             }
+            Self::Objects { store } => {
+                let is_there = store.has(&descriptor.digest).await.map_err(|error| with_causes(&error))?;
+                if is_there {
+                    return Ok(());
+                }
+                store.write(descriptor, source).await.map_err(|error| with_causes(&error))
+            }
+        }
+    }
+
+    /// Whether the blob is there, and stays for a while.
+    pub(super) async fn has(&self, descriptor: &Descriptor) -> Result<bool, String> {
+        let digest = &descriptor.digest;
+        match self {
+            Self::Registry { client, reference } => {
+                client.has_blob(reference, descriptor).await.map_err(|error| with_causes(&error))
+            }
+            Self::Client { session, store } => {
+                session.has_blob(store, digest).await.map_err(|error| with_causes(&error))
+            }
+            Self::Objects { store } => store.has(digest).await.map_err(|error| with_causes(&error)),
+        }
+    }
+
+    /// The cache mounts that the cache there carries now. A client's folder does not tell which cache it holds.
+    pub(super) async fn saved_mounts(&self) -> Result<Option<Index>, String> {
+        let (origin, configs): (Arc<dyn Origin>, Vec<Config>) = match self {
+            Self::Registry { client, reference } => {
+                let (client, reference) = ((**client).clone(), reference.clone());
+                let origin: Arc<dyn Origin> = Arc::new(RegistryOrigin { client, reference });
+                let config = read_config(&origin).await?;
+                (origin, config.into_iter().collect())
+            }
+            Self::Client { .. } => return Ok(None),
+            Self::Objects { store } => {
+                let found = store.configs().await.map_err(|error| with_causes(&error))?;
+                let configs = found.iter().filter_map(|json| Config::parse(json).ok()).collect();
+                (Arc::new(StoreOrigin { name: String::new(), store: store.clone() }), configs)
+            }
+        };
+        // Of several the last: what this build writes to.
+        match configs.iter().rev().find_map(|config| config.mounts.as_deref()) {
+            Some(descriptor) => read_index(&origin, descriptor).await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -71,7 +122,7 @@ impl Target {
                 let pushed = client.push_manifest(reference, &descriptor.media_type, bytes).await;
                 pushed.map(drop).map_err(|error| with_causes(&error))
             }
-            Self::Client { .. } => self.blob(descriptor, Arc::new(bytes)).await,
+            Self::Client { .. } | Self::Objects { .. } => self.blob(descriptor, Arc::new(bytes)).await,
         }
     }
 }

@@ -42,7 +42,7 @@ pub fn compose(steps: &[Step], results: &[Option<Top>], forest: &Forest) -> Conf
     let (layers, layer_places) = sorted_layers(forest);
     let result =
         |top: &Top| RecordResult { layer: layer_places[top.layer] as i64, created_at: time_to(top.created) };
-    Config { layers, records: records(steps, |index| results[index].as_ref().map(result)) }
+    Config { layers, records: records(steps, |index| results[index].as_ref().map(result)), mounts: None }
 }
 
 /// The records of an inline cache: a result is the number of an image's layer.

@@ -5,6 +5,7 @@
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use slipway_model::Descriptor;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -16,6 +17,9 @@ pub struct Config {
     pub layers: Vec<Layer>,
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_empty")]
     pub records: Vec<Record>,
+    /// The index of cache mounts that travel along ([`crate::mounts`]). Our own: others pass over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mounts: Option<Box<Descriptor>>,
 }
 
 /// A layer blob on top of another.

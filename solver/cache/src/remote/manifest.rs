@@ -1,12 +1,13 @@
 //! What a cache is packed in: a manifest or an index with a config, or an image that carries one inline.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use slipway_model::media_type::{Compression, DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, is_index, is_manifest};
 use slipway_model::{BlobDigest, Descriptor, DiffId, ImageConfig, Index, Manifest};
 
-use super::config::{Config, Layer, Record};
+use super::config::{Config, Layer, LayerAnnotations, Record, time_from};
 use super::records::RemoteLayer;
 use super::{CONFIG_TYPE, CREATED_AT, INLINE_FIELD, UNCOMPRESSED};
 use crate::error::{Error, Result};
@@ -18,6 +19,21 @@ pub struct CacheLayers(HashMap<String, Descriptor>);
 impl CacheLayers {
     fn of(descriptors: Vec<Descriptor>) -> Self {
         Self(descriptors.into_iter().map(|blob| (blob.digest.to_string(), blob)).collect())
+    }
+
+    /// Those of a config without a manifest: its layers say what they are.
+    pub fn described_by(config: &Config) -> Self {
+        let described = config.layers.iter().filter_map(|layer| {
+            let told = layer.annotations.as_ref()?;
+            let size = u64::try_from(told.size).ok()?;
+            let mut blob = Descriptor::new(&told.media_type, layer.blob.parse().ok()?, size);
+            blob.annotations.insert(UNCOMPRESSED.into(), told.diff_id.clone());
+            if time_from(&told.created_at) > SystemTime::UNIX_EPOCH {
+                blob.annotations.insert(CREATED_AT.into(), told.created_at.clone());
+            }
+            Some(blob)
+        });
+        Self::of(described.collect())
     }
 
     /// The blob of `layer`, if it is here and it is known what it unpacks to.
@@ -92,7 +108,7 @@ pub fn inline(manifest: &Manifest, config: &[u8]) -> Result<Option<(Config, Cach
         layers.push(Layer { blob: blob.digest.to_string(), parent: index as i64 - 1, annotations: None });
         blobs.push(blob);
     }
-    let config = Config { layers, records: records.unwrap_or_default() };
+    let config = Config { layers, records: records.unwrap_or_default(), mounts: None };
     Ok(Some((config, CacheLayers::of(blobs))))
 }
 
@@ -154,6 +170,18 @@ pub fn layer_descriptor(
         descriptor.annotations.insert(CREATED_AT.into(), created);
     }
     descriptor
+}
+
+/// What a config's layer says of itself where no manifest does. `layer` is as a manifest would list it.
+pub fn layer_annotations(layer: &Descriptor) -> LayerAnnotations {
+    let annotation = |name: &str| layer.annotations.get(name).cloned();
+    LayerAnnotations {
+        media_type: layer.media_type.clone(),
+        diff_id: annotation(UNCOMPRESSED).unwrap_or_default(),
+        size: i64::try_from(layer.size).unwrap_or(i64::MAX),
+        // What Go reads as no time at all.
+        created_at: annotation(CREATED_AT).unwrap_or_else(|| "0001-01-01T00:00:00Z".into()),
+    }
 }
 
 /// The digest that `config`'s JSON has.

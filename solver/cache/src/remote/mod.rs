@@ -1,12 +1,13 @@
 //! Caches that travel: BuildKit's format, version 0, read and written.
 //!
 //! A cache is a manifest of layer blobs and one config. The config says which keys lead where and which
-//! layers a key's result is made of. Two ways of packing exist, and both are read ([`manifest`]):
+//! layers a key's result is made of. Ways of packing it, all of them read ([`manifest`]):
 //!
 //! | form | layers | config |
 //! |---|---|---|
 //! | image manifest | `layers` | `config`, of the type [`CONFIG_TYPE`] |
 //! | index | entries of the list | an entry of that type |
+//! | a config alone, in object stores | what the config's own layers say | – |
 //! | inline | those of an image | the image config's field [`INLINE_FIELD`], base64, records only |
 //!
 //! # Keys

@@ -56,6 +56,22 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Whether the repository of `reference` holds the blob.
+    pub async fn has_blob(&self, reference: &Reference, descriptor: &Descriptor) -> Result<bool, Error> {
+        let endpoint = self.origin(reference);
+        let upload = Upload {
+            client: self,
+            scopes: Scopes::push(&endpoint.repository),
+            digest: descriptor.digest,
+            asked: Self::asked(&endpoint, format!("look-up of {}", descriptor.digest)),
+            endpoint,
+        };
+        let _place = self.limits.enter(&upload.endpoint.host, Lane::Small).await;
+        upload.exists().await
+    }
+}
+
 enum Mounted {
     From(String),
     /// With the session that the last try opened.

@@ -4,6 +4,7 @@
 
 mod auth;
 mod distribution;
+mod faults;
 mod pull;
 mod push;
 mod resolve;

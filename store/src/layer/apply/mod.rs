@@ -44,6 +44,8 @@ pub enum Target {
     Overlay(Namespace),
     /// A whole tree, holding the layers below already: deletions are carried out.
     Tree,
+    /// What no layer is: every name is one of a file.
+    Literal,
 }
 
 /// What one layer may ask for.

@@ -56,7 +56,8 @@ impl<'a> Tree<'a> {
             return Ok(()); // The root is the caller's, as with the reference.
         }
         let place = self.places.of(&path)?;
-        match Whiteout::of(place.name) {
+        let literal = self.options.target == Target::Literal;
+        match if literal { Whiteout::None } else { Whiteout::of(place.name) } {
             Whiteout::Opaque => return self.make_opaque(&place, &path),
             Whiteout::Deleted(name) => {
                 return self.delete(&Place { directory: place.directory, name }, &path);
@@ -67,7 +68,7 @@ impl<'a> Tree<'a> {
             }
             Whiteout::None => {}
         }
-        if entry.kind == Kind::CharDevice && (entry.device_major, entry.device_minor) == (0, 0) {
+        if !literal && entry.kind == Kind::CharDevice && (entry.device_major, entry.device_minor) == (0, 0) {
             return self.delete(&place, &path);
         }
         fault::pass(Point::LayerEntry).map_err(LayerError::file("create", &path))?;
@@ -292,7 +293,7 @@ impl<'a> Tree<'a> {
         let directory = clean(directory);
         match self.options.target {
             Target::Overlay(_) => self.mark_opaque(&marker.directory, path),
-            Target::Tree => {
+            Target::Tree | Target::Literal => {
                 self.places.forget();
                 remove::empty(marker.directory.as_fd(), &directory, &self.written)
                     .map_err(LayerError::file("empty", &directory))

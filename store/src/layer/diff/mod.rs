@@ -22,11 +22,13 @@ use std::os::fd::BorrowedFd;
 
 use super::LayerError;
 
-/// How `upper` tells what changed.
+/// How `upper` tells what changed, if anything is below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     Overlay,
     Tree,
+    /// A tree of which no layer is made: any name will do, and times are exact.
+    Literal,
 }
 
 /// Two trees, by their root directories.

@@ -101,7 +101,7 @@ impl<W: Write> Walk<W> {
         if kind == FileType::CharacterDevice && stat.st_rdev == 0 && self.form == Form::Overlay {
             return if below.is_some() { self.deleted() } else { Ok(()) };
         }
-        if name.starts_with(whiteout::PREFIX) {
+        if name.starts_with(whiteout::PREFIX) && self.form != Form::Literal {
             return Err(LayerError::malformed(
                 &self.path,
                 "no layer can hold a file whose name starts with .wh.",
@@ -114,7 +114,11 @@ impl<W: Write> Walk<W> {
             }
             _ => false,
         };
-        let Some(entry) = header::entry(&self.path, &stat, self.options.latest_time) else { return Ok(()) };
+        let entry = header::entry(&self.path, &stat, self.options.latest_time);
+        let Some(mut entry) = entry else { return Ok(()) };
+        if self.form == Form::Literal {
+            entry.modified.nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+        }
         match kind {
             FileType::Directory => self.subdirectory(upper, name, entry, lower, below, same),
             _ => self.file(upper, name, entry, &stat, same),
@@ -239,7 +243,7 @@ impl<W: Write> Walk<W> {
     }
 
     fn is_opaque(&self, directory: &OwnedFd) -> Result<bool, LayerError> {
-        if self.form == Form::Tree {
+        if self.form != Form::Overlay {
             return Ok(false);
         }
         if overlay_attribute(directory, "redirect", &self.path)?.is_some() {

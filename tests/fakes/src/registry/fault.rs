@@ -25,6 +25,8 @@ pub enum FaultKind {
     Corrupt,
     /// The body is cut short, and its length says so.
     Truncate(usize),
+    /// Tokens handed out so far stop working, and the request is answered accordingly.
+    ExpireTokens,
     /// Pieces of so many bytes, with a pause between them.
     Slow { piece: usize, pause: Duration },
 }

@@ -78,6 +78,11 @@ impl FakeRegistry {
         self.state.faults.lock().push(fault);
     }
 
+    /// What has not gone wrong yet will not.
+    pub fn clear_faults(&self) {
+        self.state.faults.lock().clear();
+    }
+
     pub fn put_blob(&self, repository: &str, bytes: impl Into<Bytes>) -> Digest {
         self.state.put_blob(repository, bytes.into())
     }

@@ -47,6 +47,9 @@ pub(super) async fn answer(
         let _ignored = request.into_body().collect().await;
         return Ok(finish(state, at, failure(status, retry_after)));
     }
+    if let Some(FaultKind::ExpireTokens) = fault {
+        state.tokens.lock().clear();
+    }
     let limit = match fault {
         Some(FaultKind::DropUploadAfter(length)) => Some(length),
         _ => None,

@@ -19,12 +19,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use slipway_model::Platform;
 use slipway_model::llb::pb;
+use slipway_model::llb::pb::MountType;
 use slipway_solver::{CacheMap, Op, OpContext, OpResult, Permit};
+use slipway_store::Sharing;
 
 pub use log_limit::LogLimits;
 
 use super::cache_key;
 use super::content::input_rules;
+use super::graph::TravellingMounts;
 use crate::{Value, Worker};
 
 pub(super) struct ExecOp {
@@ -33,6 +36,14 @@ pub(super) struct ExecOp {
     pub platform: Platform,
     pub resources: Option<pb::LinuxResources>,
     pub inputs: usize,
+    /// Of the build that brought it.
+    pub travelling: Option<Arc<dyn TravellingMounts>>,
+}
+
+/// The cache mounts of `exec`: id and sharing.
+pub(super) fn cache_mounts(exec: &pb::ExecOp) -> impl Iterator<Item = (&str, Sharing)> {
+    let caches = exec.mounts.iter().filter(|mount| mount.mount_type() == MountType::Cache);
+    caches.map(|mount| (mounts::cache_id(mount), mounts::sharing(mount)))
 }
 
 #[async_trait]

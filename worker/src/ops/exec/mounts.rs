@@ -11,6 +11,7 @@ use slipway_store::{Active, CacheMount, Ref, Sharing, SnapshotId};
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::blocking;
+use crate::ops::graph::TravellingMounts;
 use crate::remains::{Part, Remains, Remnant};
 use crate::worker::described;
 use crate::{Error, Result, Value, Worker};
@@ -25,6 +26,8 @@ pub(crate) struct MountRequest<'a> {
     pub stop: &'a CancellationToken,
     /// For `du`: what the writable ones are for.
     pub purpose: String,
+    /// Where new cache mounts may get their contents from.
+    pub travelling: Option<&'a dyn TravellingMounts>,
 }
 
 /// All mounts of one run, held until it has ended.
@@ -111,6 +114,14 @@ impl Mounts {
 pub(crate) fn cache_id(mount: &pb::Mount) -> &str {
     let named = mount.cache_opt.as_ref().map(|opt| opt.id.as_str()).filter(|id| !id.is_empty());
     named.unwrap_or(&mount.dest)
+}
+
+pub(super) fn sharing(mount: &pb::Mount) -> Sharing {
+    match mount.cache_opt.as_ref().map(|opt| opt.sharing()).unwrap_or_default() {
+        CacheSharingOpt::Shared => Sharing::Shared,
+        CacheSharingOpt::Private => Sharing::Private,
+        CacheSharingOpt::Locked => Sharing::Locked,
+    }
 }
 
 struct Preparation<'a> {
@@ -207,20 +218,18 @@ impl Preparation<'_> {
     }
 
     async fn cache(&mut self, mount: &pb::Mount) -> Result<Tree> {
-        let opt = mount.cache_opt.clone().unwrap_or_default();
-        let sharing = match opt.sharing() {
-            CacheSharingOpt::Shared => Sharing::Shared,
-            CacheSharingOpt::Private => Sharing::Private,
-            CacheSharingOpt::Locked => Sharing::Locked,
-        };
+        let (id, sharing) = (cache_id(mount), sharing(mount));
         let (worker, input) = (self.request.worker.clone(), self.input(mount.input)?);
         let base: Option<Ref> = blocking(move || worker.snapshot_of(&input)).await?;
-        let id = cache_id(mount);
         let name = (id.to_owned(), base.as_ref().map(Ref::id));
         if let Some((_, cache)) = self.mounts.caches.iter().find(|(known, _)| *known == name) {
             return Ok(cache.tree());
         }
-        let taking = self.request.worker.store.cache_mount(id, sharing, base.as_ref());
+        let seed = match self.request.travelling {
+            Some(travelling) => travelling.seed(id, base.as_ref()).await,
+            None => None,
+        };
+        let taking = self.request.worker.store.cache_mount_with(id, sharing, base.as_ref(), seed);
         let cache = tokio::select! {
             () = self.request.stop.cancelled() => return Err(Error::Cancelled),
             cache = taking => cache?,

@@ -20,6 +20,7 @@ pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>)
         sessions: ctx.sessions(),
         stop: &ctx.stop,
         purpose: format!("exec {}", meta.args.join(" ")),
+        travelling: op.travelling.as_deref(),
     })
     .await?;
     let spec = process_spec(op, &meta, ctx, &mounts).await?;

@@ -43,6 +43,13 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("{name}: cannot read blob {digest}")]
+    Blob {
+        name: String,
+        digest: Box<BlobDigest>,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("the work was stopped before it was done")]
     Stopped(#[source] tokio::task::JoinError),
 }

@@ -63,6 +63,17 @@ impl ImageSource {
             Err(Error::Layer { .. }) if self.forget_damaged(wanted).await? => {
                 self.unpack(&origin, wanted, record_type, &progress).await
             }
+            Err(Error::Layer { name, source }) => match origin.without_mirrors() {
+                Some(origin) => {
+                    tracing::debug!(
+                        name,
+                        error = &*source as &dyn std::error::Error,
+                        "asking without mirrors"
+                    );
+                    self.unpack(&origin, wanted, record_type, &progress).await
+                }
+                None => Err(Error::Layer { name, source }),
+            },
             result => result,
         }
     }

@@ -1,6 +1,7 @@
 //! What an image is read from.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -32,6 +33,11 @@ pub trait Origin: Send + Sync {
 
     /// A manifest, an index or a config, whole. Not longer than the descriptor says.
     async fn read(&self, descriptor: &Descriptor) -> Result<Bytes, Error>;
+
+    /// The same without servers that stand in for it: one of them may have given other bytes than it should.
+    fn without_mirrors(&self) -> Option<Arc<dyn Origin>> {
+        None
+    }
 
     /// A layer.
     async fn open(&self, descriptor: &Descriptor) -> Result<Reader, Error>;
@@ -69,6 +75,11 @@ impl Origin for RegistryOrigin {
             return Ok(self.client.resolve(&exactly).await?.bytes);
         }
         Ok(self.client.small_blob(&self.reference, descriptor, LARGEST_CONFIG).await?)
+    }
+
+    fn without_mirrors(&self) -> Option<Arc<dyn Origin>> {
+        let client = self.client.without_mirrors(&self.reference)?;
+        Some(Arc::new(Self { client, reference: self.reference.clone() }))
     }
 
     async fn open(&self, descriptor: &Descriptor) -> Result<Reader, Error> {
