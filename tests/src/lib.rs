@@ -15,6 +15,7 @@
 //! | `project` | a folder with a Dockerfile |
 //! | `archive` | a tar, read back |
 //! | `wire` | the daemon's services, called with whatever messages a test likes |
+//! | `containerd` | Debian's containerd, for the worker on it |
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
 //! | `readers` | what skopeo says about what was made |
 //! | `static_program` | programs for images that hold nothing else |
@@ -34,6 +35,7 @@ pub mod base_images;
 mod binary;
 mod build;
 pub mod command;
+mod containerd;
 pub mod crashes;
 mod daemon;
 mod fake;
@@ -52,6 +54,7 @@ pub mod wire;
 
 pub use binary::slipway;
 pub use build::Build;
+pub use containerd::Containerd;
 pub use daemon::{Daemon, DaemonOptions};
 pub use fake::Fake;
 pub use process::{Outcome, Running, eventually};

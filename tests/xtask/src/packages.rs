@@ -17,13 +17,14 @@ pub const DEMO: [Needed; 6] = [
     ("runc", "runc"),
 ];
 
-pub const TEST: [Needed; 6] = [
+pub const TEST: [Needed; 7] = [
     ("busybox", "busybox-static"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
     ("runc", "runc"),
     ("htpasswd", "apache2-utils"),
+    ("containerd", "containerd"),
 ];
 
 /// Makes sure that all programs of `needed` are there.
