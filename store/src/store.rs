@@ -36,7 +36,7 @@ use crate::usage::Shares;
 pub use clock::Clock;
 pub(crate) use clock::time;
 use housekeeper::Housekeeper;
-pub(crate) use schema::{HANGING, delete_hanging};
+pub(crate) use schema::{HANGING, delete_hanging, snapshotter as snapshotter_of};
 
 const LAYOUT: i64 = 1;
 

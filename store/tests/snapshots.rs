@@ -1,5 +1,6 @@
 //! What every snapshotter keeps, run on each of them: on our own, and on those of a containerd. Overlay is skipped
 //! where this process cannot mount it, containerd where there is none to start.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "everything here is a test, its helpers too")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};

@@ -1,4 +1,5 @@
 //! A store on a containerd that others use, too: with Debian's containerd, and `ctr` for the others.
+#![expect(clippy::unwrap_used, reason = "everything here is a test, its helpers too")]
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
