@@ -18,7 +18,7 @@ use super::Config;
 use crate::gc::GcConfig;
 
 /// Where a containerd listens if nothing else is said.
-pub const ADDRESS: &str = "/run/containerd/containerd.sock";
+const ADDRESS: &str = "/run/containerd/containerd.sock";
 
 /// How to work on a containerd.
 #[derive(Clone, Debug, Deserialize)]

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ struct Inner {
     lease: String,
     headers: [(&'static str, MetadataValue<Ascii>); 2],
     channel: Channel,
+    /// Something was let go of since the garbage was collected; at the start, by who was here before.
+    garbage: AtomicBool,
     /// Always there; taken when it ends.
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -82,6 +85,7 @@ impl Client {
             lease: lease.to_owned(),
             headers,
             channel,
+            garbage: AtomicBool::new(true),
             runtime: Some(runtime),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -102,6 +106,15 @@ impl Client {
 
     pub(crate) fn lease(&self) -> &str {
         &self.inner.lease
+    }
+
+    pub(crate) fn note_garbage(&self) {
+        self.inner.garbage.store(true, Ordering::Release);
+    }
+
+    /// Whether there may be garbage; from here on there is none.
+    pub(crate) fn take_garbage(&self) -> bool {
+        self.inner.garbage.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn channel(&self) -> Channel {

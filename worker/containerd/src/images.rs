@@ -103,6 +103,7 @@ impl ImageStore {
     pub fn remove(&self, name: &str) -> Result<()> {
         let message = DeleteImageRequest { name: name.to_owned(), sync: false };
         let (mut images, request) = (self.images(), self.client.request(message, Leased::No));
+        self.client.note_garbage();
         match self.client.call(format!("remove image {name}"), async move { images.delete(request).await }) {
             Err(error) if error.is_not_found() => Ok(()),
             removed => removed,

@@ -52,6 +52,7 @@ pub(crate) fn keep(client: &Client, id: &str, kind: &str) -> Result<()> {
 pub(crate) fn let_go(client: &Client, id: &str, kind: &str) -> Result<()> {
     let message = DeleteResourceRequest { id: client.lease().to_owned(), resource: resource(id, kind) };
     let (mut leases, request) = (leases(client), client.request(message, Leased::No));
+    client.note_garbage();
     match client.call(format!("let go of {id}"), async move { leases.delete_resource(request).await }) {
         Err(error) if error.is_not_found() => Ok(()),
         done => done,

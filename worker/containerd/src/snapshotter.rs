@@ -15,7 +15,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use slipway_model::mount::{OverlayUpper, Tree};
@@ -51,8 +50,6 @@ pub struct ContainerdSnapshotter {
     /// What a state directory has of its own, for paths of what is gone.
     nowhere: PathBuf,
     places: Mutex<HashMap<SnapshotId, Known>>,
-    /// Something was let go of since the garbage was collected.
-    has_garbage: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +76,6 @@ impl ContainerdSnapshotter {
             xattr_prefix: "trusted.overlay.",
             nowhere: root.join("gone"),
             places: Mutex::default(),
-            has_garbage: AtomicBool::new(true),
         };
         let probed = opened.probe()?;
         opened.layered = probed.is_overlay();
@@ -228,7 +224,6 @@ impl ContainerdSnapshotter {
         for key in [active(id), committed(id)] {
             lease::let_go(&self.client, &key, &kind)?;
         }
-        self.has_garbage.store(true, Ordering::Release);
         Ok(())
     }
 }
@@ -330,7 +325,7 @@ impl Snapshotter for ContainerdSnapshotter {
     }
 
     fn collect(&self) -> StoreResult<()> {
-        if self.has_garbage.swap(false, Ordering::AcqRel) {
+        if self.client.take_garbage() {
             lease::collect(&self.client)?;
         }
         Ok(())
