@@ -255,6 +255,8 @@ pub struct DaemonArguments {
     /// Snapshotter: auto, overlayfs or native
     #[arg(long, value_name = "NAME")]
     pub oci_worker_snapshotter: Option<String>,
+    #[command(flatten)]
+    pub workers: crate::workers::WorkerFlags,
     /// Allow builds to ask for network.host or security.insecure
     #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
     pub allow_insecure_entitlement: Vec<String>,

@@ -41,6 +41,7 @@ pub fn run(connection: &Connection, arguments: DaemonArguments) -> Result<(), Fa
     if let Some(snapshotter) = arguments.oci_worker_snapshotter {
         config.snapshotter = snapshotter;
     }
+    arguments.workers.apply(&mut config)?;
     config.gc.gc = arguments.oci_worker_gc.or(config.gc.gc);
     if let Some(limits) = arguments.oci_worker_gc_keepstorage {
         let set = config.gc.set_keep_storage(&limits);

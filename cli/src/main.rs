@@ -32,6 +32,7 @@ mod prune;
 mod tls;
 mod version;
 mod why;
+mod workers;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@
 //! does or may do and is not supported is an error, one that only tunes what works differently here is
 //! a warning, and one that nobody knows is an error. `docs/buildkitd.md` is the same table for people.
 
+mod containerd;
 mod file;
 mod hosts;
 mod keys;
@@ -15,6 +16,7 @@ mod keys;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use containerd::{Containerd, Runtime, RuntimeOptions, WorkerKind};
 pub use file::{KeyPair, Registry};
 
 use crate::gc::GcConfig;
@@ -36,6 +38,10 @@ pub struct Config {
     pub log: Log,
     /// A unix socket of its own for spans of steps and clients.
     pub trace_socket: Option<PathBuf>,
+    /// Whether the embedded worker is wanted; `None` is `auto`.
+    pub embedded: Option<bool>,
+    /// The other worker. What it has under the names of the fields here goes for these if it is the one there is.
+    pub containerd: Containerd,
     /// `builtin`, or an OCI runtime.
     pub runtime: String,
     /// `auto`, `host` or `none`.
@@ -101,6 +107,8 @@ impl Default for Config {
             debug_address: None,
             log: Log::default(),
             trace_socket: None,
+            embedded: None,
+            containerd: Containerd::default(),
             runtime: "builtin".into(),
             network: "auto".into(),
             snapshotter: "auto".into(),

@@ -17,7 +17,8 @@ use slipway_worker::source::image::ImageSource;
 use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
 use crate::build::Builds;
-use crate::config::Registry;
+use crate::config::{Registry, WorkerKind};
+use crate::containerd::Containerd;
 use crate::explain::Explanations;
 use crate::gc::Collector;
 use crate::history::History;
@@ -47,7 +48,9 @@ pub(crate) struct Engine {
     pub frontends: Frontends,
     /// What builds may ask for.
     pub entitlements: Vec<String>,
-    /// What the configuration adds to what the worker says about itself.
+    /// What the worker says about itself, beside what all workers say.
+    pub worker_labels: Vec<(&'static str, String)>,
+    /// What the configuration adds to that.
     pub labels: BTreeMap<String, String>,
     pub metrics: Arc<Metrics>,
     /// Where traces go, if anywhere.
@@ -67,8 +70,19 @@ impl Engine {
 
     fn open_once(config: &Config) -> Result<Self> {
         let root = config.root.as_deref().ok_or_else(|| Error::Worker("no state directory is set".into()))?;
-        let store =
-            Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..StoreOptions::default() })?;
+        let kind = config.worker_kind(Containerd::answers).map_err(Error::Worker)?;
+        let config = &config.of_worker(kind);
+        let containerd = match kind {
+            WorkerKind::Embedded => None,
+            WorkerKind::Containerd => {
+                Some(Containerd::connect(&config.containerd, root, &format!("slipway-{}", worker_id(root)))?)
+            }
+        };
+        let containerd = containerd.as_ref();
+        let store = open_store(config, containerd, root)?;
+        let root = store.root().to_owned();
+        let root = root.as_path();
+        let names = containerd.map(Containerd::names);
         let results = Arc::new(SnapshotResults(store.clone()));
         let records = DiskRecords::open(store.metadata().clone(), results).map_err(|error| match error {
             slipway_cache::Error::Metadata(error) => Error::Store(error),
@@ -83,16 +97,25 @@ impl Engine {
                 records.forget_result(&snapshot.to_string());
             }
         });
-        let images = slipway_exporter::images::Images::open(&store)
+        let register = names.clone().map(|names| names as Arc<dyn slipway_exporter::images::Register>);
+        let images = slipway_exporter::images::Images::open(&store, register)
             .map_err(|error| Error::Records(error.to_string()))?;
         let explained = slipway_explain::History::open(store.metadata().clone())
             .map_err(|error| Error::Records(with_causes(&error)))?;
+        if let Some(containerd) = containerd {
+            containerd.watch(images.downgrade());
+        }
         let named = images.downgrade();
         store.on_blobs_removed(move |digests| named.blobs_removed(digests));
         let history =
             History::open(&store, config.history).map_err(|error| Error::History(error.to_string()))?;
         let sessions = Arc::new(Sessions::default());
-        let worker = Arc::new(worker(config, store.clone(), sessions.clone())?);
+        let mut source = ImageSource::new(store.clone()).map_err(|error| Error::Worker(error.to_string()))?;
+        if let Some(names) = names {
+            source = source.knowing(names);
+        }
+        let executor = executor(config, containerd, store.root())?;
+        let worker = Arc::new(worker(config, store.clone(), source, executor, sessions.clone())?);
         Ok(Self {
             solver: Solver::new(SolverOptions { store: records.clone() }),
             records,
@@ -108,6 +131,7 @@ impl Engine {
             worker_id: worker_id(root),
             frontends: config.frontends.clone(),
             entitlements: config.entitlements.clone(),
+            worker_labels: worker_labels(containerd, &store),
             labels: config.labels.clone(),
             metrics: Arc::default(),
             traces: telemetry::Collector::from_environment(),
@@ -161,13 +185,44 @@ impl Engine {
     }
 }
 
-fn worker(config: &Config, store: Store, sessions: Arc<Sessions>) -> Result<Worker> {
-    let source = ImageSource::new(store.clone()).map_err(|error| Error::Worker(error.to_string()))?;
+/// Where it rests is the worker's own: a root can be used with either, each finding what is its own.
+fn open_store(config: &Config, containerd: Option<&Containerd>, root: &Path) -> Result<Store> {
+    let options = StoreOptions::default();
+    let opened = match containerd {
+        None => Store::open(root, StoreOptions { snapshotter: snapshotter(config)?, ..options }),
+        Some(containerd) => {
+            let backend = Some(containerd.backend()?);
+            Store::open(containerd.state(), StoreOptions { backend, ..options })
+        }
+    };
+    Ok(opened?)
+}
+
+fn worker_labels(containerd: Option<&Containerd>, store: &Store) -> Vec<(&'static str, String)> {
+    if let Some(containerd) = containerd {
+        return containerd.labels();
+    }
+    // The name under which clients know it.
+    let snapshotter = if store.snapshotter() == "overlay" { "overlayfs" } else { store.snapshotter() };
+    vec![
+        ("executor", "oci".to_owned()),
+        ("oci.process-mode", "sandbox".to_owned()),
+        ("snapshotter", snapshotter.to_owned()),
+    ]
+}
+
+fn worker(
+    config: &Config,
+    store: Store,
+    source: ImageSource,
+    executor: Arc<dyn Executor>,
+    sessions: Arc<Sessions>,
+) -> Result<Worker> {
     let options =
         ClientOptions { hosts: hosts(&config.registries), ..ClientOptions::new(Arc::new(Anonymous)) };
     let images = Images::new(source, Client::new(options), sessions.clone());
     Ok(Worker::new(WorkerOptions {
-        executor: executor(config, store.root())?,
+        executor,
         store,
         sessions,
         images,
@@ -178,8 +233,15 @@ fn worker(config: &Config, store: Store, sessions: Arc<Sessions>) -> Result<Work
     }))
 }
 
-fn executor(config: &Config, state_directory: &Path) -> Result<Arc<dyn Executor>> {
+fn executor(
+    config: &Config,
+    containerd: Option<&Containerd>,
+    state_directory: &Path,
+) -> Result<Arc<dyn Executor>> {
     let options = Options { dns: config.dns.clone(), cgroup_parent: config.cgroup_parent.clone() };
+    if let Some(containerd) = containerd {
+        return containerd.executor(options);
+    }
     match config.runtime.as_str() {
         "" | "builtin" => Ok(Arc::new(BuiltinExecutor::new(options))),
         binary => {

@@ -15,6 +15,7 @@
 //! | [`provenance`] | where results came from |
 //! | [`gc`] | what may stay in the store, and when the rest goes |
 //! | [`listen`] | sockets, and who is connected; with [`tls`] where certificates are given |
+//! | `containerd` | the worker on a containerd, where one is asked for |
 //! | [`telemetry`] | metrics, and the address where they are |
 //! | [`serve`] | the life of a daemon; [`notify`] tells a service manager of it |
 
@@ -22,6 +23,7 @@ mod bridge;
 mod build;
 pub mod check;
 pub mod config;
+mod containerd;
 mod control;
 mod duration;
 mod engine;

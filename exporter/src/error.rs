@@ -71,6 +71,10 @@ pub enum Error {
         #[source]
         source: Box<slipway_registry::Error>,
     },
+    #[error("cannot name the image {name:?}")]
+    Register { name: String, source: crate::images::RegisterError },
+    #[error("cannot unpack the image {name:?}")]
+    Unpack { name: String, source: crate::images::RegisterError },
     #[error("blob {0} is not in the store")]
     MissingBlob(Box<BlobDigest>),
     #[error(transparent)]

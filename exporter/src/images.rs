@@ -3,6 +3,8 @@
 //! A named image's blobs are held for as long as the process lives, and again at its next start. Its layers are
 //! told as shared. When pruning takes one of them, or its manifest, the name goes with it: the image is cache like
 //! all the rest, and would else keep the bytes that were to be freed.
+//!
+//! Where blobs are another program's, that program may have names, too ([`Register`]): ours are given there as well.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -41,11 +43,27 @@ pub fn check(db: &rusqlite::Connection) -> rusqlite::Result<Vec<Finding>> {
         .collect()
 }
 
+/// Names of images that another program keeps for all its clients. Blocks.
+pub trait Register: Send + Sync {
+    /// Gives `image`, whose blobs are in the store, a name.
+    fn set(&self, name: &str, image: &Committed) -> std::result::Result<(), RegisterError>;
+
+    /// Takes a name away; fine if nothing has it.
+    fn remove(&self, name: &str) -> std::result::Result<(), RegisterError>;
+
+    /// Makes it ready to be run by others.
+    fn unpack(&self, image: &Committed) -> std::result::Result<(), RegisterError>;
+}
+
+/// In the words of the program.
+pub type RegisterError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The named images of a store. Cheap to clone.
 #[derive(Clone)]
 pub struct Images {
     store: Store,
     held: Arc<Mutex<HashMap<String, Held>>>,
+    register: Option<Arc<dyn Register>>,
 }
 
 /// What a name keeps.
@@ -66,10 +84,11 @@ impl Held {
 pub struct WeakImages {
     metadata: slipway_store::metadata::Metadata,
     held: Weak<Mutex<HashMap<String, Held>>>,
+    register: Option<Arc<dyn Register>>,
 }
 
 impl Images {
-    pub fn open(store: &Store) -> Result<Self> {
+    pub fn open(store: &Store, register: Option<Arc<dyn Register>>) -> Result<Self> {
         store.metadata().migrate("images", STEPS)?;
         // A power loss, or damage, takes blobs; an image that is not whole is none.
         let torn = store.metadata().with(|db| {
@@ -83,7 +102,7 @@ impl Images {
         if torn > 0 {
             tracing::warn!("images whose blobs were lost have lost their names");
         }
-        let images = Self { store: store.clone(), held: Arc::default() };
+        let images = Self { store: store.clone(), held: Arc::default(), register };
         let named = store.metadata().with(|db| {
             db.prepare("SELECT name, digest FROM image_blob")?
                 .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?
@@ -102,6 +121,10 @@ impl Images {
     pub fn set(&self, name: &str, image: &Committed) -> Result<()> {
         let descriptor = serde_json::to_string(&image.root).map_err(Error::json("a descriptor"))?;
         let digests: Vec<BlobDigest> = image.blobs().iter().map(|blob| blob.digest).collect();
+        if let Some(register) = &self.register {
+            let failed = |source| Error::Register { name: name.to_owned(), source };
+            register.set(name, image).map_err(failed)?;
+        }
         let mut held = self.held.lock();
         self.store.metadata().with(|db| {
             db.execute(
@@ -136,8 +159,18 @@ impl Images {
         })?)
     }
 
+    /// Makes an image ready to be run. A snapshot of this store is its own unpacked image; others may want more.
+    pub fn unpack(&self, name: &str, image: &Committed) -> Result<()> {
+        let failed = |source| Error::Unpack { name: name.to_owned(), source };
+        self.register.as_ref().map_or(Ok(()), |register| register.unpack(image).map_err(failed))
+    }
+
     /// Takes the name away; fine if nothing has it.
     pub fn remove(&self, name: &str) -> Result<()> {
+        if let Some(register) = &self.register {
+            let failed = |source| Error::Register { name: name.to_owned(), source };
+            register.remove(name).map_err(failed)?;
+        }
         let mut held = self.held.lock();
         remove_rows(self.store.metadata(), name)?;
         held.remove(name);
@@ -146,11 +179,30 @@ impl Images {
 
     /// Does not keep the store open.
     pub fn downgrade(&self) -> WeakImages {
-        WeakImages { metadata: self.store.metadata().clone(), held: Arc::downgrade(&self.held) }
+        WeakImages {
+            metadata: self.store.metadata().clone(),
+            held: Arc::downgrade(&self.held),
+            register: self.register.clone(),
+        }
     }
 }
 
 impl WeakImages {
+    /// All names; none once the store is closed.
+    pub fn names(&self) -> Vec<String> {
+        self.held.upgrade().map_or_else(Vec::new, |held| held.lock().keys().cloned().collect())
+    }
+
+    /// The other program has taken this name away.
+    pub fn forget(&self, name: &str) {
+        let Some(held) = self.held.upgrade() else { return };
+        let mut held = held.lock();
+        match remove_rows(&self.metadata, name) {
+            Ok(()) => drop(held.remove(name)),
+            Err(error) => tracing::warn!(%error, name, "the image keeps its name though it was removed"),
+        }
+    }
+
     /// These blobs go, or are no snapshots any more: takes the names of the images that have them away.
     pub fn blobs_removed(&self, blobs: &[BlobDigest]) {
         let Some(held) = self.held.upgrade() else { return };
@@ -160,6 +212,13 @@ impl WeakImages {
         let names: Vec<_> =
             held.iter().filter(|(_, held)| lose(held)).map(|(name, _)| name.clone()).collect();
         for name in names {
+            if let Some(Err(error)) = self.register.as_ref().map(|register| register.remove(&name)) {
+                tracing::warn!(
+                    error = &*error as &dyn std::error::Error,
+                    name,
+                    "the name of a pruned image stays"
+                );
+            }
             match remove_rows(&self.metadata, &name) {
                 Ok(()) => drop(held.remove(&name)),
                 Err(error) => tracing::warn!(%error, name, "the image keeps its name though it was pruned"),

@@ -69,6 +69,10 @@ pub enum Error {
     #[error("invalid filter {filter:?}: {reason}")]
     Filter { filter: String, reason: String },
 
+    /// The program that keeps snapshots and blobs ([`crate::Backend`]) does not do what it is asked.
+    #[error("cannot {action}")]
+    Backend { action: String, source: Box<dyn std::error::Error + Send + Sync> },
+
     #[error("{path} is larger than {limit} bytes")]
     TooLarge { path: PathBuf, limit: u64 },
 

@@ -36,5 +36,5 @@ pub use metadata::{Durability, Metadata, MetadataOptions};
 pub use mounted::Mounted;
 pub use refs::{Active, CacheMount, LayerBlob, LayerFacts, PrepareOptions, RecordType, Ref, Seed, Sharing};
 pub use snapshot::{Changes, DiskUsage, SnapshotId, SnapshotterChoice};
-pub use store::{Clock, Store, StoreOptions};
+pub use store::{Backend, Clock, Store, StoreOptions};
 pub use usage::{Filter, PruneOptions, SharedBlobs, UsageRecord};

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use slipway_model::BlobDigest;
 use tokio::sync::Notify;
 
-use crate::blob::Blobs;
+use crate::blob::{Blobs, Content, Files};
 use crate::error::{At as _, Error, Result};
 use crate::fault::{self, Point};
 use crate::metadata::{Durability, Mark, Metadata, MetadataOptions};
@@ -36,17 +36,35 @@ use crate::usage::Shares;
 pub use clock::Clock;
 pub(crate) use clock::time;
 use housekeeper::Housekeeper;
-pub(crate) use schema::{HANGING, delete_hanging};
+pub(crate) use schema::{HANGING, delete_hanging, snapshotter as snapshotter_of};
 
 const LAYOUT: i64 = 1;
 
 #[derive(Clone, Debug, Default)]
 pub struct StoreOptions {
     pub snapshotter: SnapshotterChoice,
+    /// Instead of directories and files below the root; then `snapshotter` says nothing.
+    pub backend: Option<Backend>,
     pub durability: Durability,
     /// See [`MetadataOptions::boot_id`].
     pub boot_id: Option<String>,
     pub clock: Clock,
+}
+
+/// Snapshots and blobs that another program keeps. What is known of them is still in the database below the root.
+///
+/// Others may use that program, too, so what was here may be gone: a snapshot is looked for before it is handed out,
+/// and a blob may be `None` though it has a row.
+#[derive(Clone)]
+pub struct Backend {
+    pub snapshotter: Arc<dyn Snapshotter>,
+    pub content: Arc<dyn Content>,
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Backend").field(&self.snapshotter.name()).finish()
+    }
 }
 
 /// Everything below one root. Cheap to clone; the last clone, `Ref`, `Active`, … to go closes it.
@@ -95,9 +113,16 @@ impl Store {
         check_layout(&root)?;
         metadata.migrate("store", schema::STEPS)?;
         let bin = Bin::open(&root.join("bin"))?;
-        let snapshotter = open_snapshotter(&root, &metadata, options.snapshotter, &bin)?;
-        let blobs = Blobs::open_store(&root, metadata.clone(), options.clock.clone())?;
-        recover::recover(&metadata, &*snapshotter, &blobs)?;
+        let is_foreign = options.backend.is_some();
+        let (snapshotter, content): (_, Arc<dyn Content>) = match options.backend {
+            Some(backend) => (foreign_snapshotter(&root, &metadata, backend.snapshotter)?, backend.content),
+            None => (
+                open_snapshotter(&root, &metadata, options.snapshotter, &bin)?,
+                Arc::new(Files::open(&root)?),
+            ),
+        };
+        let blobs = Blobs::open_store(content, metadata.clone(), options.clock.clone());
+        recover::recover(&metadata, &*snapshotter, &blobs, is_foreign)?;
         let housekeeper = Housekeeper::start(snapshotter.clone(), metadata.clone(), bin)?;
         let inner = Inner {
             reserve: reserve::Reserve::open(&root),
@@ -131,9 +156,14 @@ impl Store {
         &self.inner.blobs
     }
 
-    /// `overlay` or `native`.
-    pub fn snapshotter(&self) -> &'static str {
+    /// `overlay` or `native`; or the name that a [`Backend`] gives.
+    pub fn snapshotter(&self) -> &str {
         self.inner.snapshotter.name()
+    }
+
+    /// See [`Snapshotter::is_layered`].
+    pub fn is_layered(&self) -> bool {
+        self.inner.snapshotter.is_layered()
     }
 
     /// Returns when everything reported as done survives a kill -9. Call it before a result is reported.
@@ -248,6 +278,20 @@ fn check_layout(root: &Path) -> Result<()> {
         }
         Err(error) => Err(Error::io("read", path, error)),
     }
+}
+
+/// A root stays with the snapshotter it was made with.
+fn foreign_snapshotter(
+    root: &Path,
+    metadata: &Metadata,
+    snapshotter: Arc<dyn Snapshotter>,
+) -> Result<Arc<dyn Snapshotter>> {
+    if let Some(found) = metadata.with(schema::snapshotter)?.filter(|found| found != snapshotter.name()) {
+        let (root, wanted) = (root.into(), snapshotter.name().to_owned());
+        return Err(Error::OtherSnapshotter { root, found, wanted });
+    }
+    metadata.with(|db| schema::set_snapshotter(db, snapshotter.name()))?;
+    Ok(snapshotter)
 }
 
 /// The snapshotter that the root was made with, or in a new root the best that works.

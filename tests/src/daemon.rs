@@ -1,4 +1,7 @@
 //! One daemon with a state directory and a socket of its own.
+//!
+//! With `SLIPWAY_TEST_WORKER=containerd` every daemon gets a containerd of its own to work on, unless the test has chosen
+//! its worker: so any test can be run on either.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::build::Build;
+use crate::containerd::Containerd;
 use crate::leftovers;
 use crate::process::{Outcome, Running, eventually};
 use crate::project::Project;
@@ -33,11 +37,20 @@ impl DaemonOptions {
     }
 }
 
+impl DaemonOptions {
+    fn wants_containerd(&self) -> bool {
+        let chosen = self.arguments.iter().any(|argument| argument.contains("containerd"));
+        !chosen && std::env::var("SLIPWAY_TEST_WORKER").is_ok_and(|worker| worker == "containerd")
+    }
+}
+
 /// Dropped, it is asked to end; whatever of it is left then fails the test.
 pub struct Daemon {
     folder: TempDir,
     options: DaemonOptions,
     process: Option<Child>,
+    /// What it works on, if that is asked for; ends after it.
+    containerd: Option<Containerd>,
 }
 
 impl Daemon {
@@ -48,7 +61,8 @@ impl Daemon {
     pub fn start_with(options: DaemonOptions) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("home")).expect("a folder");
-        let mut daemon = Self { folder, options, process: None };
+        let containerd = options.wants_containerd().then(Containerd::start).flatten();
+        let mut daemon = Self { folder, options, process: None, containerd };
         daemon.start_again();
         daemon
     }
@@ -101,6 +115,11 @@ impl Daemon {
         let mut command = Command::new(words.next().expect("at least the binary"));
         command.args(words).args(["--root", &root, "daemon", "--listen", &self.address()]);
         command.args(&self.options.arguments);
+        if let Some(containerd) = &self.containerd {
+            command.args(["--containerd-worker=true", "--containerd-worker-addr", &containerd.address()]);
+            let native = self.options.arguments.iter().any(|argument| argument == "native");
+            command.args(["--containerd-worker-snapshotter", if native { "native" } else { "overlayfs" }]);
+        }
         command
     }
 

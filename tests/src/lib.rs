@@ -16,6 +16,7 @@
 //! | `archive` | a tar, read back |
 //! | `attestations` | what is said about an image |
 //! | `wire` | the daemon's services, called with whatever messages a test likes |
+//! | `containerd` | Debian's containerd, for the worker on it |
 //! | `base_images`, `registry`, `fake` | images to build on, and servers to fetch them from |
 //! | `object_stores` | places for caches: S3, Azure, GitHub Actions |
 //! | `readers` | what skopeo says about what was made |
@@ -37,6 +38,7 @@ pub mod base_images;
 mod binary;
 mod build;
 pub mod command;
+mod containerd;
 pub mod crashes;
 mod daemon;
 mod fake;
@@ -56,6 +58,7 @@ pub mod wire;
 
 pub use binary::slipway;
 pub use build::Build;
+pub use containerd::Containerd;
 pub use daemon::{Daemon, DaemonOptions};
 pub use fake::Fake;
 pub use process::{Outcome, Running, eventually};

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use slipway_tests::readers::{config, manifest, unpack};
-use slipway_tests::{Daemon, DaemonOptions, Fake, Outcome, Project, Registry, needs};
+use slipway_tests::{Containerd, Daemon, DaemonOptions, Fake, Outcome, Project, Registry, needs};
 
 const DOCKERFILE: &str = r#"
 ARG VERSION=0
@@ -60,6 +60,25 @@ fn the_native_snapshotter() {
 fn runc() {
     needs!("runc");
     build_push_and_build_again(DaemonOptions::arguments(&["--oci-worker-binary", "runc"]));
+}
+
+#[test]
+fn containerd_with_overlayfs() {
+    on_containerd("overlayfs");
+}
+
+#[test]
+fn containerd_with_native() {
+    on_containerd("native");
+}
+
+fn on_containerd(snapshotter: &str) {
+    let Some(containerd) = Containerd::start() else { return };
+    let address = containerd.address();
+    let flags = ["--containerd-worker=true", "--containerd-worker-addr", &address];
+    let more = ["--containerd-worker-snapshotter", snapshotter];
+    build_push_and_build_again(DaemonOptions::arguments(&[&flags[..], &more].concat()));
+    containerd.assert_idle();
 }
 
 fn build_push_and_build_again(options: DaemonOptions) {

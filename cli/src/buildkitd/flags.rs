@@ -6,6 +6,7 @@ use clap::Parser;
 
 use crate::error::Failure;
 use crate::version;
+use crate::workers::{WorkerFlags, yes_or_no};
 
 #[derive(Parser, Debug)]
 #[command(name = "buildkitd", version = version::words(), disable_version_flag = true)]
@@ -80,6 +81,8 @@ pub struct Flags {
     #[arg(long, value_name = "AMOUNTS")]
     pub oci_worker_gc_keepstorage: Option<String>,
     #[command(flatten)]
+    pub workers: WorkerFlags,
+    #[command(flatten)]
     fixed: Fixed,
 }
 
@@ -102,9 +105,6 @@ struct Fixed {
     save_cache_debug: Option<bool>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
     proxy_network: Option<bool>,
-    /// true or auto: there is no other worker
-    #[arg(long, value_name = "BOOL")]
-    oci_worker: Option<String>,
     #[arg(long, hide = true)]
     oci_worker_proxy_snapshotter_path: Option<String>,
     #[arg(long, hide = true)]
@@ -117,15 +117,6 @@ struct Fixed {
     oci_worker_apparmor_profile: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
     oci_worker_selinux: Option<bool>,
-    /// false or auto: there is no such worker
-    #[arg(long, value_name = "BOOL")]
-    containerd_worker: Option<String>,
-    #[arg(long, hide = true)]
-    containerd_worker_addr: Option<String>,
-    #[arg(long, hide = true)]
-    containerd_worker_labels: Vec<String>,
-    #[arg(long, hide = true)]
-    containerd_worker_net: Option<String>,
     #[arg(long, hide = true)]
     containerd_cni_config_path: Option<String>,
     #[arg(long, hide = true)]
@@ -133,30 +124,11 @@ struct Fixed {
     #[arg(long, hide = true)]
     containerd_cni_pool_size: Option<u32>,
     #[arg(long, hide = true)]
-    containerd_worker_snapshotter: Option<String>,
-    #[arg(long, hide = true)]
     containerd_worker_apparmor_profile: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
     containerd_worker_selinux: Option<bool>,
-    #[arg(long, hide = true)]
-    containerd_max_parallelism: Option<u32>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
     containerd_worker_rootless: Option<bool>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
-    containerd_worker_gc: Option<bool>,
-    #[arg(long, hide = true)]
-    containerd_worker_gc_keepstorage: Option<String>,
-    #[arg(long, hide = true)]
-    containerd_worker_namespace: Option<String>,
-}
-
-/// The spellings of Go's `strconv.ParseBool`.
-fn yes_or_no(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("use true or false".into()),
-    }
 }
 
 impl Flags {
@@ -178,21 +150,20 @@ impl Flags {
                 "snapshotters of other processes are not supported",
             ),
             (
-                "--oci-worker=false",
-                switch("--oci-worker", &fixed.oci_worker)? == Some(false),
-                "there is no other worker",
+                "--containerd-worker-selinux",
+                fixed.containerd_worker_selinux == Some(true),
+                "steps get no SELinux labels",
             ),
             (
-                "--containerd-worker=true",
-                switch("--containerd-worker", &fixed.containerd_worker)? == Some(true),
-                "there is no such worker",
+                "--containerd-worker-apparmor-profile",
+                named(&fixed.containerd_worker_apparmor_profile),
+                "steps get no AppArmor profile",
             ),
         ];
         if let Some((flag, _, why)) = refused.iter().find(|(_, given, _)| *given) {
             return Err(Failure::usage(format!("{flag} is not supported: {why}")));
         }
         let networks = "steps use the host's network or none";
-        let containerd = "there is no containerd worker";
         let unused = [
             (
                 "--oci-worker-no-process-sandbox",
@@ -208,42 +179,11 @@ impl Flags {
             ("--oci-cni-config-path", named(&fixed.oci_cni_config_path), networks),
             ("--oci-cni-binary-dir", named(&fixed.oci_cni_binary_dir), networks),
             ("--oci-cni-pool-size", fixed.oci_cni_pool_size.unwrap_or(0) > 0, networks),
-            ("--containerd-*", fixed.tunes_containerd(), containerd),
+            ("--containerd-cni-config-path", named(&fixed.containerd_cni_config_path), networks),
+            ("--containerd-cni-binary-dir", named(&fixed.containerd_cni_binary_dir), networks),
+            ("--containerd-cni-pool-size", fixed.containerd_cni_pool_size.unwrap_or(0) > 0, networks),
         ];
         let given = unused.iter().filter(|(_, given, _)| *given);
         Ok(given.map(|(flag, _, why)| format!("{flag} has no effect: {why}")).collect())
-    }
-}
-
-impl Fixed {
-    fn tunes_containerd(&self) -> bool {
-        let texts = [
-            &self.containerd_worker_addr,
-            &self.containerd_worker_net,
-            &self.containerd_cni_config_path,
-            &self.containerd_cni_binary_dir,
-            &self.containerd_worker_snapshotter,
-            &self.containerd_worker_apparmor_profile,
-            &self.containerd_worker_gc_keepstorage,
-            &self.containerd_worker_namespace,
-        ];
-        let switches =
-            [self.containerd_worker_selinux, self.containerd_worker_rootless, self.containerd_worker_gc];
-        let numbers = [self.containerd_cni_pool_size, self.containerd_max_parallelism];
-        texts.iter().any(|text| text.is_some())
-            || switches.contains(&Some(true))
-            || numbers.iter().any(|number| number.is_some())
-            || !self.containerd_worker_labels.is_empty()
-    }
-}
-
-/// `auto` and nothing are `None`.
-fn switch(flag: &str, text: &Option<String>) -> Result<Option<bool>, Failure> {
-    match text.as_deref() {
-        None | Some("") => Ok(None),
-        Some(auto) if auto.eq_ignore_ascii_case("auto") => Ok(None),
-        Some(text) => yes_or_no(text)
-            .map(Some)
-            .map_err(|_| Failure::usage(format!("{flag} {text:?}: use true, false or auto"))),
     }
 }

@@ -84,6 +84,7 @@ fn apply(flags: Flags, config: &mut Config) -> Result<(), Failure> {
         let set = config.gc.set_keep_storage(amounts);
         set.map_err(|reason| Failure::usage(format!("--oci-worker-gc-keepstorage: {reason}")))?;
     }
+    flags.workers.apply(config)?;
     config.log_limits = LogLimits {
         size: log_limit("BUILDKIT_STEP_LOG_MAX_SIZE")?,
         speed: log_limit("BUILDKIT_STEP_LOG_MAX_SPEED")?,
@@ -171,13 +172,28 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_named() {
-        for word in
-            ["--containerd-worker=true", "--oci-worker=false", "--proxy-network", "--oci-worker-selinux"]
-        {
+        for word in ["--containerd-worker-selinux", "--proxy-network", "--oci-worker-selinux"] {
             let failure = flags(&[word]).refuse_unsupported().unwrap_err();
             let name = word.split('=').next().unwrap();
             assert!(failure.message.contains(name), "{}", failure.message);
         }
+    }
+
+    #[test]
+    fn the_worker_on_containerd_is_configured() {
+        let mut config = Config::default();
+        config.containerd.namespace = "written".into();
+        let words = ["--oci-worker=false", "--containerd-worker=true", "--containerd-worker-addr", "/c.sock"];
+        let more = ["--containerd-worker-labels", "a=b", "--containerd-worker-snapshotter=native"];
+        apply(flags(&[&words[..], &more].concat()), &mut config).unwrap();
+        assert_eq!((config.embedded, config.containerd.enabled), (Some(false), Some(true)));
+        assert_eq!(config.containerd.address, "/c.sock");
+        assert_eq!(config.containerd.namespace, "written");
+        assert_eq!(config.containerd.snapshotter, "native");
+        assert_eq!(config.containerd.labels["a"], "b");
+        apply(flags(&["--containerd-worker=auto"]), &mut config).unwrap();
+        assert_eq!((config.embedded, config.containerd.enabled), (Some(false), None));
+        assert!(apply(flags(&["--containerd-worker=perhaps"]), &mut config).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Config, Log, SocketOwner, TlsFiles};
+use super::{Config, Containerd, Log, SocketOwner, TlsFiles};
 use crate::Frontends;
 use crate::gc::{GcConfig, KeepDuration};
 use crate::history::Limits;
@@ -89,12 +89,14 @@ struct HistorySection {
 #[serde(default, deny_unknown_fields)]
 struct Workers {
     oci: OciWorker,
+    containerd: Containerd,
 }
 
 /// The collection's keys stand beside the others, not in a table of their own.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct OciWorker {
+    enabled: Option<bool>,
     labels: BTreeMap<String, String>,
     platforms: Vec<String>,
     snapshotter: String,
@@ -148,6 +150,8 @@ impl File {
             debug_address: Some(grpc.debug_address).filter(|address| !address.is_empty()),
             log,
             trace_socket: Some(self.otel.socket_path).filter(|path| !path.as_os_str().is_empty()),
+            embedded: oci.enabled,
+            containerd: self.worker.containerd.or_defaults(),
             runtime: or(oci.binary, defaults.runtime),
             network: or(oci.network_mode, defaults.network),
             snapshotter: or(oci.snapshotter, defaults.snapshotter),

@@ -83,7 +83,39 @@ pub(super) const KEYS: &[(&str, Standing)] = &[
     ("worker/oci/apparmor-profile", Refused("steps get no AppArmor profile")),
     ("worker/oci/selinux", Refused("steps get no SELinux labels")),
     ("worker/oci/max-parallelism", Honoured),
-    ("worker/containerd", Unused("there is one worker, and it is [worker.oci]")),
+    ("worker/containerd/enabled", Honoured),
+    ("worker/containerd/address", Honoured),
+    ("worker/containerd/namespace", Honoured),
+    ("worker/containerd/labels", Honoured),
+    ("worker/containerd/platforms", Honoured),
+    ("worker/containerd/snapshotter", Honoured),
+    ("worker/containerd/runtime/name", Honoured),
+    ("worker/containerd/runtime/path", Refused("containerd finds its runtimes by name")),
+    ("worker/containerd/runtime/options/BinaryName", Honoured),
+    ("worker/containerd/runtime/options/*", Refused("of a runtime's options only BinaryName can be set")),
+    ("worker/containerd/gc", Honoured),
+    ("worker/containerd/gckeepstorage", Honoured),
+    ("worker/containerd/reservedSpace", Honoured),
+    ("worker/containerd/maxUsedSpace", Honoured),
+    ("worker/containerd/minFreeSpace", Honoured),
+    ("worker/containerd/gcpolicy/all", Honoured),
+    ("worker/containerd/gcpolicy/filters", Honoured),
+    ("worker/containerd/gcpolicy/keepDuration", Honoured),
+    ("worker/containerd/gcpolicy/keepBytes", Honoured),
+    ("worker/containerd/gcpolicy/reservedSpace", Honoured),
+    ("worker/containerd/gcpolicy/maxUsedSpace", Honoured),
+    ("worker/containerd/gcpolicy/minFreeSpace", Honoured),
+    ("worker/containerd/networkMode", Honoured),
+    ("worker/containerd/cniConfigPath", Unused(OTHER_NETWORKS)),
+    ("worker/containerd/cniBinaryPath", Unused(OTHER_NETWORKS)),
+    ("worker/containerd/cniPoolSize", Unused(OTHER_NETWORKS)),
+    ("worker/containerd/bridgeName", Unused(OTHER_NETWORKS)),
+    ("worker/containerd/bridgeSubnet", Unused(OTHER_NETWORKS)),
+    ("worker/containerd/defaultCgroupParent", Honoured),
+    ("worker/containerd/max-parallelism", Honoured),
+    ("worker/containerd/apparmor-profile", Refused("steps get no AppArmor profile")),
+    ("worker/containerd/selinux", Refused("steps get no SELinux labels")),
+    ("worker/containerd/rootless", Unused("a daemon that is not root finds out by itself")),
     ("registryHosts", Honoured),
     ("registry/*/mirrors", Honoured),
     ("registry/*/http", Honoured),
@@ -110,20 +142,9 @@ pub(super) struct Checked {
 pub(super) fn check(table: Table) -> Result<Checked, String> {
     let mut warnings = Vec::new();
     let mut table = walk(table, &Place::top(), &mut warnings)?;
-    one_worker(&mut table)?;
     // No device is offered, so there is nothing to disable.
     table.remove("cdi");
     Ok(Checked { table, warnings })
-}
-
-/// A file that switches our worker off, or another on, asks for what is not here.
-fn one_worker(table: &mut Table) -> Result<(), String> {
-    let oci = table.get_mut("worker").and_then(|worker| worker.get_mut("oci")).and_then(Value::as_table_mut);
-    match oci.and_then(|oci| oci.remove("enabled")) {
-        None | Some(Value::Boolean(true)) => Ok(()),
-        Some(Value::Boolean(false)) => Err("worker.oci.enabled is false: there is no other worker".into()),
-        Some(other) => Err(format!("worker.oci.enabled is {other}: use true or false")),
-    }
 }
 
 /// A table in the file: its row's beginning in [`KEYS`], and how the file spells it.
@@ -164,9 +185,6 @@ fn walk(table: Table, place: &Place, warnings: &mut Vec<String>) -> Result<Table
                 kept.insert(name.to_owned(), value);
             }
             Some(Unused(_) | Refused(_)) if says_nothing(&value) => {}
-            Some(Unused(_)) if name == "containerd" && enabled(&value) => {
-                return Err(format!("{path}.enabled is true: there is no such worker"));
-            }
             Some(Unused(why)) => warnings.push(format!("{path} has no effect: {why}")),
             Some(Refused(why)) => return Err(format!("{path} is not supported: {why}")),
             None => {
@@ -202,10 +220,6 @@ fn says_nothing(value: &Value) -> bool {
     }
 }
 
-fn enabled(value: &Value) -> bool {
-    value.get("enabled").and_then(Value::as_bool).unwrap_or(false)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,7 +232,7 @@ mod tests {
     fn what_tunes_is_warned_about_and_what_means_something_is_refused() {
         let warned = checked(
             "[cdi]\nspecDirs = [\"/y\"]\n[worker.oci]\ncniPoolSize = 3\n\
-             [worker.containerd]\naddress = \"/z\"\nenabled = false",
+             [worker.containerd]\nrootless = true",
         )
         .unwrap();
         assert_eq!(warned.warnings.len(), 3, "{:?}", warned.warnings);
@@ -226,8 +240,7 @@ mod tests {
         for (text, name) in [
             ("proxyNetwork = true", "proxyNetwork"),
             ("[worker.oci]\nselinux = true", "worker.oci.selinux"),
-            ("[worker.oci]\nenabled = false", "worker.oci.enabled"),
-            ("[worker.containerd]\nenabled = true", "worker.containerd"),
+            ("[worker.containerd.runtime]\npath = \"/x\"", "worker.containerd.runtime.path"),
             ("[cache.gha.verify]\nrequired = true", "cache.gha.verify"),
             ("[worker.oci.gcpolicy]\nx = 1", "worker.oci.gcpolicy.x"),
             ("[registry.\"a.b\"]\nx = 1", "registry.a.b.x"),

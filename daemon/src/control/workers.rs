@@ -50,20 +50,11 @@ pub(crate) fn record(engine: &Engine) -> WorkerRecord {
     WorkerRecord {
         id: engine.worker_id.clone(),
         labels: [
-            label("executor", "oci"),
             label("hostname", &rustix::system::uname().nodename().to_string_lossy()),
             label("network", "host"),
-            label("oci.process-mode", "sandbox"),
-            label(
-                "snapshotter",
-                match engine.store.snapshotter() {
-                    // The name under which clients know it.
-                    "overlay" => "overlayfs",
-                    other => other,
-                },
-            ),
         ]
         .into_iter()
+        .chain(engine.worker_labels.iter().map(|(key, value)| label(key, value)))
         .chain(engine.labels.clone())
         .collect(),
         platforms: engine.worker.platforms.iter().map(Into::into).collect(),

@@ -30,7 +30,10 @@ impl Exporter for ImageExporter {
         if self.store.push {
             self.push(&targets, &image, context).await?;
         }
-        // `unpack`: a snapshot of this store is its own unpacked image.
+        if let Some(images) = context.images.clone().filter(|_| self.store.unpack) {
+            let (image, name) = (image.clone(), targets.first().copied().unwrap_or_default().to_owned());
+            blocking(move || images.unpack(&name, &image)).await?;
+        }
         let mut response = response(&image)?;
         if !names.is_empty() {
             response.metadata.insert("image.name".to_owned(), names);

@@ -13,7 +13,7 @@ use crate::support::*;
 
 fn context(arena: &Arena) -> Context {
     let registry = Some(Client::new(ClientOptions::new(Arc::new(Anonymous))));
-    Context { registry, images: Some(Images::open(&arena.store).unwrap()), ..arena.context() }
+    Context { registry, images: Some(Images::open(&arena.store, None).unwrap()), ..arena.context() }
 }
 
 // The registry answers while skopeo is waited for.
@@ -69,7 +69,7 @@ async fn names_are_kept_and_move() {
     assert_eq!(named.digest.to_string(), dated.metadata["containerimage.digest"]);
     assert_ne!(&named.digest.to_string(), digest);
     // Opened again, they are still there.
-    assert_eq!(Images::open(&arena.store).unwrap().names().unwrap().len(), 3);
+    assert_eq!(Images::open(&arena.store, None).unwrap().names().unwrap().len(), 3);
     images.remove("app:1").unwrap();
     assert!(images.get("app:1").unwrap().is_none());
 }

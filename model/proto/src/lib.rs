@@ -1,4 +1,4 @@
-//! The wire types of BuildKit's protocols, generated from the `.proto` files beside this crate.
+//! The wire types of BuildKit's protocols and of containerd's, generated from the `.proto` files beside this crate.
 //!
 //! They are facts of the protocol (names and field numbers): no behaviour lives here, but for how
 //! messages are written as JSON. Rooms above wrap what they use; only LLB operations are used as they are, because their
@@ -11,6 +11,19 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/all.rs"));
 }
 
+/// What containerd serves. Its content service is also ours, and that of clients.
+pub mod containerd {
+    pub use super::generated::containerd::runc::v1 as runc;
+    pub use super::generated::containerd::services::containers::v1 as containers;
+    pub use super::generated::containerd::services::diff::v1 as diff;
+    pub use super::generated::containerd::services::events::v1 as events;
+    pub use super::generated::containerd::services::images::v1 as images;
+    pub use super::generated::containerd::services::introspection::v1 as introspection;
+    pub use super::generated::containerd::services::leases::v1 as leases;
+    pub use super::generated::containerd::services::snapshots::v1 as snapshots;
+    pub use super::generated::containerd::services::tasks::v1 as tasks;
+    pub use super::generated::containerd::types;
+}
 pub use generated::containerd::services::content::v1 as content;
 pub use generated::errdefs;
 pub use generated::fsutil::types as fsutil;

@@ -1,25 +1,20 @@
 //! A blob on its way in.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use slipway_model::{BlobDigest, Hasher};
 
-use super::{BlobLease, Blobs, table};
+use super::{BlobLease, Blobs, Writing, table};
 use crate::error::{At as _, Error, Result};
 use crate::fault::{self, Point};
 
 /// Bytes being written and hashed. Dropped without [`commit`](Self::commit), nothing of it stays.
 pub struct Ingest {
     blobs: Blobs,
-    file: File,
-    path: PathBuf,
+    writing: Box<dyn Writing>,
     hasher: Hasher,
     expected: Option<(BlobDigest, Option<u64>)>,
-    renamed: bool,
+    committed: bool,
 }
 
 /// A blob that is here now, and is kept while this lives.
@@ -33,12 +28,8 @@ pub struct StoredBlob {
 
 impl Ingest {
     pub(super) fn begin(blobs: Blobs, expected: Option<(BlobDigest, Option<u64>)>) -> Result<Self> {
-        let number = blobs.inner.next.fetch_add(1, Ordering::Relaxed);
-        let path = blobs.inner.unfinished.join(number.to_string());
-        fault::pass(Point::BlobCreate).at("create", &path)?;
-        let file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).at("create", &path)?;
-        Ok(Self { blobs, file, path, hasher: Hasher::new(), expected, renamed: false })
+        let writing = blobs.inner.content.begin()?;
+        Ok(Self { blobs, writing, hasher: Hasher::new(), expected, committed: false })
     }
 
     /// Bytes written so far.
@@ -54,7 +45,6 @@ impl Ingest {
         let digest = BlobDigest(std::mem::take(&mut self.hasher).finish());
         self.check(&digest, size)?;
         let lease = self.blobs.hold(&digest);
-        let path = self.blobs.file(&digest)?;
         let inner = &self.blobs.inner;
         // One that was not looked at is replaced, as it may be damaged; whoever reads it keeps the file it has.
         let is_verified = inner.verified.lock().contains(&digest);
@@ -63,16 +53,11 @@ impl Ingest {
             inner.metadata.with(|db| table::used(db, &digest, now))?;
             return Ok(StoredBlob { digest, size, lease });
         }
-        if let Some(directory) = path.parent() {
-            fault::pass(Point::BlobDirectory).at("create", directory)?;
-            std::fs::create_dir_all(directory).at("create", directory)?;
-        }
-        fault::pass(Point::BlobRename).at("name", &path)?;
-        std::fs::rename(&self.path, &path).at("name", &path)?;
-        self.renamed = true;
+        self.writing.commit(&digest, size)?;
+        self.committed = true;
         let now = inner.clock.now();
         inner.metadata.expecting_leftovers(|| {
-            fault::pass(Point::BlobRow).at("note", &path)?;
+            fault::pass(Point::BlobRow).at("note", digest.to_string())?;
             inner.metadata.with_epoch(|db, epoch| table::insert(db, &digest, size, now, epoch))
         })?;
         inner.verified.lock().insert(digest);
@@ -103,7 +88,7 @@ impl Write for Ingest {
             }
         }
         fault::pass(Point::BlobWrite)?;
-        let written = self.file.write(bytes)?;
+        let written = self.writing.write(bytes)?;
         self.hasher.update(&bytes[..written]);
         Ok(written)
     }
@@ -115,13 +100,12 @@ impl Write for Ingest {
 
 impl Drop for Ingest {
     fn drop(&mut self) {
-        if !self.renamed
-            && let Err(error) = fault::pass(Point::BlobAbandon)
-                .map_err(io::Error::from)
-                .and_then(|()| std::fs::remove_file(&self.path))
+        if !self.committed
+            && let Err(error) =
+                fault::pass(Point::BlobAbandon).map_err(io::Error::from).and_then(|()| self.writing.abandon())
         {
             self.blobs.inner.metadata.expect_leftovers();
-            tracing::warn!(path = %self.path.display(), %error, "an unfinished blob stays until the next start");
+            tracing::warn!(%error, "an unfinished blob stays until the next start");
         }
     }
 }

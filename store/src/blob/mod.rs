@@ -1,13 +1,17 @@
-//! Content-addressed files: `blobs/sha256/<first two digits>/<digest>`.
+//! Bytes by their digest.
 //!
-//! A blob is written once under a temporary name, hashed while it is written, and renamed; so a name that
-//! exists has its whole content. It has a row in the database with the epoch it was made in, as it
-//! is not fsynced by itself (see [`crate::metadata`]). A blob without a row, left by a crash in between,
-//! is removed at the next open.
+//! A blob is written once, hashed while it is written, and gets its name when it is whole. It has a row in
+//! the database with the epoch it was made in, as it is not fsynced by itself (see [`crate::metadata`]). A
+//! blob without a row, left by a crash in between, is removed at the next open.
+//!
+//! Where the bytes are is behind [`Content`]: files below the root (`files`), unless the store was opened on a
+//! [`crate::Backend`] of somebody else.
 //!
 //! Which blobs belong to which snapshot is told by [`crate::refs::LayerFacts`]; a blob that nobody names and
 //! nobody holds ([`BlobLease`]) is removed by [`crate::Store::prune`].
 
+mod content;
+mod files;
 mod ingest;
 mod lease;
 mod recover;
@@ -18,20 +22,19 @@ mod tests;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use slipway_model::{BlobDigest, Digest, Hasher};
 
-use crate::error::{At as _, Error, Result, if_exists};
-use crate::fault::{self, Point};
+use crate::error::{At as _, Error, Result};
 use crate::metadata::Metadata;
 use crate::store::Clock;
+pub use content::{Content, Writing};
+pub(crate) use files::{Files, file_of, files_of};
 pub use ingest::{Ingest, StoredBlob};
 pub use lease::BlobLease;
-pub(crate) use recover::files_of;
 
 /// The blobs of a store. Cheap to clone.
 #[derive(Clone)]
@@ -40,11 +43,7 @@ pub struct Blobs {
 }
 
 struct Inner {
-    /// `<root>/blobs/sha256`
-    directory: PathBuf,
-    /// Where blobs are while they are written.
-    unfinished: PathBuf,
-    next: AtomicU64,
+    content: Arc<dyn Content>,
     metadata: Metadata,
     clock: Clock,
     leases: lease::Leases,
@@ -53,30 +52,17 @@ struct Inner {
 }
 
 impl Blobs {
-    pub(crate) fn open_store(root: &Path, metadata: Metadata, clock: Clock) -> Result<Self> {
-        let directory = root.join("blobs/sha256");
-        let unfinished = root.join("ingest");
-        for path in [&directory, &unfinished] {
-            std::fs::create_dir_all(path).at("create", path)?;
-        }
-        let inner = Inner {
-            directory,
-            unfinished,
-            next: AtomicU64::new(0),
-            metadata,
-            clock,
-            leases: Default::default(),
-            verified: Mutex::default(),
-        };
-        Ok(Self { inner: Arc::new(inner) })
+    pub(crate) fn open_store(content: Arc<dyn Content>, metadata: Metadata, clock: Clock) -> Self {
+        let verified = Mutex::default();
+        Self { inner: Arc::new(Inner { content, metadata, clock, leases: Default::default(), verified }) }
     }
 
     /// The blob, for reading; `None` if it is not here. Its size was compared with the one it was stored with.
     pub fn open(&self, digest: &BlobDigest) -> Result<Option<File>> {
-        let path = self.file(digest)?;
-        let Some(file) = if_exists(File::open(&path).at("open", &path))? else { return Ok(None) };
-        let Some(expected) = self.inner.metadata.with(|db| table::size(db, digest))? else { return Ok(None) };
-        let actual = file.metadata().at("stat", &path)?.len();
+        check_algorithm(digest)?;
+        let Some(expected) = self.size_or_adopt(digest)? else { return Ok(None) };
+        let Some(file) = self.inner.content.open(digest)? else { return Ok(None) };
+        let actual = file.metadata().at("stat", digest.to_string())?.len();
         if actual != expected {
             return Err(Error::WrongSize { digest: Box::new(*digest), expected, actual });
         }
@@ -92,9 +78,8 @@ impl Blobs {
             Ok(None) => return Ok(None),
             Ok(Some(file)) if self.inner.verified.lock().contains(digest) => return Ok(Some(file)),
             Ok(Some(mut file)) => {
-                let path = self.file(digest)?;
-                let actual = BlobDigest(digest_of(&file).at("read", &path)?);
-                file.rewind().at("read", &path)?;
+                let actual = BlobDigest(digest_of(&file).at("read", digest.to_string())?);
+                file.rewind().at("read", digest.to_string())?;
                 if actual == *digest {
                     self.inner.verified.lock().insert(*digest);
                     return Ok(Some(file));
@@ -114,16 +99,21 @@ impl Blobs {
         self.inner.metadata.with(|db| table::size(db, digest))
     }
 
+    /// Whether it is here, or others have put it where it is ours, too.
+    pub fn has(&self, digest: &BlobDigest) -> Result<bool> {
+        Ok(self.size_or_adopt(digest)?.is_some())
+    }
+
     /// Its file, if it is here; for those who hand it to another process.
     pub fn path(&self, digest: &BlobDigest) -> Result<Option<PathBuf>> {
-        let path = self.file(digest)?;
-        Ok(self.size(digest)?.map(|_| path))
+        let path = self.inner.content.path(digest)?;
+        Ok(self.size(digest)?.and(path))
     }
 
     /// Begins to write a blob. With `expected`, anything of another digest or size is refused.
     pub fn ingest(&self, expected: Option<(BlobDigest, Option<u64>)>) -> Result<Ingest> {
         if let Some((digest, _)) = &expected {
-            self.file(digest)?;
+            check_algorithm(digest)?;
         }
         Ingest::begin(self.clone(), expected)
     }
@@ -132,8 +122,7 @@ impl Blobs {
     pub fn put(&self, bytes: &[u8]) -> Result<StoredBlob> {
         use std::io::Write as _;
         let mut ingest = self.ingest(None)?;
-        let path = self.inner.unfinished.clone();
-        ingest.write_all(bytes).at("write", path)?;
+        ingest.write_all(bytes).at("write", "a blob")?;
         ingest.commit()
     }
 
@@ -144,29 +133,32 @@ impl Blobs {
 
     /// Removes it, whoever names it; fine if it is not here.
     pub fn remove(&self, digest: &BlobDigest) -> Result<()> {
-        let path = self.file(digest)?;
+        check_algorithm(digest)?;
         self.inner.verified.lock().remove(digest);
         let metadata = &self.inner.metadata;
         let mark = metadata.mark();
         metadata.with(|db| table::delete(db, digest))?;
         metadata.expecting_leftovers(|| {
             metadata.flush_durable(mark)?;
-            if_exists(unlink(&path)).map(|_| ())
+            self.inner.content.remove(digest)
         })
     }
 
-    fn file(&self, digest: &BlobDigest) -> Result<PathBuf> {
-        file_of(&self.inner.directory, digest)
+    /// Its size; one that others have put here is ours, too, from now on.
+    fn size_or_adopt(&self, digest: &BlobDigest) -> Result<Option<u64>> {
+        if let Some(size) = self.size(digest)? {
+            return Ok(Some(size));
+        }
+        let Some(size) = self.inner.content.adopt(digest)? else { return Ok(None) };
+        let now = self.inner.clock.now();
+        self.inner.metadata.with_epoch(|db, epoch| table::insert(db, digest, size, now, epoch))?;
+        Ok(Some(size))
     }
 }
 
-/// Where a blob is below `directory`.
-pub(crate) fn file_of(directory: &Path, digest: &BlobDigest) -> Result<PathBuf> {
+fn check_algorithm(digest: &BlobDigest) -> Result<()> {
     match digest.0 {
-        Digest::Sha256(_) => {
-            let hex = digest.0.hex();
-            Ok(directory.join(&hex[..2]).join(hex))
-        }
+        Digest::Sha256(_) => Ok(()),
         other => Err(Error::Algorithm { digest: Box::new(other) }),
     }
 }
@@ -181,11 +173,6 @@ pub(crate) fn digest_of(mut file: &File) -> std::io::Result<Digest> {
             length => hasher.update(&buffer[..length]),
         }
     }
-}
-
-fn unlink(path: &Path) -> Result<()> {
-    fault::pass(Point::BlobUnlink).at("remove", path)?;
-    std::fs::remove_file(path).at("remove", path)
 }
 
 /// A blob that belongs to no snapshot.

@@ -1,22 +1,18 @@
 //! Blobs after a crash, and blobs that nobody wants any more.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
 
 use slipway_model::BlobDigest;
 
-use super::{Blobs, Unnamed, table, unlink};
-use crate::error::{At as _, Result, if_exists};
+use super::{Blobs, Unnamed, table};
+use crate::error::Result;
 use crate::metadata::Recovery;
 
 impl Blobs {
     /// Removes what a crash left: unfinished blobs, files without a row, rows without a whole file.
     pub(crate) fn recover(&self, recovery: Recovery) -> Result<()> {
         let inner = &self.inner;
-        for entry in std::fs::read_dir(&inner.unfinished).at("list", &inner.unfinished)? {
-            let path = entry.at("list", &inner.unfinished)?.path();
-            unlink(&path)?;
-        }
+        inner.content.clear()?;
         if !recovery.unclean {
             return Ok(());
         }
@@ -26,30 +22,27 @@ impl Blobs {
                 self.forget(&digest)?;
             }
         }
+        let there: HashMap<_, _> = inner.content.list()?.into_iter().collect();
         let mut whole = HashSet::new();
         for (digest, size) in inner.metadata.with(table::all)? {
-            match digest.parse::<BlobDigest>().map(|digest| self.file(&digest)) {
-                Ok(Ok(path)) if path.metadata().is_ok_and(|meta| meta.len() == size) => {
-                    whole.insert(path);
+            match digest.parse::<BlobDigest>() {
+                Ok(digest) if there.get(&digest) == Some(&size) => {
+                    whole.insert(digest);
                 }
                 _ => self.forget(&digest)?,
             }
         }
-        let leftovers: Vec<_> =
-            files_of(&self.inner.directory)?.into_iter().filter(|path| !whole.contains(path)).collect();
+        let leftovers: Vec<_> = there.into_keys().filter(|digest| !whole.contains(digest)).collect();
         if !leftovers.is_empty() {
             inner.metadata.flush_durable(mark)?;
         }
-        leftovers.iter().try_for_each(|path| unlink(path))
+        leftovers.iter().try_for_each(|digest| inner.content.release(digest))
     }
 
     /// Removes files without a row while others write blobs: theirs are held. Always looks at all.
     pub(crate) fn sweep(&self) -> Result<bool> {
-        for path in files_of(&self.inner.directory)? {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if let Ok(digest) = format!("sha256:{name}").parse::<BlobDigest>() {
-                self.remove_file(&digest)?;
-            }
+        for (digest, _) in self.inner.content.list()? {
+            self.remove_file(&digest)?;
         }
         Ok(true)
     }
@@ -109,7 +102,6 @@ impl Blobs {
 
     /// Removes the file, unless the blob came back meanwhile.
     fn remove_file(&self, digest: &BlobDigest) -> Result<()> {
-        let path = self.file(digest)?;
         self.inner.leases.while_still(|held| {
             if held(digest) {
                 // Being stored again: it gets its row when its file has been renamed over this one.
@@ -118,19 +110,7 @@ impl Blobs {
             if self.size(digest)?.is_some() {
                 return Ok(());
             }
-            if_exists(unlink(&path)).map(|_| ())
+            self.inner.content.release(digest)
         })
     }
-}
-
-/// All files below `top` that are, or are named like, blobs.
-pub(crate) fn files_of(top: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for directory in std::fs::read_dir(top).at("list", top)? {
-        let directory = directory.at("list", top)?.path();
-        for entry in std::fs::read_dir(&directory).at("list", &directory)? {
-            files.push(entry.at("list", &directory)?.path());
-        }
-    }
-    Ok(files)
 }

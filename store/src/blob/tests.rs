@@ -1,4 +1,5 @@
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 
 use slipway_model::{BlobDigest, Digest};
 

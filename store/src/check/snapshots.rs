@@ -16,23 +16,29 @@ struct Row {
     size: Option<u64>,
 }
 
-pub(super) fn check(root: &Path, db: &Connection, findings: &mut Vec<Finding>) -> Result<()> {
-    let rows = match rows(db) {
-        Ok(rows) => rows,
-        Err(error) => {
-            findings.push(Inspection::query_failed(error));
-            return Ok(());
-        }
-    };
-    parents(&rows, findings);
+/// The snapshotters whose directories are below the root.
+pub(super) const OWN: [&str; 2] = ["overlay", "native"];
+
+/// What the rows say of each other.
+pub(super) fn check_rows(db: &Connection, findings: &mut Vec<Finding>) {
+    match rows(db) {
+        Ok(rows) => parents(&rows, findings),
+        Err(error) => return findings.push(Inspection::query_failed(error)),
+    }
     for (table, column) in HANGING {
         match hanging(db, table, column) {
             Ok(found) => findings.extend(found),
             Err(error) => findings.push(Inspection::query_failed(error)),
         }
     }
+}
+
+/// Rows and their directories.
+pub(super) fn check(root: &Path, db: &Connection, findings: &mut Vec<Finding>) -> Result<()> {
+    // That they cannot be read is told already.
+    let Ok(rows) = rows(db) else { return Ok(()) };
     let mut there = HashSet::new();
-    for kind in ["overlay", "native"] {
+    for kind in OWN {
         let folder = root.join("snapshots").join(kind);
         for id in if_exists(list_snapshots(&folder))?.unwrap_or_default() {
             directory(&folder, id, rows.get(id.as_str()), findings)?;

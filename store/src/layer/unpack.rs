@@ -58,7 +58,7 @@ pub fn unpack(
     }
     let missing: Vec<LayerInput> = layers.into_iter().skip(there).collect();
     let mut stack = Stack { store, top, chain: ChainId::of(&diff_ids[..there]), record_type };
-    if missing.len() < 2 || store.snapshotter() != "overlay" {
+    if missing.len() < 2 || !store.is_layered() {
         for layer in missing {
             stack.unpack(layer)?;
         }

@@ -222,6 +222,10 @@ impl Store {
         let mut live = self.inner.live.lock();
         let members = self.inner.metadata.with(|db| members(db, pool))?;
         if let Some(id) = choose(&live, &members, sharing) {
+            if self.is_lost(&live, &id)? {
+                drop(live);
+                return self.try_take(purpose, pool, sharing, start);
+            }
             return self.take_known(live, id, sharing).map(Some);
         }
         let wait = sharing == Sharing::Locked && !members.is_empty() || live.being_made.contains(pool);
@@ -245,6 +249,16 @@ impl Store {
         drop(live);
         self.inner.cache_mount_freed.notify_waiters();
         result
+    }
+
+    /// Whether another program has removed it; then it is forgotten, unless somebody still uses it.
+    fn is_lost(&self, live: &Live, id: &SnapshotId) -> Result<bool> {
+        if self.inner.snapshotter.exists(id)? {
+            return Ok(false);
+        }
+        tracing::warn!(%id, "a cache mount was removed by another program: it begins anew");
+        let forget = |db: &Connection| table::delete_with_descendants(db, id, |id| live.is_used(id));
+        Ok(!self.inner.metadata.with(forget)?.is_empty())
     }
 
     fn take(&self, live: &mut Live, id: SnapshotId, sharing: Sharing) -> CacheMount {

@@ -144,6 +144,9 @@ impl Ref {
 impl Store {
     /// The committed snapshot of this name; `None` if it is not, or no longer, here.
     pub fn get(&self, id: &SnapshotId) -> Result<Option<Ref>> {
+        if !self.is_still_there(id)? {
+            return Ok(None);
+        }
         // Declared before the lock, so that a chain given up half way is dropped after it.
         let mut rows = Vec::new();
         let mut lowest = None;
@@ -162,6 +165,22 @@ impl Store {
     /// Whether there is a committed snapshot of this name, and nothing of it was lost.
     pub fn exists(&self, id: &SnapshotId) -> Result<bool> {
         Ok(self.inner.metadata.with(|db| table::get(db, id))?.is_some_and(|row| !row.mutable))
+    }
+
+    /// Whether others have not taken it away. If they have, it is forgotten with all that stands on it, and made again
+    /// by whoever needs it. Those below a snapshot cannot be taken while it is there.
+    fn is_still_there(&self, id: &SnapshotId) -> Result<bool> {
+        if !self.exists(id)? || self.inner.snapshotter.exists(id)? {
+            return Ok(true);
+        }
+        tracing::warn!(%id, "a snapshot was removed by another program: it will be made again");
+        let gone = {
+            let live = self.inner.live.lock();
+            self.inner.metadata.with(|db| table::delete_with_descendants(db, id, |id| live.is_used(id)))?
+        };
+        self.inner.metadata.expect_leftovers();
+        self.tell_removed(&gone);
+        Ok(false)
     }
 
     /// Whether a snapshot that is in use still has its row: a transaction that was given up may have held it.

@@ -210,3 +210,29 @@ pub(crate) fn delete_leaf(db: &Connection, id: &SnapshotId) -> Result<bool> {
         .execute([id])?;
     Ok(removed > 0)
 }
+
+/// Removes the row with those of all that stand on it; answers with what went. Nothing if any of it `is_used`.
+pub(crate) fn delete_with_descendants(
+    db: &Connection,
+    id: &SnapshotId,
+    is_used: impl Fn(&SnapshotId) -> bool,
+) -> Result<Vec<SnapshotId>> {
+    let gone: Vec<SnapshotId> = db
+        .prepare_cached(
+            "WITH RECURSIVE above (id) AS (
+                 VALUES (?1)
+                 UNION SELECT snapshot.id FROM snapshot JOIN above ON snapshot.parent = above.id
+             )
+             SELECT id FROM above",
+        )?
+        .query_map([id], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    if gone.iter().any(is_used) {
+        return Ok(Vec::new());
+    }
+    for id in &gone {
+        forget_shared_sizes(db, id)?;
+        db.prepare_cached("DELETE FROM snapshot WHERE id = ?1")?.execute([id])?;
+    }
+    Ok(gone)
+}

@@ -43,8 +43,47 @@ pub(crate) fn link_tree(from: &Path, to: &Path) -> crate::error::Result<()> {
     Copy { links: HashMap::new(), link: true }.run(source, target).at("link to", to)
 }
 
+/// Gives all directories of `to`, a copy of `from` that another program made, the attributes that they have in `from`:
+/// who copies a directory before what is in it changes its times afterwards.
+pub fn finish_copy(from: &Path, to: &Path) -> crate::error::Result<()> {
+    let source = fs::openat(CWD, from, DIRECTORY, Mode::empty()).at("open", from)?;
+    let target = fs::openat(CWD, to, DIRECTORY, Mode::empty()).at("open", to)?;
+    finish_directories(source, target).at("set the attributes of directories in", to)
+}
+
+fn finish_directories(source: OwnedFd, target: OwnedFd) -> Result<()> {
+    let mut open = vec![(Dir::new(source)?, target)];
+    while let Some((source, target)) = open.last_mut() {
+        let Some(entry) = source.read() else {
+            finish_directory(source.fd()?, target.as_fd())?;
+            open.pop();
+            continue;
+        };
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." || !is_directory(source.fd()?, &entry)? {
+            continue;
+        }
+        let below = fs::openat(source.fd()?, name, DIRECTORY, Mode::empty())?;
+        let copy = fs::openat(&*target, name, DIRECTORY, Mode::empty())?;
+        open.push((Dir::new(below)?, copy));
+    }
+    Ok(())
+}
+
+fn is_directory(parent: BorrowedFd<'_>, entry: &fs::DirEntry) -> Result<bool> {
+    let kind = match entry.file_type() {
+        FileType::Unknown => {
+            let stat = fs::statat(parent, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+            FileType::from_raw_mode(stat.st_mode)
+        }
+        kind => kind,
+    };
+    Ok(kind == FileType::Directory)
+}
+
 /// Gives the directory `to` the owner, mode, times and xattrs of `from`.
-pub(super) fn copy_directory_attributes(from: &Path, to: &Path) -> crate::error::Result<()> {
+pub fn copy_directory_attributes(from: &Path, to: &Path) -> crate::error::Result<()> {
     let source = fs::openat(CWD, from, DIRECTORY, Mode::empty()).at("open", from)?;
     let target = fs::openat(CWD, to, DIRECTORY, Mode::empty()).at("open", to)?;
     finish_directory(source.as_fd(), target.as_fd()).at("set the attributes of", to)

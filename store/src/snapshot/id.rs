@@ -13,7 +13,8 @@ const LENGTH: usize = 16;
 pub struct SnapshotId([u8; LENGTH]);
 
 impl SnapshotId {
-    pub(crate) fn random() -> std::io::Result<Self> {
+    /// One that nothing has. Fails without a source of random numbers.
+    pub fn random() -> std::io::Result<Self> {
         let mut bytes = [0; LENGTH];
         getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
         Ok(Self(bytes.map(|byte| ALPHABET[usize::from(byte & 31)])))

@@ -2,7 +2,7 @@
 //!
 //! A [`Snapshotter`] knows directories only. Which snapshot stands on which, who uses it and what it is
 //! called is told by `refs`; here a stack of parents is passed in with each call, so that nothing has to
-//! be remembered twice. Two implementations keep the same laws (`laws`):
+//! be remembered twice. All implementations keep the same laws (`tests/snapshots.rs`); two are here:
 //!
 //! | | `overlay` | `native` |
 //! |---|---|---|
@@ -13,12 +13,12 @@
 //! Making a snapshot mounts nothing. A snapshot that is being written is named like a committed one; only
 //! the row that `refs` writes at commit tells them apart, so that a commit is one insert and a crash leaves
 //! a directory without a row.
+//!
+//! A third is what a store is given that rests on another program's snapshots ([`crate::Backend`]).
 
 mod copy;
 mod disk_usage;
 mod id;
-#[cfg(test)]
-mod laws;
 mod native;
 mod overlay;
 mod probe;
@@ -31,7 +31,7 @@ use slipway_model::mount::Tree;
 
 use crate::error::Result;
 pub(crate) use copy::link_tree;
-pub use copy::{copy_tree, copy_tree_from};
+pub use copy::{copy_directory_attributes, copy_tree, copy_tree_from, finish_copy};
 pub use disk_usage::{DiskUsage, disk_usage};
 pub use id::SnapshotId;
 pub use native::Native;
@@ -42,7 +42,11 @@ pub use remove::{Bin, remove_tree};
 /// Keeps the directories of snapshots. `parents` are always the whole stack, from the nearest down.
 pub trait Snapshotter: Send + Sync {
     /// As users name it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
+
+    /// Whether [`changes`](Self::changes) of a snapshot are a directory of their own, so that one can be filled
+    /// before what is below it is there, and its files may be shared with others.
+    fn is_layered(&self) -> bool;
 
     /// Makes a new writable snapshot on `parents`.
     fn prepare(&self, id: &SnapshotId, parents: &[SnapshotId]) -> Result<()>;
@@ -67,6 +71,16 @@ pub trait Snapshotter: Send + Sync {
 
     /// All that have a directory, committed or not.
     fn list(&self) -> Result<Vec<SnapshotId>>;
+
+    /// Whether it is still there, committed or not: others may be able to take it away. Free where they are not.
+    fn exists(&self, _id: &SnapshotId) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Gives back the space of what was removed, if removing it did not; returns when that is done.
+    fn collect(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Where the changes of a snapshot are.

@@ -34,8 +34,12 @@ impl Native {
 }
 
 impl Snapshotter for Native {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "native"
+    }
+
+    fn is_layered(&self) -> bool {
+        false
     }
 
     fn prepare(&self, id: &SnapshotId, parents: &[SnapshotId]) -> Result<()> {

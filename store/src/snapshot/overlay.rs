@@ -52,8 +52,12 @@ impl Overlay {
 }
 
 impl Snapshotter for Overlay {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "overlay"
+    }
+
+    fn is_layered(&self) -> bool {
+        true
     }
 
     fn prepare(&self, id: &SnapshotId, parents: &[SnapshotId]) -> Result<()> {

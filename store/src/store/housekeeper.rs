@@ -62,7 +62,7 @@ impl Housekeeper {
 
     /// Returns when what is in the bin now is gone.
     pub(crate) fn empty_bin_now(&self) -> Result<()> {
-        self.shared.bin.empty(|| true)
+        self.shared.empty_bin(|| true)
     }
 
     /// A snapshot was committed and has no size yet.
@@ -90,7 +90,7 @@ impl Shared {
     fn run(&self, metadata: &Metadata) {
         while let Some(duty) = self.next() {
             let done = match duty {
-                Duty::EmptyBin => self.bin.empty(|| !self.duties.lock().stopping),
+                Duty::EmptyBin => self.empty_bin(|| !self.duties.lock().stopping),
                 Duty::Measure(id) => self.measure(metadata, &id),
             };
             if let Err(error) = done {
@@ -113,6 +113,11 @@ impl Shared {
             }
             self.changed.wait(&mut duties);
         }
+    }
+
+    fn empty_bin(&self, go_on: impl Fn() -> bool) -> Result<()> {
+        self.bin.empty(go_on)?;
+        self.snapshotter.collect()
     }
 
     fn measure(&self, metadata: &Metadata, id: &SnapshotId) -> Result<()> {

@@ -12,9 +12,15 @@ use crate::snapshot::{SnapshotId, Snapshotter};
 use crate::store::delete_hanging;
 
 /// Drops rows whose files may be torn or are missing, with all that stands on them; then removes files
-/// that have no row.
-pub(super) fn recover(metadata: &Metadata, snapshotter: &dyn Snapshotter, blobs: &Blobs) -> Result<()> {
-    let recovery = metadata.recovery();
+/// that have no row. After a clean end only where others may have taken something (`is_foreign`).
+pub(super) fn recover(
+    metadata: &Metadata,
+    snapshotter: &dyn Snapshotter,
+    blobs: &Blobs,
+    is_foreign: bool,
+) -> Result<()> {
+    let mut recovery = metadata.recovery();
+    recovery.unclean |= is_foreign;
     let damaged = metadata.with(table::delete_damaged)?;
     if damaged > 0 {
         tracing::warn!(rows = damaged, "damaged rows of snapshots are removed");

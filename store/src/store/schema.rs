@@ -95,7 +95,8 @@ pub(crate) fn delete_hanging(db: &Connection) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn snapshotter(db: &Connection) -> Result<Option<String>> {
+/// The snapshotter that a root was made with.
+pub(crate) fn snapshotter(db: &Connection) -> Result<Option<String>> {
     db.query_row("SELECT value FROM setting WHERE key = 'snapshotter'", [], |row| row.get(0)).optional()
 }
 

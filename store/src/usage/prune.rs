@@ -131,6 +131,7 @@ impl Store {
             fault::pass(Point::PruneFiles).at("remove files in", self.root())?;
             let blobs = self.blobs().remove_if_unnamed(&blobs)?;
             in_parallel(&snapshots, |id| inner.snapshotter.remove(id))?;
+            inner.snapshotter.collect()?;
             Ok(blobs)
         })?;
         let blobs = blobs.into_iter().map(Subject::Blob);

@@ -32,6 +32,7 @@ impl Fixture {
             durability: Durability::Pretended,
             boot_id: Some("boot".into()),
             clock,
+            ..StoreOptions::default()
         };
         Self { store: Store::open(root.path(), options).unwrap(), seconds, root }
     }

@@ -46,3 +46,14 @@ pub struct NotStarted {
     /// What a shell would exit with: 127 for missing, 126 for not executable.
     pub code: i32,
 }
+
+impl NotStarted {
+    /// What runc says of a command that it cannot execute, wherever that is told; `None` if it is about something
+    /// else.
+    pub fn in_words_of_runc(text: &str) -> Option<Self> {
+        let at = text.find("exec: ").or_else(|| text.find("exec /"))?;
+        let message = text.get(at..).unwrap_or_default().trim_end_matches(": unknown").to_owned();
+        let missing = message.contains("not found") || message.contains("no such file");
+        Some(Self { code: if missing { 127 } else { 126 }, message })
+    }
+}

@@ -25,7 +25,7 @@ pub enum Status {
 pub struct Usage {
     pub user: Duration,
     pub system: Duration,
-    /// Bytes, of the largest single process.
+    /// Bytes, of the largest single process; of all together where somebody else has run it.
     pub peak_memory: u64,
 }
 

@@ -63,7 +63,7 @@ fn outcome(ended: Result<Result<Exit>, tokio::task::JoinError>) -> Result<Exit> 
     ended.unwrap_or_else(|error| Err(Error::HelperLost { how: error.to_string() }))
 }
 
-fn failed(action: &'static str) -> impl Fn(io::Error) -> Error {
+pub(crate) fn failed(action: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Helper { action, source }
 }
 
@@ -82,7 +82,9 @@ fn accompany(
         Some(Report::Exited(exit)) => Ok(exit),
         Some(Report::NotStarted(reason)) => Err(reason.into()),
         Some(Report::Failed(failure)) => Err(Error::Setup { step: failure.step, reason: failure.reason }),
-        Some(Report::Started) | None => Err(Error::HelperLost { how: status }),
+        Some(Report::Started | Report::Prepared(_) | Report::Cleaned) | None => {
+            Err(Error::HelperLost { how: status })
+        }
     }
 }
 
@@ -113,7 +115,7 @@ fn converse(
     }
 }
 
-fn reap(helper: Pid) -> io::Result<String> {
+pub(crate) fn reap(helper: Pid) -> io::Result<String> {
     let ended = rustix::io::retry_on_intr(|| waitpid(Some(helper), WaitOptions::empty()))?;
     Ok(match ended {
         Some((_, status)) => match (status.exit_status(), status.terminating_signal()) {
@@ -127,7 +129,7 @@ fn reap(helper: Pid) -> io::Result<String> {
 
 /// Our own binary under the helper's name: no environment, a process group of its own (the terminal's
 /// interrupt is the daemon's business), default signals, and exactly four descriptors.
-fn spawn(socket: OwnedFd, io: Stdio) -> io::Result<Pid> {
+pub(crate) fn spawn(socket: OwnedFd, io: Stdio) -> io::Result<Pid> {
     let stdin = match io.stdin {
         Some(stdin) => stdin,
         None => File::open("/dev/null")?.into(),

@@ -1,12 +1,14 @@
 //! Running one process in a tree: the only room that starts a step.
 //!
-//! A caller describes the process with a [`ProcessSpec`] and hands it to an [`Executor`]. There are two:
-//! [`BuiltinExecutor`] is a runtime of our own, [`OciExecutor`] drives runc or crun. Both re-execute this
+//! A caller describes the process with a [`ProcessSpec`] and hands it to an [`Executor`]. There are three:
+//! [`BuiltinExecutor`] is a runtime of our own, [`OciExecutor`] drives runc or crun, [`OutsideExecutor`] makes
+//! bundles ready for somebody else's (such as containerd's). All re-execute this
 //! binary as a *helper*, a small single-threaded process that does all that a threaded daemon must not:
 //! unsharing, mounting, forking. So a binary that runs steps begins its `main` with [`main_if_helper`].
 //!
 //! What is absent, on purpose:
-//! - no mount on the host: trees are mounted in namespaces that die with the step;
+//! - no mount on the host: trees are mounted in namespaces that die with the step. The exception is a step that
+//!   somebody else runs: its mounts are seen by the host until it ends;
 //! - no path of a tree is ever joined to a host path: the kernel resolves it in its root (`openat2`);
 //! - no state on disk: a killed daemon leaves no step behind, since helpers die with their socket.
 
@@ -21,6 +23,7 @@ mod hosts;
 mod launch;
 mod mount;
 mod oci;
+mod outside;
 mod protocol;
 mod resolv_conf;
 mod resources;
@@ -35,6 +38,7 @@ pub use helper::main_if_helper;
 pub use hosts::DEFAULT_HOSTNAME;
 pub use mount::{Mount, MountKind};
 pub use oci::OciExecutor;
+pub use outside::{Bundle, Container, Outside, OutsideExecutor};
 pub use resolv_conf::Dns;
 pub use resources::Resources;
 pub use rustix::process::Signal;

@@ -8,6 +8,14 @@
 //!                                 <-    one of Exited, NotStarted, Failed
 //!   end of file                   ->    kill everything, clean up, answer, end
 //! ```
+//! Where somebody else runs the container:
+//! ```text
+//!   order (JSON), filter (bytes)  ->
+//!                                 <-    Prepared (or Failed)
+//!   Started: the first process    ->
+//!   Ended                         ->    clean up
+//!                                 <-    Cleaned (or Failed)
+//! ```
 //! A frame is its length (u32, little-endian) and that many bytes. The daemon's end closing, for whatever
 //! reason, means "stop": so a daemon that was killed leaves no step behind.
 
@@ -23,7 +31,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, NotStarted, ProcessSpec};
+use crate::{Bundle, Exit, NotStarted, ProcessSpec};
 
 /// The helper's name in `argv[0]`, and the descriptor of its end of the socket.
 pub(crate) const HELPER_NAME: &str = "slipway-run";
@@ -50,6 +58,23 @@ pub(crate) enum Runtime {
     Oci(OciRuntime),
     /// Not a container of its own: one more process in one that runs.
     Join(Joined),
+    /// Only made ready, in a directory of the host, for a runtime that somebody else starts.
+    Outside(Outside),
+}
+
+/// Where a step is made ready.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outside {
+    /// A directory of the daemon's own; each step gets one in it, named by its id.
+    pub(crate) state: PathBuf,
+}
+
+/// What the helper is told of a container that it did not start.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Word {
+    /// Its first process, to be killed if the daemon goes.
+    Started(i32),
+    Ended,
 }
 
 /// The container to join. Its first process follows the order, as a descriptor.
@@ -76,6 +101,10 @@ pub(crate) enum Report {
     Exited(Exit),
     NotStarted(NotStarted),
     Failed(Failure),
+    /// A step that somebody else is to run.
+    Prepared(Bundle),
+    /// Of such a step nothing is left.
+    Cleaned,
 }
 
 /// A step of the preparation that did not work: "cannot <step>: <reason>".

@@ -168,8 +168,7 @@ impl Actions {
     /// can share files. Later actions may write into what the tree already holds, unless they copy.
     fn linkable(&self, file: &pb::FileOp, index: usize, source: Option<&Value>) -> Option<Arc<Context>> {
         let replaces = |action: &pb::FileAction| matches!(&action.action, Some(Action::Copy(copy)) if !copy.attempt_unpack_docker_compatibility);
-        let possible =
-            self.worker.store.snapshotter() == "overlay" && file.actions[index + 1..].iter().all(replaces);
+        let possible = self.worker.store.is_layered() && file.actions[index + 1..].iter().all(replaces);
         match source {
             Some(Value::Context(context)) if possible => Some(context.clone()),
             _ => None,

@@ -18,8 +18,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use crate::Resources;
 use crate::helper::{Attempt, Doing, failure};
+use crate::{Resources, Usage};
 
 const ROOT: &str = "/sys/fs/cgroup";
 const OURS: &str = "slipway";
@@ -129,6 +129,29 @@ impl Groups {
         let v1 = self.separate.iter().find(|(controller, _)| *controller == "memory");
         let v1 = v1.map(|(_, path)| path.join("memory.oom_control"));
         [v2, v1].into_iter().flatten().any(|file| counted(&file, "oom_kill").is_some_and(|count| count > 0))
+    }
+
+    /// What all processes have used that ever were in the group which an OCI runtime has made at such a path; nothing
+    /// where the kernel does not count it.
+    pub(crate) fn usage_of_runtime(path: &str) -> Usage {
+        let (root, below) = (Path::new(ROOT), path.trim_start_matches('/'));
+        let number = |file: PathBuf| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+        if is_unified(root) {
+            let group = root.join(below);
+            let time = |name: &str| counted(&group.join("cpu.stat"), name).map(Duration::from_micros);
+            return Usage {
+                user: time("user_usec").unwrap_or_default(),
+                system: time("system_usec").unwrap_or_default(),
+                peak_memory: number(group.join("memory.peak")).unwrap_or_default(),
+            };
+        }
+        let time = |name: &str| number(root.join("cpuacct").join(below).join(name)).map(Duration::from_nanos);
+        Usage {
+            user: time("cpuacct.usage_user").unwrap_or_default(),
+            system: time("cpuacct.usage_sys").unwrap_or_default(),
+            peak_memory: number(root.join("memory").join(below).join("memory.max_usage_in_bytes"))
+                .unwrap_or_default(),
+        }
     }
 
     /// Everything in them is gone already; the kernel may take a moment to notice.

@@ -31,6 +31,7 @@ pub(super) fn run(order: &Order, runtime: &OciRuntime, daemon: &UnixStream) -> A
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let prepared = prepare(order)?;
     let cgroup = Groups::path_for_runtime(&order.cgroup_parent, &order.spec.id)?;
+    tree::enter_own_namespace().doing("make the bundle")?;
     let bundle = Bundle::make(&runtime.state, &order.spec.id).doing("make the bundle")?;
     let sources = bundle.mount(&prepared)?;
     let config = runtime_config::config(order, &prepared, &bundle.rootfs(), &sources, &cgroup);
@@ -46,17 +47,16 @@ pub(super) fn run(order: &Order, runtime: &OciRuntime, daemon: &UnixStream) -> A
     report
 }
 
-/// A directory of the host that is covered, for us, by memory.
-struct Bundle {
+/// A directory of the host that is covered by memory, in the mount namespace that the helper is in.
+pub(super) struct Bundle {
     path: PathBuf,
 }
 
 impl Bundle {
-    fn make(state: &Path, id: &str) -> io::Result<Self> {
+    pub(super) fn make(state: &Path, id: &str) -> io::Result<Self> {
         let path = state.join(id);
         fs::create_dir_all(&path)?;
         let bundle = Self { path };
-        tree::enter_own_namespace()?;
         let memory = tree::new_filesystem("tmpfs", &[("mode", "711")], MountAttrFlags::empty())?;
         tree::attach_at(memory, &bundle.path)?;
         fs::create_dir(bundle.rootfs())?;
@@ -66,12 +66,12 @@ impl Bundle {
         Ok(bundle)
     }
 
-    fn rootfs(&self) -> PathBuf {
+    pub(super) fn rootfs(&self) -> PathBuf {
         self.path.join("rootfs")
     }
 
     /// Mounts the root and everything that goes into it; answers with the sources, in the order of the mounts.
-    fn mount(&self, prepared: &Prepared) -> Attempt<Vec<PathBuf>> {
+    pub(super) fn mount(&self, prepared: &Prepared) -> Attempt<Vec<PathBuf>> {
         tree::attach_at(&prepared.root, self.rootfs()).doing("mount the root tree")?;
         tree::attach_at(&prepared.memory, self.path.join("memory")).doing("mount the files of the step")?;
         let mut sources = Vec::new();
@@ -211,13 +211,13 @@ impl Invocation<'_> {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         let entries = log.lines().filter_map(|line| serde_json::from_str::<LogEntry>(line).ok());
         let message = entries.filter(|entry| entry.level == "error").map(|entry| entry.msg).next_back()?;
-        let Some(at) = message.find("exec: ").or_else(|| message.find("exec /")) else {
-            let step = format!("start the container with {}", self.runtime.binary.display());
-            return Some(Report::Failed(failure(step, message)));
-        };
-        let message = message.get(at..).unwrap_or_default().trim_end_matches(": unknown").to_owned();
-        let missing = message.contains("not found") || message.contains("no such file");
-        Some(Report::NotStarted(NotStarted { code: if missing { 127 } else { 126 }, message }))
+        Some(match NotStarted::in_words_of_runc(&message) {
+            Some(refused) => Report::NotStarted(refused),
+            None => {
+                let step = format!("start the container with {}", self.runtime.binary.display());
+                Report::Failed(failure(step, message))
+            }
+        })
     }
 }
 

@@ -28,6 +28,7 @@
 //! | `join` | one more process in a container that runs |
 //! | `command` | from there to `execve`; with `privileges`, `execute` |
 //! | `bundle`, `runtime_config` | the same through an OCI runtime |
+//! | `outside` | making ready what somebody else runs, and cleaning up after it |
 
 mod attempt;
 mod bundle;
@@ -39,6 +40,7 @@ mod in_root;
 mod join;
 mod limits;
 mod masks;
+mod outside;
 mod prepare;
 mod privileges;
 mod runtime_config;
@@ -95,6 +97,7 @@ fn serve() -> io::Result<()> {
     let report = match &order.runtime {
         Runtime::Builtin => supervise::run(&order, &filter, &socket),
         Runtime::Oci(runtime) => bundle::run(&order, runtime, &socket),
+        Runtime::Outside(place) => outside::run(&order, place, &socket),
         Runtime::Join(container) => {
             let Some(process) = protocol::receive_descriptor(&socket)? else { return Ok(()) };
             join::run(&order, container, &process, &filter, &socket)

@@ -7,8 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use std::sync::Arc;
+
+use slipway_containerd::{Client, ContainerdTasks, Runtime};
 use slipway_model::mount::{OverlayUpper, Tree};
-use slipway_run::{BuiltinExecutor, Error, Executor, Exit, OciExecutor, Options, ProcessSpec, Stdio};
+use slipway_run::{
+    BuiltinExecutor, Error, Executor, Exit, OciExecutor, Options, OutsideExecutor, ProcessSpec, Stdio,
+};
+use slipway_tests::Containerd;
 use tokio_util::sync::CancellationToken;
 
 pub(super) const PATH: &str = "PATH=/usr/local/bin:/usr/bin:/bin:/sbin";
@@ -25,6 +31,18 @@ pub(super) fn on_each(test: impl Fn(&Case)) {
         Ok(_) => test(&Case::new("runc", |directory, options| Box::new(oci(directory, options).unwrap()))),
         Err(error) => println!("skipped on runc: {error}"),
     }
+    let Some(containerd) = Containerd::start() else { return };
+    let runtime = Runtime { name: "io.containerd.runc.v2".into(), binary: "runc".into() };
+    test(&Case::new("containerd", |directory, options| {
+        let client = Client::new(&containerd.address(), "laws", "of-executors").unwrap();
+        let tasks = ContainerdTasks::open(client, runtime.clone()).unwrap();
+        Box::new(OutsideExecutor::new(Arc::new(tasks), directory.join("steps"), options).unwrap())
+    }));
+    // What a runtime that is gone has left goes when the next begins.
+    let client = Client::new(&containerd.address(), "laws", "of-executors").unwrap();
+    ContainerdTasks::open(client, runtime).unwrap();
+    assert!(containerd.ctr_lines("laws", &["containers", "ls", "-q"]).is_empty());
+    containerd.assert_idle();
 }
 
 pub(super) struct Case {

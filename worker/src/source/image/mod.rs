@@ -18,7 +18,8 @@
 //!
 //! A digest is answered from here only if it was once pulled from the same repository: who knows the
 //! digest of somebody's private image has not thereby the right to it. A tag in mode `default` whose
-//! registry cannot be reached is what it was when it was last asked for, with a warning.
+//! registry cannot be reached is what it was when it was last asked for, with a warning. Where another program keeps
+//! images by name ([`KnownImages`]), what it knows counts as known before; its blobs are those of the store.
 
 mod error;
 mod fetch;
@@ -35,7 +36,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use slipway_model::{BlobDigest, ChainId, Platform};
+use slipway_model::{BlobDigest, ChainId, Descriptor, Platform};
 use slipway_store::Store;
 
 pub use error::Error;
@@ -86,10 +87,17 @@ impl FromStr for ResolveMode {
     }
 }
 
+/// Images that another program has by name, and whose blobs the store can adopt. Blocks.
+pub trait KnownImages: Send + Sync {
+    /// What a name, as references are written, means there. One that cannot be asked knows nothing.
+    fn named(&self, name: &str) -> Option<Descriptor>;
+}
+
 /// The image source of a worker. Cheap to clone.
 #[derive(Clone)]
 pub struct ImageSource {
     store: Store,
+    known: Option<Arc<dyn KnownImages>>,
     /// Fetches under way, by the image's chain: the second waits for the first and finds it done.
     fetching: Arc<Mutex<HashMap<ChainId, Weak<tokio::sync::Mutex<()>>>>>,
 }
@@ -98,7 +106,13 @@ impl ImageSource {
     /// Brings its tables up to date. Blocks.
     pub fn new(store: Store) -> Result<Self, Error> {
         records::migrate(&store)?;
-        Ok(Self { store, fetching: Arc::default() })
+        Ok(Self { store, known: None, fetching: Arc::default() })
+    }
+
+    /// The same, with images that are known elsewhere.
+    #[must_use]
+    pub fn knowing(self, known: Arc<dyn KnownImages>) -> Self {
+        Self { known: Some(known), ..self }
     }
 
     /// Runs `work`, which blocks, where that does no harm.

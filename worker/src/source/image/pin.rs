@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use bytes::Bytes;
-use slipway_model::media_type::is_index;
+use slipway_model::media_type::{is_index, is_manifest};
 use slipway_model::{BlobDigest, Descriptor, DiffId, Digest, ImageConfig, Index, Manifest, Platform};
 use slipway_registry::{LARGEST_CONFIG, LARGEST_MANIFEST};
 use slipway_store::BlobLease;
@@ -100,14 +100,19 @@ impl ImageSource {
     /// What it meant before, if its bytes are still here.
     async fn known(&self, origin: &dyn Origin) -> Result<Option<Descriptor>, Error> {
         let Some(repository) = origin.repository() else { return Ok(None) };
-        let (name, digest) = (origin.name(), origin.digest());
+        let (name, digest, others) = (origin.name(), origin.digest(), self.known.clone());
         self.blocking(move |store| {
+            let elsewhere =
+                others.and_then(|others| others.named(&name)).filter(|known| is_image(&known.media_type));
             let known = match digest {
-                Some(digest) => records::had(store, &repository, &digest)?,
-                None => records::named(store, &name)?,
+                Some(digest) => match elsewhere.filter(|known| known.digest == digest) {
+                    Some(known) => Some(known),
+                    None => records::had(store, &repository, &digest)?,
+                },
+                None => elsewhere.map_or_else(|| records::named(store, &name), |known| Ok(Some(known)))?,
             };
             match known {
-                Some(known) if store.blobs().size(&known.digest)?.is_some() => Ok(Some(known)),
+                Some(known) if store.blobs().has(&known.digest)? => Ok(Some(known)),
                 _ => Ok::<_, Error>(None),
             }
         })
@@ -195,6 +200,10 @@ impl ImageSource {
         })
         .await
     }
+}
+
+fn is_image(media_type: &str) -> bool {
+    is_index(media_type) || is_manifest(media_type)
 }
 
 fn choose(origin: &dyn Origin, index: &Index, platform: &Platform) -> Result<Descriptor, Error> {

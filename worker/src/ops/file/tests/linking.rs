@@ -20,7 +20,7 @@ fn on(store: &Store, parent: Option<&Ref>) -> Active {
 fn links_behind_an_overlay_show_through_it() {
     let place = tempfile::tempdir().unwrap();
     let store = Store::open(&place.path().join("store"), StoreOptions::default()).unwrap();
-    if store.snapshotter() != "overlay" {
+    if !store.is_layered() {
         return println!("skipped: overlays cannot be mounted here");
     }
     let base = on(&store, None);

@@ -1,12 +1,15 @@
-//! What every snapshotter keeps, run on each of them. Overlay is skipped where this process cannot mount it.
+//! What every snapshotter keeps, run on each of them: on our own, and on those of a containerd. Overlay is skipped
+//! where this process cannot mount it, containerd where there is none to start.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "everything here is a test, its helpers too")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use super::remove::Bin;
-use super::*;
-use crate::mounted::{Mounted, overlay_xattr_prefix};
+use slipway_containerd::{Client, ContainerdSnapshotter};
+use slipway_store::mounted::{Mounted, overlay_xattr_prefix};
+use slipway_store::snapshot::{Bin, Native, Overlay, SnapshotId, Snapshotter};
+use slipway_tests::Containerd;
 
 type Law = fn(&dyn Snapshotter);
 
@@ -19,7 +22,6 @@ const LAWS: &[(&str, Law)] = &[
     ("what is removed is gone", removal),
     ("usage counts as du does", usage),
     ("a deep stack works", deep),
-    ("a very deep directory is measured and removed", deep_directory),
 ];
 
 #[test]
@@ -28,6 +30,7 @@ fn native() {
     let native =
         Native::open(&place.path().join("s"), Bin::open(&place.path().join("bin")).unwrap()).unwrap();
     check(&native);
+    deep_directory(&native);
 }
 
 #[test]
@@ -35,9 +38,30 @@ fn overlay() {
     let place = tempfile::tempdir().unwrap();
     let bin = Bin::open(&place.path().join("bin")).unwrap();
     match Overlay::open(&place.path().join("s"), bin) {
-        Ok(overlay) => check(&overlay),
+        Ok(overlay) => {
+            check(&overlay);
+            deep_directory(&overlay);
+        }
         Err(error) => eprintln!("skipped: {error:?}"),
     }
+}
+
+fn on_containerd(name: &str) {
+    let Some(containerd) = Containerd::start() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let client = Client::new(&containerd.address(), "laws", "of-snapshots").unwrap();
+    let server = client.server().unwrap();
+    check(&ContainerdSnapshotter::open(client, &server, name, place.path()).unwrap());
+}
+
+#[test]
+fn overlayfs_of_containerd() {
+    on_containerd("overlayfs");
+}
+
+#[test]
+fn native_of_containerd() {
+    on_containerd("native");
 }
 
 fn check(snapshotter: &dyn Snapshotter) {
@@ -190,7 +214,9 @@ fn fidelity(snapshotter: &dyn Snapshotter) {
         assert_eq!(meta("first").nlink(), 2);
         assert_eq!(fs::read_link(at.join("symlink")).unwrap(), Path::new("/nowhere/else"));
         assert_eq!(meta("sparse").len(), 16 << 20);
-        assert!(meta("sparse").blocks() * 512 < 1 << 20, "holes stay holes");
+        // containerd's own copies are whole.
+        let copied_by_others = !snapshotter.is_layered() && snapshotter.name() != "native";
+        assert!(copied_by_others || meta("sparse").blocks() * 512 < 1 << 20, "holes stay holes");
         let mut end = [0; 3];
         File::open(at.join("sparse")).unwrap().read_exact_at(&mut end, 8 << 20).unwrap();
         assert_eq!(&end, b"end");
@@ -226,6 +252,7 @@ fn removal(snapshotter: &dyn Snapshotter) {
     snapshotter.prepare(&id, &[]).unwrap();
     snapshotter.remove(&id).unwrap();
     assert!(!snapshotter.list().unwrap().contains(&id));
+    snapshotter.collect().unwrap();
 }
 
 fn usage(snapshotter: &dyn Snapshotter) {
@@ -235,11 +262,19 @@ fn usage(snapshotter: &dyn Snapshotter) {
         fs::hard_link(at.join("dir/file"), at.join("again")).unwrap();
         symlink("x".repeat(200), at.join("long")).unwrap();
     });
-    let directory = snapshotter.changes(&made.id, &[]).directory().parent().unwrap().to_owned();
-    let du = std::process::Command::new("du").args(["-s", "-B1"]).arg(&directory).output().unwrap();
-    let du = String::from_utf8(du.stdout).unwrap();
-    let expected: u64 = du.split_whitespace().next().unwrap().parse().unwrap();
-    assert_eq!(snapshotter.usage(&made.id).unwrap(), DiskUsage { bytes: expected, inodes: 5 });
+    let counted = |what: &str| -> u64 {
+        let directory = snapshotter.changes(&made.id, &[]).directory().to_owned();
+        // Ours has a directory around it.
+        let own = if directory.parent().unwrap().ends_with(made.id.as_str()) {
+            directory.parent().unwrap()
+        } else {
+            &directory
+        };
+        let du = std::process::Command::new("du").args(["-s", what]).arg(own).output().unwrap();
+        String::from_utf8(du.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let usage = snapshotter.usage(&made.id).unwrap();
+    assert_eq!((usage.bytes, usage.inodes), (counted("-B1"), counted("--inodes")));
 }
 
 fn deep(snapshotter: &dyn Snapshotter) {
@@ -252,7 +287,8 @@ fn deep(snapshotter: &dyn Snapshotter) {
     assert_eq!(names, 20);
 }
 
-/// Deeper than a path can be long and descriptors open by default.
+/// Deeper than a path can be long and descriptors open by default. Of our own only: containerd measures what it commits,
+/// by paths.
 fn deep_directory(snapshotter: &dyn Snapshotter) {
     let depth = 3000;
     let made = make(snapshotter, None, |at| {
@@ -264,7 +300,8 @@ fn deep_directory(snapshotter: &dyn Snapshotter) {
             directory = rustix::fs::openat(&directory, "d", flags, none).unwrap();
         }
     });
-    assert_eq!(snapshotter.usage(&made.id).unwrap().inodes, depth + 2);
+    let inodes = snapshotter.usage(&made.id).unwrap().inodes;
+    assert!(inodes == depth + 1 || inodes == depth + 2, "{inodes}");
     snapshotter.remove(&made.id).unwrap();
     assert!(!snapshotter.list().unwrap().contains(&made.id));
 }
