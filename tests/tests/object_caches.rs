@@ -73,7 +73,7 @@ fn a_bucket_carries_a_cache() {
         .s3_options()
         .replace(&format!("secret_access_key={}", ObjectStore::S3_SECRET), "secret_access_key=wr0ngSecret");
     let refused = daemon.build(&world.project).args(["--cache-to", &wrong]).run();
-    refused.failed(1, &["exporting cache to Amazon S3", "SignatureDoesNotMatch"]);
+    let refused = refused.failed(1, &["exporting cache to Amazon S3", "SignatureDoesNotMatch"]);
     assert!(!refused.told().contains("wr0ngSecret"), "{}", refused.told());
     world.build(&daemon, &["--cache-to", &format!("{wrong},ignore-error=true")]);
 }
@@ -110,7 +110,7 @@ fn a_container_carries_a_cache() {
     assert_eq!(world.cached(&named), STEPS);
     let wrong = store.azure_options().replace(ObjectStore::AZURE_SECRET, "d3Jvbmc=");
     let refused = daemon.build(&world.project).args(["--cache-to", &wrong]).run();
-    refused.failed(1, &["exporting cache to Azure Blob Storage", "403"]);
+    let refused = refused.failed(1, &["exporting cache to Azure Blob Storage", "403"]);
     assert!(!refused.told().contains("d3Jvbmc"), "{}", refused.told());
 }
 

@@ -80,6 +80,9 @@ mod tests {
             keys: Vec::new(),
             config: bytes::Bytes::new(),
             base_config: None,
+            reference: None,
+            attestations: Vec::new(),
+            scans: Default::default(),
         };
         let metadata = [("refs.platforms".to_owned(), bytes::Bytes::new())].into();
         BuildResult { outputs: platforms.iter().map(output).collect(), multi_platform, metadata }

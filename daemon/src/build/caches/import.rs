@@ -210,7 +210,7 @@ fn origin(engine: &Arc<Engine>, build: &Build, import: &CacheImport) -> Result<A
             let layout = SessionLayout::new(engine.sessions.clone(), sessions, store.clone());
             Arc::new(LayoutOrigin { layout, reference: reference.with_digest(digest) })
         }
-        (Place::Objects(_), _) => return Err(Failure::internal("an object store has no manifests".into())),
+        (Place::Objects(_), _) => return Err(Failure::internal("an object store has no manifests")),
     })
 }
 

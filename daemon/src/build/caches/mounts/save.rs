@@ -27,7 +27,7 @@ use slipway_worker::source::image::Origin;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::super::target::{OriginBlob, Target};
+use super::super::target::{Lost, OriginBlob, Target};
 use super::{Wanted, digest_of};
 use crate::build::Build;
 use crate::build::journal::Step;
@@ -266,7 +266,7 @@ impl Earlier {
             for (pack, ..) in &mount.runs {
                 if let Some(origin) = self.elsewhere.remove(pack) {
                     let descriptor = self.known.packs[*pack].descriptor();
-                    let source = OriginBlob { origin, descriptor: descriptor.clone() };
+                    let source = OriginBlob { origin, descriptor: descriptor.clone(), lost: Lost::default() };
                     target.blob(&descriptor, Arc::new(source)).await?;
                 }
             }
