@@ -182,7 +182,9 @@ impl Plain {
         }
         self.transfers.insert(key, Transfer { at: Instant::now(), done });
         let number = self.continue_with(index);
-        let name = if status.name.is_empty() { &status.id } else { &status.name };
+        // The id of a transfer says what is transferred.
+        let is_more = status.id.starts_with(&status.name);
+        let name = if is_more { &status.id } else { &status.name };
         let progress = match (status.current, status.total) {
             (0, 0) => String::new(),
             (current, 0) => format!(" {}", bytes(current)),

@@ -142,7 +142,9 @@ fn step_lines(step: &Step, width: usize, last: bool) -> Vec<Line> {
 
 /// `NAME [=====>    ] 12.3MB / 45.6MB`
 fn transfer(status: &VertexStatus) -> String {
-    let name = if status.name.is_empty() { &status.id } else { &status.name };
+    // The id of a transfer says what is transferred.
+    let is_more = status.id.starts_with(&status.name);
+    let name = if is_more { &status.id } else { &status.name };
     let bytes = |count: i64| format::size(u64::try_from(count).unwrap_or(0));
     if status.total <= 0 {
         return if status.current > 0 { format!("{name} {}", bytes(status.current)) } else { name.clone() };

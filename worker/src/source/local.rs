@@ -307,6 +307,9 @@ fn read_index(bytes: &[u8]) -> Option<Vec<Stat>> {
     Some(index)
 }
 
+/// Clients look for this name to tell transfers from other work.
+const ACTION: &str = "transferring";
+
 /// Tells the build how much has come, a few times a second, and when that is all.
 struct Transfer {
     ctx: OpContext<Value>,
@@ -324,7 +327,7 @@ struct Told {
 
 impl Transfer {
     fn new(ctx: &OpContext<Value>, name: &str) -> Self {
-        let (ctx, id) = (ctx.clone(), format!("transferring {name}:"));
+        let (ctx, id) = (ctx.clone(), format!("{ACTION} {name}:"));
         Self { ctx, id, started: std::time::SystemTime::now(), told: Default::default() }
     }
 
@@ -348,7 +351,8 @@ impl Transfer {
 
     fn tell(&self, current: u64, completed: Option<std::time::SystemTime>) {
         let (id, started) = (self.id.clone(), Some(self.started));
-        self.ctx.status(Status { id, current, started, completed, ..Status::default() });
+        let name = ACTION.to_owned();
+        self.ctx.status(Status { id, name, current, started, completed, ..Status::default() });
     }
 }
 

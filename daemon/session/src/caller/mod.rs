@@ -11,6 +11,7 @@ mod ingest;
 mod output;
 mod secrets;
 mod sessions;
+mod upload;
 
 pub use agent::{AgentSocket, SocketAccess};
 pub use auth::{Credential, Token, TokenRequest};
@@ -20,3 +21,4 @@ pub use health::Patience;
 pub use ingest::BlobWriter;
 pub use output::FileWriter;
 pub use sessions::Sessions;
+pub use upload::{UPLOAD_HOST, Upload};

@@ -9,12 +9,16 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `body` | where bytes come from: a server, or the client's session (`http://buildkit-session/<id>`) |
+//! | `date` | dates in headers |
 //! | `filename` | what the file is called |
 //! | `remembered` | what is known of an earlier answer, kept beside its snapshot |
 //! | `save` | a body on its way into a snapshot |
 //!
 //! Absent: OpenPGP signatures of files (`http.sig.*`) are refused.
 
+mod body;
+mod date;
 mod filename;
 mod remembered;
 mod save;
@@ -26,16 +30,18 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MODIFIE
 use slipway_model::Digest;
 use slipway_model::llb::pb;
 use slipway_registry::{WebRequest, WebResponse};
+use slipway_session::caller::UPLOAD_HOST;
 use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
 use slipway_store::Ref;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 use tokio::sync::OnceCell;
 use url::Url;
 
 use super::credentials_of_url;
 use crate::ops::cache_key::source::HttpIdentifier;
 use crate::{Error, Result, Value, Worker};
+use body::Body;
+use date::http_date;
 use filename::file_name;
 use remembered::Remembered;
 use save::{File, save};
@@ -77,6 +83,9 @@ impl HttpOp {
     }
 
     async fn resolve(&self, ctx: &OpContext<Value>) -> Result<Resolved> {
+        if self.url.host_str() == Some(UPLOAD_HOST) {
+            return self.upload(ctx).await;
+        }
         if let Some(digest) = self.identifier.checksum {
             let filename = file_name(&self.url, &self.identifier.filename, None);
             return Ok(Resolved { digest, filename, modified: None, snapshot: None });
@@ -98,6 +107,37 @@ impl HttpOp {
             });
         }
         self.keep(response).await
+    }
+
+    /// What the client itself offers under that address; nobody else can be asked for it again.
+    async fn upload(&self, ctx: &OpContext<Value>) -> Result<Resolved> {
+        let session = self.worker.sessions.any(&ctx.sessions()).await?;
+        let body = Body::Upload(Box::new(session.upload(self.url.path()).await?));
+        let filename = file_name(&self.url, &self.identifier.filename, None);
+        let file = self.file(&filename, None)?;
+        let (snapshot, digest) = save(&self.worker.store, body, file, &self.shown).await?;
+        match self.identifier.checksum.filter(|demanded| *demanded != digest) {
+            Some(demanded) => Err(Error::Failed(format!(
+                "{}: digest mismatch {digest}: {demanded}: the upload is not the one that was asked for",
+                self.shown
+            ))),
+            None => Ok(Resolved { digest, filename, modified: None, snapshot: Some(snapshot) }),
+        }
+    }
+
+    /// The file to make of a body.
+    fn file(&self, name: &str, modified: Option<OffsetDateTime>) -> Result<File> {
+        Ok(File {
+            name: name.to_owned(),
+            // More than 07777 has no meaning.
+            mode: match self.identifier.mode & 0o7777 {
+                0 => 0o600,
+                mode => mode as u32,
+            },
+            uid: owner(self.identifier.uid)?,
+            gid: owner(self.identifier.gid)?,
+            modified,
+        })
     }
 
     /// The demanded file: of an earlier download, or downloaded now.
@@ -136,18 +176,9 @@ impl HttpOp {
         let filename = file_name(&self.url, &identifier.filename, response.header("content-disposition"));
         let mut remembered = Remembered::of(&response, filename.clone());
         let modified = remembered.modified.as_deref().and_then(http_date);
-        let file = File {
-            name: filename.clone(),
-            // More than 07777 has no meaning.
-            mode: match identifier.mode & 0o7777 {
-                0 => 0o600,
-                mode => mode as u32,
-            },
-            uid: owner(identifier.uid)?,
-            gid: owner(identifier.gid)?,
-            modified,
-        };
-        let (snapshot, digest) = save(&self.worker.store, response, file, &self.shown).await?;
+        let file = self.file(&filename, modified)?;
+        let body = Body::Web(Box::new(response));
+        let (snapshot, digest) = save(&self.worker.store, body, file, &self.shown).await?;
         remembered.digest = digest;
         remembered.keep(&snapshot, &self.identifier)?;
         Ok(Resolved { digest, filename, modified, snapshot: Some(snapshot) })
@@ -235,9 +266,4 @@ fn ask_whether_changed(headers: &mut HeaderMap, remembered: &Remembered) {
 
 fn owner(id: i64) -> Result<u32> {
     u32::try_from(id).map_err(|_| Error::Failed(format!("invalid owner {id} of a download")))
-}
-
-/// RFC 9110, section 5.6.7, whose preferred form is an RFC 2822 date with its zone spelled GMT.
-fn http_date(text: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(&text.replace("GMT", "+0000"), &Rfc2822).ok()
 }

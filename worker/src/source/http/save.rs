@@ -5,11 +5,11 @@ use std::io::Write as _;
 use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use slipway_model::{Digest, Hasher};
-use slipway_registry::WebResponse;
 use slipway_store::{Active, Ref, Store};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
+use super::body::Body;
 use crate::blocking::blocking;
 use crate::worker::described;
 use crate::{Error, Result};
@@ -29,12 +29,7 @@ pub(super) struct File {
 }
 
 /// A snapshot that holds nothing but the file, and the digest of its content.
-pub(super) async fn save(
-    store: &Store,
-    mut response: WebResponse,
-    file: File,
-    url: &str,
-) -> Result<(Ref, Digest)> {
+pub(super) async fn save(store: &Store, mut body: Body, file: File, url: &str) -> Result<(Ref, Digest)> {
     let (pieces, arriving) = mpsc::channel(WAITING);
     let (store, description) = (store.clone(), format!("http url {url}"));
     let writing = tokio::spawn(blocking(move || {
@@ -44,7 +39,7 @@ pub(super) async fn save(
     }));
     let mut broken = None;
     loop {
-        match response.next_piece().await {
+        match body.next_piece(url).await {
             Ok(Some(piece)) => {
                 if pieces.send(piece).await.is_err() {
                     // The writer has ended early, and says why.
@@ -52,8 +47,8 @@ pub(super) async fn save(
                 }
             }
             Ok(None) => break,
-            Err(source) => {
-                broken = Some(Error::Download { url: url.to_owned(), source: Box::new(source) });
+            Err(error) => {
+                broken = Some(error);
                 break;
             }
         }
