@@ -6,14 +6,15 @@ use bytes::Bytes;
 use futures::future::join_all;
 use serde_json::json;
 use slipway_model::llb::pb;
-use slipway_model::{ImageConfig, Platform, Reference};
+use slipway_model::{Platform, Reference};
 
-use crate::dockerfile::directive;
+use crate::dockerfile::{Language, directive};
 use crate::error::{Error, ErrorSource, Failure, wire_ranges};
 use crate::gateway::{Gateway, Warning};
+use crate::image::image_json;
 use crate::lint::Finding;
 use crate::lower::progress::format_all;
-use crate::lower::{Lowered, Request, lower};
+use crate::lower::{Lowered, Request, Wanted, lower};
 use crate::plan::context::Entry;
 use crate::plan::options::Options;
 use crate::subrequest::{self, Question};
@@ -63,6 +64,7 @@ pub struct Opened<'a> {
     inputs: &'a BTreeMap<String, pb::Definition>,
     options: Options,
     entry: Entry,
+    language: Language,
 }
 
 /// The frontend that a Dockerfile or its user asks for in place of this one.
@@ -85,7 +87,7 @@ pub async fn open<'a>(
     let plain = |failure: Failure| failure.into_error(None);
     let options = Options::parse(options).map_err(plain)?;
     let entry = Entry::load(gateway, &options, inputs).await.map_err(plain)?;
-    Ok(Opened { gateway, inputs, options, entry })
+    Ok(Opened { gateway, inputs, options, entry, language: Language::default() })
 }
 
 impl Opened<'_> {
@@ -118,10 +120,15 @@ impl Opened<'_> {
         Err(Error { message, sources, diagnostics: Vec::new(), unsupported: None })
     }
 
+    /// Reads the file in another language than the reference's.
+    pub fn in_language(self, language: Language) -> Self {
+        Self { language, ..self }
+    }
+
     /// Graphs, with this frontend.
     pub async fn build(self) -> Result<FrontendResult, Error> {
-        let Self { gateway, inputs, options, entry } = self;
-        lower_all(gateway, options, inputs, entry).await
+        let Self { gateway, inputs, options, entry, language } = self;
+        lower_all(gateway, options, inputs, entry, language).await
     }
 }
 
@@ -130,13 +137,15 @@ async fn lower_all(
     parsed: Options,
     inputs: &BTreeMap<String, pb::Definition>,
     entry: Entry,
+    language: Language,
 ) -> Result<FrontendResult, Error> {
     let plain = |failure: Failure| failure.into_error(None);
     let located = |failure: Failure| failure.into_error(Some(&entry.info));
     let build_platform = gateway.facts().build_platforms.first().cloned().unwrap_or_else(Platform::host);
     if let Some(id) = parsed.text("requestid") {
         let options = &parsed;
-        let question = Question { gateway, options, inputs, entry: &entry, build_platform: &build_platform };
+        let build_platform = &build_platform;
+        let question = Question { gateway, options, inputs, entry: &entry, build_platform, language };
         return subrequest::answer(id, &question).await.map_err(plain);
     }
     let mut targets: Vec<Option<&Platform>> = parsed.platforms.iter().map(Some).collect();
@@ -155,7 +164,8 @@ async fn lower_all(
             platform,
             build_platform: &build_platform,
             all_stages: false,
-            wants_outline: false,
+            wants: Wanted::Graph,
+            language,
         })
         .collect();
     let lowered = join_all(requests.iter().map(lower)).await;
@@ -165,12 +175,28 @@ async fn lower_all(
             warn(gateway, &entry, &findings).await;
         }
         let platform = request.platform.unwrap_or(&build_platform).normalized();
-        listed.push(json!({"ID": format_all(&platform), "Platform": platform}));
-        result.add(platform, lowered.map_err(located)?).map_err(plain)?;
+        let lowered = lowered.map_err(located)?;
+        let of_image = with_version(&platform, &lowered.image.platform);
+        listed.push(json!({"ID": format_all(&platform), "Platform": of_image}));
+        result.add(platform, lowered).map_err(plain)?;
     }
     let platforms = json!({"Platforms": listed}).to_string();
     result.metadata.insert("refs.platforms".to_owned(), platforms.into());
     Ok(result)
+}
+
+/// Windows runs only images of its own version, which the base image tells where the user did not.
+fn with_version(asked: &Platform, image: &Platform) -> Platform {
+    let mut platform = asked.clone();
+    if asked.os == "windows" && image.os == asked.os {
+        if platform.os_version.is_empty() {
+            platform.os_version.clone_from(&image.os_version);
+        }
+        if platform.os_features.is_empty() {
+            platform.os_features.clone_from(&image.os_features);
+        }
+    }
+    platform.normalized()
 }
 
 impl FrontendResult {
@@ -188,21 +214,13 @@ impl FrontendResult {
             metadata.push((key("source.date.epoch"), epoch.to_string().into()));
         }
         self.metadata.extend(metadata);
-        let (definition, scans) = (lowered.definition, lowered.scans);
+        let definition = lowered.definition;
+        let definition = definition.map_err(|failure| failure.context("failed to marshal LLB definition"))?;
+        let scans = lowered.scans;
         let output = PlatformResult { id, platform, definition, config, base_config, scans };
         self.outputs.push(output);
         Ok(())
     }
-}
-
-/// Without layers there is `null`, as the reference writes it; exporters fill it in.
-fn image_json(image: &ImageConfig, is_layerless: bool) -> Result<Bytes, Failure> {
-    let failed = |error| Failure::from(error).context("failed to marshal image config");
-    let mut json = serde_json::to_value(image).map_err(failed)?;
-    if is_layerless && let Some(layers) = json.pointer_mut("/rootfs/diff_ids") {
-        layers.take();
-    }
-    serde_json::to_vec(&json).map(Bytes::from).map_err(failed)
 }
 
 async fn warn(gateway: &dyn Gateway, entry: &Entry, findings: &[Finding]) {

@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod dockerfile;
 mod error;
 mod gateway;
+mod image;
 pub mod lint;
 mod lower;
 mod named;
@@ -16,6 +17,7 @@ mod subrequest;
 
 pub use build::{FrontendResult, Opened, OtherFrontend, PlatformResult, build, open};
 pub use diagnostic::Diagnostic;
+pub use dockerfile::{Extensions, Language};
 pub use error::{Error, ErrorSource, Unsupported};
 pub use gateway::{Facts, Gateway, GatewayError, ImageConfigRequest, OciLayout, ResolvedImage, Warning};
 pub use named::{NamedSource, named_source};

@@ -4,16 +4,18 @@
 
 mod memory;
 
-use memory::{Memory, run};
+use memory::{Memory, run, run_in};
+use slipway_frontend::Language;
 
 const PAGE: &str = include_str!("../../docs/dockerfile.md");
 
-/// Fenced blocks, with the line each starts in.
-fn examples() -> Vec<(usize, String)> {
+/// Fenced blocks of a kind, with the line each starts in.
+fn blocks(kind: &str) -> Vec<(usize, String)> {
+    let fence = format!("```dockerfile{kind}");
     let (mut examples, mut open) = (Vec::new(), None);
     for (index, line) in PAGE.lines().enumerate() {
         match (&mut open, line) {
-            (None, "```dockerfile") => open = Some((index + 2, String::new())),
+            (None, line) if line == fence => open = Some((index + 2, String::new())),
             (Some(_), "```") => examples.extend(open.take()),
             (Some((_, text)), line) => {
                 text.push_str(line);
@@ -25,10 +27,29 @@ fn examples() -> Vec<(usize, String)> {
     examples
 }
 
+fn examples() -> Vec<(usize, String)> {
+    blocks("")
+}
+
 fn builder(example: &str) -> Memory {
     let has_stage = example.lines().any(|line| line.starts_with("FROM "));
     let file = if has_stage { example.to_owned() } else { format!("FROM alpine AS build\n{example}") };
-    memory::dockerfile(&file)
+    let [(_, included)] = &blocks(" tools.Dockerfile")[..] else { panic!("one included file") };
+    Memory::new(&[("local://dockerfile/Dockerfile", &file), ("local://context/tools.Dockerfile", included)])
+}
+
+/// They build where extensions are on, and are errors elsewhere.
+#[test]
+fn every_example_of_an_extension_is_one() {
+    let examples = blocks(" extensions");
+    assert_eq!(examples.len(), 3);
+    for (line, example) in examples {
+        let builder = builder(&example);
+        assert!(run(&builder, &[]).is_err(), "docs/dockerfile.md:{line}");
+        if let Err(error) = run_in(Language::extended(0), &builder, &[]) {
+            panic!("docs/dockerfile.md:{line}: {error}");
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod memory;
 
+use slipway_frontend::Language;
 use slipway_frontend::dockerfile::shell::{EnvironmentList, Lexer, MAX_LENGTH};
 use slipway_frontend::dockerfile::{Command, Dockerfile, Fault, Range, directive, parse};
 use slipway_frontend::plan::ignore;
@@ -77,8 +78,9 @@ fn mutated_files_do_not_panic() {
 #[test]
 fn mutated_builds_do_not_panic() {
     let page = include_str!("../../docs/dockerfile.md");
-    let examples = page.split("```dockerfile\n").skip(1);
-    let mut files: Vec<&str> = examples.filter_map(|rest| rest.split("```").next()).collect();
+    let blocks = |fence: &'static str| page.split(fence).skip(1).filter_map(|rest| rest.split("```").next());
+    let mut files: Vec<&str> =
+        blocks("```dockerfile\n").chain(blocks("```dockerfile extensions\n")).collect();
     files.extend(FILES);
     files.push(include_str!("../../testdata/demo/Dockerfile"));
     for_each_mutation(&files, |source| {
@@ -87,13 +89,15 @@ fn mutated_builds_do_not_panic() {
         {
             let asked = [("requestid", request)];
             let options = if request.is_empty() { &[][..] } else { &asked[..] };
-            match memory::run(&memory, options) {
-                Ok(result) => assert_eq!(result.outputs.is_empty(), !request.is_empty()),
-                Err(error) => {
-                    assert!(!error.message.is_empty());
-                    for diagnostic in &error.diagnostics {
-                        assert!(diagnostic.start <= diagnostic.end, "{diagnostic:?}");
-                        assert!(!diagnostic.text(source).is_empty());
+            for language in [Language::default(), Language::extended(1)] {
+                match memory::run_in(language, &memory, options) {
+                    Ok(result) => assert_eq!(result.outputs.is_empty(), !request.is_empty()),
+                    Err(error) => {
+                        assert!(!error.message.is_empty());
+                        for diagnostic in &error.diagnostics {
+                            assert!(diagnostic.start <= diagnostic.end, "{diagnostic:?}");
+                            assert!(!diagnostic.text(source).is_empty());
+                        }
                     }
                 }
             }

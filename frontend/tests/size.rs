@@ -98,3 +98,52 @@ fn the_largest_are_answered() {
     let error = run(&dockerfile(&format!("FROM a\n{errors}")), &[]).unwrap_err();
     assert!(error.diagnostics.len() > 10);
 }
+
+/// Small files that would become very large ones: each command lists all variables, each stage takes over all
+/// of its base.
+#[test]
+fn what_multiplies_is_refused() {
+    let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let variables = lines(20_000, &|i| format!("ENV V{i}=x\n"));
+    let arguments = lines(20_000, &|i| format!("ARG V{i}=x\n"));
+    let heirs = lines(20_000, &|i| format!("FROM s AS s{i}\nUSER x\n"));
+    let uses = lines(20_000, &|i| format!("COPY --from=s{i} a /\n"));
+    let doubled = "ENV A=$A$A\n".repeat(20);
+    for file in [
+        format!("FROM a\n{variables}{}", "RUN x\n".repeat(20_000)),
+        format!("FROM a\n{arguments}{}", "RUN x\n".repeat(20_000)),
+        format!("FROM a\nENV A=0123456789\n{doubled}{}", "LABEL a=$A\n".repeat(60_000)),
+        format!("FROM a\nENV A=0123456789\n{doubled}{}", "RUN x $A\n".repeat(60_000)),
+        format!("FROM a AS s\n{variables}{heirs}FROM scratch\n{uses}"),
+    ] {
+        let error = run(&dockerfile(&file), &[]).unwrap_err();
+        assert!(error.message.starts_with("the file becomes more than"), "{}", error.message);
+        assert!(!error.sources.is_empty());
+    }
+}
+
+/// Looking for what may have been meant, and telling of each line, has an end.
+#[test]
+fn much_that_is_unknown_is_answered() {
+    let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let known = lines(10_000, &|i| format!("ENV VARIABLE{i}=x\n"));
+    let unknown = lines(10_000, &|i| format!("LABEL l{i}=$VARIABLES{i}\n"));
+    let joined = lines(10_000, &|i| format!("V{i}=$U{i} \\\n"));
+    let mounts = lines(5_000, &|i| format!("--mount=from=s{i},target=/m{i} \\\n"));
+    let stages = lines(5_000, &|i| format!("FROM scratch AS s{i}\n"));
+    let froms = lines(5_000, &|i| format!("FROM --platform=$BUILDPLATFORM a:$UNKNOWN{i}\n"));
+    let globals = lines(10_000, &|i| format!("ARG G{i}=x\n"));
+    for file in [
+        format!("FROM a\n{known}{unknown}"),
+        format!("FROM a\nENV {joined}Z=1\n"),
+        format!("FROM a\nLABEL {}\n", joined.replace("\\\n", "")),
+        format!("{stages}FROM a\nRUN {mounts} x\n"),
+        format!("{globals}{froms}"),
+    ] {
+        for request in ["", "frontend.lint", "frontend.outline", "slipway.diagnostics"] {
+            let asked = [("requestid", request)];
+            let options = if request.is_empty() { &[][..] } else { &asked[..] };
+            assert!(run(&dockerfile(&file), options).is_ok(), "{request} {}", &file[..40]);
+        }
+    }
+}

@@ -50,13 +50,12 @@ impl Digest {
 
     /// The hash as lower-case hex, without the algorithm.
     pub fn hex(&self) -> String {
-        let mut hex = String::with_capacity(self.as_bytes().len() * 2);
+        let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+        let mut hex = Vec::with_capacity(self.as_bytes().len() * 2);
         for byte in self.as_bytes() {
-            for nibble in [byte >> 4, byte & 15] {
-                hex.push(char::from(b"0123456789abcdef"[nibble as usize]));
-            }
+            hex.extend([digit(byte >> 4), digit(byte & 15)]);
         }
-        hex
+        String::from_utf8(hex).unwrap_or_default()
     }
 
     /// The first twelve hex digits, for people.
@@ -101,7 +100,9 @@ fn decode_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm(), self.hex())
+        f.write_str(self.algorithm())?;
+        f.write_str(":")?;
+        f.write_str(&self.hex())
     }
 }
 

@@ -11,9 +11,15 @@ const LABELS: &str = "LABEL moby.buildkit.frontend.network.none=true \
 
 /// Pushes an image that holds the program `name` of `package` and nothing else.
 fn push(daemon: &Daemon, image: &str, package: &str, name: &str) {
+    push_with(daemon, image, package, name, "");
+}
+
+/// The same; `arguments` follow the program in the JSON of the entrypoint.
+fn push_with(daemon: &Daemon, image: &str, package: &str, name: &str, arguments: &str) {
     let program = static_program(package, name, "dev").unwrap_or_else(|error| panic!("{error:#}"));
-    let dockerfile =
-        format!("FROM scratch\nCOPY --chmod=0755 {name} /{name}\n{LABELS}\nENTRYPOINT [\"/{name}\"]\n");
+    let dockerfile = format!(
+        "FROM scratch\nCOPY --chmod=0755 {name} /{name}\n{LABELS}\nENTRYPOINT [\"/{name}\"{arguments}]\n"
+    );
     let project = Project::new("", &dockerfile).file(name, fs::read(program).expect("a program"));
     daemon.build(&project).args(["--push", "-t", image]).succeed();
 }
@@ -55,6 +61,42 @@ fn our_own_frontend_runs_as_an_image() {
     // So is a step that fails.
     let failing = Project::new("", &format!("# syntax={image}\nFROM {}\nRUN exit 3\n", fake.busybox()));
     daemon.build(&failing).run().failed(1, &["exit code: 3", "3 | >>> RUN exit 3"]);
+    daemon.assert_idle();
+}
+
+#[test]
+fn extensions_of_the_language_come_with_an_image() {
+    needs!("busybox");
+    let (fake, daemon) = (Fake::with_busybox(), Daemon::start());
+    let image = fake.image("front:extended");
+    push_with(&daemon, &image, "slipway-frontend-image", "slipway-frontend", ", \"--extensions\"");
+    let random = "cat /proc/sys/kernel/random/uuid";
+    let dockerfile = format!(
+        "ARG MADE=base\nFROM {} AS base\nINCLUDE steps\nRUN --cache-ttl=87600h {random} > /decade\n\
+         RUN --no-cache {random} > /each\nFROM scratch\nCOPY --cache-ttl=87600h --from=$MADE /included /decade /each /\n",
+        fake.busybox()
+    );
+    let project = Project::new("", &format!("# syntax={image}\n{dockerfile}"))
+        .file("steps", "RUN echo included > /included\n")
+        .file(".dockerignore", "*\n");
+    let mut made = Vec::new();
+    for times in 1..=2 {
+        let out = project.join(&format!("../out{times}"));
+        daemon.build(&project).to(&out).succeed();
+        made.push(
+            ["included", "decade", "each"].map(|name| fs::read_to_string(out.join(name)).expect("a file")),
+        );
+        fs::remove_dir_all(out).expect("a folder");
+    }
+    assert_eq!(made[0][0], "included\n");
+    assert_eq!(made[0][1], made[1][1]);
+    assert_ne!(made[0][2], made[1][2]);
+
+    let wrong = project.file("steps", "RUN true\nRUNN true\n");
+    daemon.build(&wrong).run().failed(1, &["steps:2: unknown instruction: RUNN", "4 | >>> INCLUDE steps"]);
+    // The frontend that is built in knows none of it.
+    let plain = Project::new("", &dockerfile);
+    daemon.build(&plain).run().failed(1, &["unknown instruction: INCLUDE"]);
     daemon.assert_idle();
 }
 

@@ -1,4 +1,4 @@
-//! Any file builds or fails with a message, and every request is answered.
+//! Any file builds or fails with a message, in both languages, and every request is answered.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use slipway_frontend::{Facts, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning, build};
+use slipway_frontend::{
+    Facts, Gateway, GatewayError, ImageConfigRequest, Language, ResolvedImage, Warning, open,
+};
 use slipway_model::llb::pb;
 
 struct Builder<'a>(&'a [u8], Facts);
@@ -36,10 +38,14 @@ fuzz_target!(|source: &[u8]| {
         if !request.is_empty() {
             options.insert("requestid".to_owned(), request.to_owned());
         }
-        if let Err(error) = futures::executor::block_on(build(&builder, &options, &BTreeMap::new())) {
-            assert!(!error.message.is_empty());
-            for diagnostic in &error.diagnostics {
-                let _ = diagnostic.text(source);
+        for language in [Language::default(), Language::extended(1)] {
+            let inputs = BTreeMap::new();
+            let build = async { open(&builder, &options, &inputs).await?.in_language(language).build().await };
+            if let Err(error) = futures::executor::block_on(build) {
+                assert!(!error.message.is_empty());
+                for diagnostic in &error.diagnostics {
+                    let _ = diagnostic.text(source);
+                }
             }
         }
     }

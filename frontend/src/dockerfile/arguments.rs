@@ -49,7 +49,9 @@ pub(super) fn split(keyword: &str, text: &str, escape: char) -> Result<Arguments
         "arg" => Ok(Arguments { words: quoted_words(text, escape), ..Arguments::default() }),
         "env" => pairs("ENV", text, escape),
         "label" => pairs("LABEL", text, escape),
-        "expose" | "from" => Ok(Arguments { words: blank_separated(text), ..Arguments::default() }),
+        "expose" | "from" | "include" => {
+            Ok(Arguments { words: blank_separated(text), ..Arguments::default() })
+        }
         "healthcheck" => health_check(text),
         "maintainer" | "stopsignal" | "user" | "workdir" => {
             Ok(Arguments { words: whole(text), ..Arguments::default() })

@@ -124,6 +124,20 @@ pub enum Fault {
     #[error("strconv.ParseInt: parsing {}: {problem}", quoted(.text))]
     Integer { problem: &'static str, text: String },
 
+    // Extensions
+    #[error("INCLUDE doesn't support variable expansion")]
+    IncludeVariable,
+    #[error("INCLUDE is nested more than {0} deep: does a file include itself?")]
+    DeepIncludes(u8),
+    #[error("more than {0} files are included")]
+    ManyIncludes(usize),
+    #[error("{0} has another escape character than the file that includes it")]
+    IncludedEscape(String),
+    #[error("{file}:{line}: {fault}")]
+    Included { file: String, line: u32, fault: Box<Fault> },
+    #[error("--cache-ttl={0} is shorter than a second")]
+    ShortTimeToLive(String),
+
     // RUN
     #[error("invalid network mode {}", quoted(.0))]
     NetworkMode(String),
@@ -179,6 +193,12 @@ pub enum Fault {
     OctalMode(String),
     #[error("invalid syntax")]
     SymbolicMode,
+
+    // The whole
+    #[error(
+        "the file becomes more than {0} bytes: every command lists all variables, set fewer or shorter ones"
+    )]
+    TooMuchText(usize),
 
     // Words
     #[error(transparent)]

@@ -5,16 +5,20 @@
 //! them. Variables are *not* expanded here: commands keep the words as written and offer `expand`,
 //! because values are known only while lowering. Bytes that are not UTF-8 become U+FFFD.
 //!
+//! `draft` is where other files come in, if the language has `INCLUDE` (`language`).
+//!
 //! Two kinds of errors differ in their text, as users of the reference know them: what is wrong with
 //! the shape of a line is reported bare, for the whole file first; what is wrong with an instruction
 //! is prefixed `dockerfile parse error on line N:`.
 
 mod arguments;
 pub mod directive;
+mod draft;
 mod error;
 mod flags;
 pub mod heredoc;
 pub mod instruction;
+mod language;
 mod lines;
 pub mod shell;
 mod source;
@@ -26,9 +30,11 @@ pub(crate) mod values;
 mod warning;
 
 pub use directive::{Directive, Directives};
+pub(crate) use draft::Draft;
 pub use error::{Error, Fault};
 pub use heredoc::Heredoc;
 pub use instruction::{Command, Instruction};
+pub use language::{Extensions, Language};
 pub use source::{Faulty, Reading, parse, parse_trigger, read};
 pub use span::{Position, Range};
 pub use stage::{Alias, From, Stage};

@@ -1,8 +1,10 @@
 //! The entry points: a whole file, and a trigger that an image carries.
 
-use super::directive::{self, Directives};
-use super::statement::{self, Statement};
-use super::{Command, Dockerfile, Error, Fault, Instruction, Range, instruction};
+use super::directive::Directives;
+use super::draft::Draft;
+use super::language::Language;
+use super::statement::{self, Statement, Statements};
+use super::{Command, Dockerfile, Error, Fault, Instruction, Range, Stage, instruction};
 
 /// What could be read of a file, and all that is wrong with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,13 +38,13 @@ pub fn parse(source: &[u8]) -> Result<Dockerfile, Error> {
 
 /// Reads a Dockerfile to its end, whatever is wrong on the way.
 pub fn read(source: &[u8]) -> Reading {
-    let read = statement::read(source);
+    Draft::new(source, Language::default()).finish()
+}
+
+/// From statements to instructions.
+pub(super) fn assemble(read: Statements, directives: Directives) -> Reading {
     let mut dockerfile = Dockerfile {
-        directives: Directives {
-            syntax: directive::find("syntax", source),
-            escape: directive::find("escape", source),
-            check: directive::find("check", source),
-        },
+        directives,
         escape: read.escape,
         global_args: Vec::new(),
         stages: Vec::new(),
@@ -51,16 +53,19 @@ pub fn read(source: &[u8]) -> Reading {
     let is_shapely = read.faults.is_empty();
     let mut reading = Reading { dockerfile: dockerfile.clone(), errors: read.faults, faulty: None };
     let mut has_stage = false;
-    for statement in &read.statements {
-        has_stage |= is_from(statement);
-        match add(&mut dockerfile, statement, has_stage) {
-            Ok(()) => continue,
+    for statement in read.statements {
+        has_stage |= is_from(&statement);
+        match typed(&dockerfile, &statement, has_stage) {
+            Ok(typed) => {
+                add(&mut dockerfile, statement, typed);
+                continue;
+            }
             Err(error) => reading.errors.push(error),
         }
         // Said once.
         has_stage = true;
         if is_shapely && reading.faulty.is_none() {
-            reading.faulty = Some(Faulty::from(statement));
+            reading.faulty = Some(Faulty::from(&statement));
             reading.dockerfile = dockerfile.clone();
         }
     }
@@ -77,36 +82,53 @@ pub fn read(source: &[u8]) -> Reading {
 }
 
 /// Reads an `ONBUILD` trigger of a base image. It stands where `ranges` say: at the `FROM`.
-pub fn parse_trigger(text: &str, ranges: &[Range]) -> Result<Instruction, Error> {
+pub fn parse_trigger(text: &str, ranges: &[Range], language: Language) -> Result<Instruction, Error> {
     let located = |fault| Error { fault, line: None, ranges: ranges.to_vec() };
-    let read = statement::read(text.as_bytes());
+    let read = statement::read(text.as_bytes(), language);
     if let Some(error) = read.faults.into_iter().next() {
         return Err(located(error.fault));
     }
-    let [statement] = &read.statements[..] else { return Err(located(Fault::TriggerCount)) };
-    if is_from(statement) {
-        instruction::read_from(statement).map_err(located)?;
+    let mut statements = read.statements.into_iter();
+    let (Some(statement), None) = (statements.next(), statements.next()) else {
+        return Err(located(Fault::TriggerCount));
+    };
+    if is_from(&statement) {
+        instruction::read_from(&statement).map_err(located)?;
         return Err(located(Fault::TriggerStage));
     }
-    let instruction = instruction::read(statement).map_err(located)?;
-    Ok(Instruction { ranges: ranges.to_vec(), ..instruction })
+    let command = instruction::command(&statement).map_err(located)?;
+    Ok(Instruction { ranges: ranges.to_vec(), ..instruction::instruction(statement, command) })
+}
+
+/// What a statement says.
+enum Typed {
+    Stage(Stage),
+    Command(Command),
 }
 
 /// `has_stage`: there is a `FROM`, if only one that is wrong.
-fn add(dockerfile: &mut Dockerfile, statement: &Statement, has_stage: bool) -> Result<(), Error> {
-    let faulty = |fault| Error { fault, line: Some(statement.first_line), ranges: statement.ranges() };
+fn typed(dockerfile: &Dockerfile, statement: &Statement, has_stage: bool) -> Result<Typed, Error> {
+    let faulty = |fault| statement.error(fault);
     if is_from(statement) {
-        dockerfile.stages.push(instruction::read_from(statement).map_err(faulty)?);
-        return Ok(());
+        return instruction::read_from(statement).map(Typed::Stage).map_err(faulty);
     }
-    let instruction = instruction::read(statement).map_err(faulty)?;
-    match dockerfile.stages.last_mut() {
-        Some(stage) => stage.instructions.push(instruction),
-        None if matches!(instruction.command, Command::Arg(_)) => dockerfile.global_args.push(instruction),
-        None if has_stage => {}
-        None => return Err(Error { line: None, ..faulty(Fault::NoStage) }),
+    let command = instruction::command(statement).map_err(faulty)?;
+    let may_stand = !dockerfile.stages.is_empty() || matches!(command, Command::Arg(_)) || has_stage;
+    if may_stand { Ok(Typed::Command(command)) } else { Err(Error { line: None, ..faulty(Fault::NoStage) }) }
+}
+
+fn add(dockerfile: &mut Dockerfile, statement: Statement, typed: Typed) {
+    match (typed, dockerfile.stages.last_mut()) {
+        (Typed::Stage(stage), _) => dockerfile.stages.push(stage),
+        (Typed::Command(command), Some(stage)) => {
+            stage.instructions.push(instruction::instruction(statement, command));
+        }
+        (Typed::Command(command @ Command::Arg(_)), None) => {
+            dockerfile.global_args.push(instruction::instruction(statement, command));
+        }
+        // Of a stage whose `FROM` is wrong.
+        (Typed::Command(_), None) => {}
     }
-    Ok(())
 }
 
 impl From<&Statement> for Faulty {
@@ -121,7 +143,7 @@ impl From<&Statement> for Faulty {
 }
 
 fn is_from(statement: &Statement) -> bool {
-    statement.keyword.to_lowercase() == "from"
+    statement.name == "from"
 }
 
 #[cfg(test)]
@@ -211,11 +233,17 @@ mod tests {
         let Command::OnBuild(trigger) = first("ONBUILD RUN <<EOF\nx\nEOF\n").command else { panic!() };
         assert_eq!(trigger.0, "RUN <<EOF\nx\nEOF");
         let ranges = Range::lines(7, 7);
-        let instruction = parse_trigger(&trigger.0, &ranges).unwrap();
+        let instruction = parse_trigger(&trigger.0, &ranges, Language::default()).unwrap();
         assert_eq!((instruction.heredocs[0].content.as_str(), &instruction.ranges), ("x\n", &ranges));
-        assert_eq!(parse_trigger("RUN a\nRUN b", &ranges).unwrap_err().fault, Fault::TriggerCount);
-        assert_eq!(parse_trigger("FROM a", &ranges).unwrap_err().fault, Fault::TriggerStage);
-        assert!(parse_trigger("RUNN", &ranges).is_err());
+        assert_eq!(
+            parse_trigger("RUN a\nRUN b", &ranges, Language::default()).unwrap_err().fault,
+            Fault::TriggerCount
+        );
+        assert_eq!(
+            parse_trigger("FROM a", &ranges, Language::default()).unwrap_err().fault,
+            Fault::TriggerStage
+        );
+        assert!(parse_trigger("RUNN", &ranges, Language::default()).is_err());
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! Statements: one instruction each, continued lines joined, heredoc bodies attached.
 
+use std::sync::Arc;
+
 use super::arguments::{self, Arguments, BLANKS};
 use super::directive::DirectiveReader;
+use super::language::Language;
 use super::lines::{self, Lines};
 use super::{Error, Fault, Heredoc, Range, Warning, heredoc};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Statement {
+    /// In the casing of the file.
     pub(super) keyword: String,
+    /// The keyword in lower case.
+    pub(super) name: String,
     pub(super) flags: Vec<String>,
     pub(super) arguments: Arguments,
     pub(super) heredocs: Vec<Heredoc>,
@@ -17,9 +23,32 @@ pub(super) struct Statement {
     pub(super) last_line: u32,
     /// Comments directly above, without `#`.
     pub(super) comments: Vec<String>,
+    pub(super) language: Language,
+    /// Where it is written, if not in the file itself.
+    pub(super) origin: Option<Origin>,
+}
+
+/// A line of an included file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) file: Arc<str>,
+    pub(super) line: u32,
+    /// 1: included by the file itself.
+    pub(super) depth: u8,
 }
 
 impl Statement {
+    /// What is wrong with it, and where.
+    pub(super) fn error(&self, fault: Fault) -> Error {
+        let fault = match &self.origin {
+            None => fault,
+            Some(Origin { file, line, .. }) => {
+                Fault::Included { file: file.to_string(), line: *line, fault: Box::new(fault) }
+            }
+        };
+        Error { fault, line: Some(self.first_line), ranges: self.ranges() }
+    }
+
     pub(super) fn ranges(&self) -> Vec<Range> {
         Range::lines(self.first_line, self.last_line)
     }
@@ -35,11 +64,12 @@ pub(super) struct Statements {
 }
 
 /// Reads a whole file; lines of a wrong shape are passed over.
-pub(super) fn read(source: &[u8]) -> Statements {
+pub(super) fn read(source: &[u8], language: Language) -> Statements {
     let mut reader = Reader {
         lines: Lines::new(source),
         directives: DirectiveReader::default(),
         escape: '\\',
+        language,
         comments: Vec::new(),
         warnings: Vec::new(),
     };
@@ -69,6 +99,7 @@ struct Reader<'a> {
     lines: Lines<'a>,
     directives: DirectiveReader,
     escape: char,
+    language: Language,
     comments: Vec<String>,
     warnings: Vec<Warning>,
 }
@@ -93,7 +124,15 @@ impl Reader<'_> {
             statement.statement.heredocs = self.heredocs(&joined, first_line)?;
         }
         let comments = std::mem::take(&mut self.comments);
-        Ok(Some(Statement { first_line, last_line: self.lines.number, comments, ..statement.statement }))
+        let (last_line, language) = (self.lines.number, self.language);
+        Ok(Some(Statement {
+            first_line,
+            last_line,
+            comments,
+            original: joined,
+            language,
+            ..statement.statement
+        }))
     }
 
     fn directive(&mut self, text: &str) -> Result<bool, Error> {
@@ -189,18 +228,20 @@ fn split(line: &str, escape: char) -> Result<Split, Fault> {
     let (keyword, flags, rest) = keyword_and_flags(line, escape);
     let mut statement = Statement {
         keyword: keyword.to_owned(),
+        name: keyword.to_lowercase(),
         flags,
         arguments: Arguments::default(),
         heredocs: Vec::new(),
-        original: line.to_owned(),
+        original: String::new(),
         first_line: 0,
         last_line: 0,
         comments: Vec::new(),
+        language: Language::default(),
+        origin: None,
     };
-    if keyword.to_lowercase() != "onbuild" {
-        let keyword = keyword.to_lowercase();
-        statement.arguments = arguments::split(&keyword, rest, escape)?;
-        let takes_heredocs = takes_heredocs(&keyword, &statement.arguments);
+    if statement.name != "onbuild" {
+        statement.arguments = arguments::split(&statement.name, rest, escape)?;
+        let takes_heredocs = takes_heredocs(&statement.name, &statement.arguments);
         return Ok(Split { statement, takes_heredocs });
     }
     let mut takes = false;

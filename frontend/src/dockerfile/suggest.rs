@@ -9,9 +9,12 @@ const FARTHEST: usize = 2;
 /// the problem. Without `case_sensitive` the answer takes the casing of `word`.
 pub fn closest(word: &str, options: &[&str], case_sensitive: bool) -> Option<String> {
     let fold = |text: &str| if case_sensitive { text.to_owned() } else { text.to_lowercase() };
-    let wanted: Vec<char> = fold(word).chars().collect();
+    let folded = fold(word);
+    let wanted: Vec<char> = folded.chars().collect();
     let mut best: Option<(usize, String)> = None;
-    for option in options.iter().map(|option| fold(option)) {
+    // An edit changes at most four bytes.
+    let is_near = |option: &&&str| option.len().abs_diff(folded.len()) <= 4 * FARTHEST || !case_sensitive;
+    for option in options.iter().filter(is_near).map(|option| fold(option)) {
         let distance = distance(&wanted, &option.chars().collect::<Vec<_>>());
         if distance == 0 {
             return None;
@@ -20,7 +23,7 @@ pub fn closest(word: &str, options: &[&str], case_sensitive: bool) -> Option<Str
             best = Some((distance, option));
         }
     }
-    let (_, option) = best?;
+    let (_, option) = best.filter(|(_, option)| !option.is_empty())?;
     let shout = !case_sensitive && word != word.to_lowercase() && word == word.to_uppercase();
     Some(if shout { option.to_uppercase() } else { option })
 }

@@ -21,7 +21,7 @@ pub(crate) fn csv_fields(line: &str) -> Result<Vec<String>, String> {
             None => {
                 let end = rest.find(',').unwrap_or(rest.len());
                 if let Some(quote) = rest[..end].find('"') {
-                    return Err(error(at + quote, "bare \" in non-quoted field"));
+                    return Err(error(at + quote, "bare \" in non-quoted-field"));
                 }
                 (rest[..end].to_owned(), at + end)
             }

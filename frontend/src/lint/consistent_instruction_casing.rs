@@ -13,23 +13,31 @@ pub static RULE: Rule = Rule::new(
 pub fn check(stages: &[Stage], linter: &mut Linter) {
     let (mut lower, mut upper) = (0, 0);
     for (keyword, _) in keywords(stages) {
-        if keyword == keyword.to_lowercase() {
+        if is_lower(keyword) {
             lower += 1;
-        } else if keyword == keyword.to_uppercase() {
+        } else if is_upper(keyword) {
             upper += 1;
         }
     }
     for (keyword, ranges) in keywords(stages) {
-        let (right, casing) = match lower > upper {
-            true => (keyword.to_lowercase(), "lowercase"),
-            false => (keyword.to_uppercase(), "uppercase"),
+        let (is_right, casing) = match lower > upper {
+            true => (is_lower(keyword), "lowercase"),
+            false => (is_upper(keyword), "uppercase"),
         };
-        if keyword != right {
+        if !is_right {
             let message =
                 format!("Command '{keyword}' should match the case of the command majority ({casing})");
             linter.report(&RULE, Place { ranges, comments: &[] }, message);
         }
     }
+}
+
+fn is_lower(keyword: &str) -> bool {
+    keyword.chars().all(|c| c.to_lowercase().eq([c]))
+}
+
+fn is_upper(keyword: &str) -> bool {
+    keyword.chars().all(|c| c.to_uppercase().eq([c]))
 }
 
 fn keywords(stages: &[Stage]) -> impl Iterator<Item = (&str, &[Range])> {

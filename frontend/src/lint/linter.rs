@@ -11,7 +11,17 @@ use slipway_model::quote::quoted;
 pub struct Linter {
     config: Config,
     findings: Vec<Finding>,
+    /// Lines that all findings together are about.
+    places: usize,
+    /// Names that were compared with others.
+    compared: usize,
 }
+
+/// One instruction of very many lines may break very many rules; then the first findings will do.
+const MOST_PLACES: usize = 1 << 20;
+
+/// Looking for what is similar to each of very many unknown names takes very long.
+const MOST_COMPARED: usize = 1 << 20;
 
 /// Where a rule is broken: the lines, and the comments above them, which may skip rules.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +46,20 @@ pub enum LintError {
 
 impl Linter {
     pub fn new(config: Config) -> Self {
-        Self { config, findings: Vec::new() }
+        Self { config, ..Self::default() }
     }
 
     pub fn report(&mut self, rule: &'static Rule, place: Place<'_>, message: String) {
-        if self.config.allows(rule, place.comments) {
+        if self.places < MOST_PLACES && self.config.allows(rule, place.comments) {
+            self.places += place.ranges.len();
             self.findings.push(Finding { rule, message, ranges: place.ranges.to_vec() });
         }
+    }
+
+    /// Whether `names` more may be compared with one.
+    pub fn may_compare(&mut self, names: usize) -> bool {
+        self.compared = self.compared.saturating_add(names);
+        self.compared <= MOST_COMPARED
     }
 
     pub fn findings(&self) -> &[Finding] {

@@ -10,9 +10,10 @@ pub static RULE: Rule = Rule::new(
     "Relative workdir without an absolute workdir declared within the build can have unexpected results if the base image changes",
 );
 
-/// For the first `WORKDIR` of a stage and the stages it is built on; `path` has its variables expanded.
-pub fn check(instruction: &Instruction, path: &str, linter: &mut Linter) {
-    if !path.starts_with('/') {
+/// For the first `WORKDIR` of a stage and the stages it is built on; `path` has its variables expanded. What is
+/// absolute depends on the stage's system.
+pub fn check(instruction: &Instruction, path: &str, is_absolute: bool, linter: &mut Linter) {
+    if !is_absolute {
         let path = quoted(path);
         let message =
             format!("Relative workdir {path} can have unexpected results if the base image changes");

@@ -44,6 +44,7 @@ impl Lowering<'_> {
                 excludes: add.excludes,
                 link: add.link,
                 parents: false,
+                cache: add.cache,
                 from: self.context,
                 is_context: true,
                 remote: Some(Remote {

@@ -43,7 +43,7 @@ impl Lowering<'_> {
                 text.push('=');
                 text.push_str(value);
             }
-            stage.arguments.push(Argument { value, ..argument.clone() });
+            stage.arguments.add(Argument { value, ..argument.clone() });
         }
         add_setting(&mut stage.image, text, self.epoch);
         Ok(())

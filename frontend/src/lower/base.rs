@@ -172,6 +172,7 @@ impl Lowering<'_> {
         match base {
             Base::Stage(loaded) => {
                 let (state, image) = self.add_context(index, loaded)?;
+                let image = image.map(|image| ImageConfig { created: None, ..image });
                 let stage = &mut self.stages[index];
                 stage.is_dispatched = true;
                 stage.state = state;
@@ -191,7 +192,7 @@ impl Lowering<'_> {
                 stage.is_layerless = image.is_none();
                 let image = image.unwrap_or_else(|| history::empty_image(&question.platform));
                 stage.base_image = Some(image.clone());
-                stage.image = image;
+                stage.image = ImageConfig { created: None, ..image };
                 stage.state = state;
                 stage.platform = Some(question.platform.clone());
             }
@@ -260,8 +261,13 @@ impl Lowering<'_> {
             }
             Loaded::Image { mut node, config } => {
                 node.op.platform.get_or_insert_with(|| (&self.target_platform).into());
+                // The time is told of images that the client holds.
+                let is_of_registry = source::operation_of(&node)
+                    .is_some_and(|source| source.identifier.starts_with("docker-image://"));
                 let state = State::new(Some(self.graph.add(*node).output()), None);
-                with_config(state, &config)
+                let (state, image) = with_config(state, &config)?;
+                let undated = |image| ImageConfig { created: None, ..image };
+                Ok((state, if is_of_registry { image.map(undated) } else { image }))
             }
             Loaded::Input { definition, config } => {
                 let state = State::new(self.graph.import(&definition)?, None);
@@ -280,7 +286,7 @@ impl Lowering<'_> {
         let base = &mut self.stages[base];
         let state = State { environment: Environment::default(), ..base.state.clone() };
         let (platform, is_layerless) = (base.platform.clone(), base.is_layerless);
-        let (paths, has_workdir) = (base.paths, base.has_workdir);
+        let (paths, has_workdir, weight) = (base.paths, base.has_workdir, base.weight);
         let (environment, image, base_image, arguments) = if last {
             (
                 std::mem::take(&mut base.state.environment),
@@ -305,13 +311,14 @@ impl Lowering<'_> {
         stage.is_layerless = is_layerless;
         stage.paths = paths;
         stage.has_workdir = has_workdir;
+        stage.weight = weight;
         stage.arguments.extend(arguments);
     }
 }
 
 /// The variables, folder and platform of an image config.
 fn with_config(mut state: State, config: &[u8]) -> Result<(State, Option<ImageConfig>), Failure> {
-    let image = ImageConfig { created: None, ..ImageConfig::parse(config)? };
+    let image = ImageConfig::parse(config)?;
     for variable in &image.config.env {
         let (key, value) = variable.split_once('=').unwrap_or((variable, ""));
         if !key.is_empty() {

@@ -4,13 +4,13 @@ use slipway_model::lexical::clean_text;
 use slipway_model::llb::{Node, NodeOutput, pb};
 use slipway_model::pattern::glob;
 
-use super::Lowering;
 use super::file::{self, CopyAction, plain_copy};
 use super::history::add_layer;
 use super::metadata::{Metadata, location};
 use super::stage::{Planned, StageState};
+use super::{Lowering, period};
 use crate::dockerfile::Instruction;
-use crate::dockerfile::instruction::{Chmod, Copy, Sources};
+use crate::dockerfile::instruction::{CacheControl, Chmod, Copy, Sources};
 use crate::error::Failure;
 use crate::lint;
 use crate::plan::git_url::GitReference;
@@ -25,6 +25,7 @@ pub(super) struct Transfer<'a> {
     pub(super) excludes: Vec<String>,
     pub(super) link: bool,
     pub(super) parents: bool,
+    pub(super) cache: CacheControl,
     /// The files' tree; `None` is scratch.
     pub(super) from: Option<NodeOutput>,
     /// `from` is the build context, and `.dockerignore` counts.
@@ -76,6 +77,7 @@ impl Lowering<'_> {
                 excludes: copy.excludes,
                 link: copy.link,
                 parents: copy.parents,
+                cache: copy.cache,
                 from,
                 is_context: source.is_none(),
                 remote: None,
@@ -96,28 +98,38 @@ impl Lowering<'_> {
         super::add::check_checksum(&transfer)?;
         let text = self.shown(&self.lexer, &transfer.instruction.original, &stage.state.environment);
         let before = stage.progress;
-        let name = self.step_name(stage, &text);
-        let destination = destination(&stage.state.folder, &transfer.sources.destination);
+        let name = self.step_name(stage, &text)?;
+        let destination =
+            destination(&stage.state.folder, &destination_of(stage, &transfer.sources.destination)?);
         let mut copying = Copying { destination, name, template, actions: Vec::new(), transfer };
-        for path in copying.transfer.sources.paths.clone() {
-            if self.add_remote(&mut copying, &path)? {
+        let paths = std::mem::take(&mut copying.transfer.sources.paths);
+        for path in &paths {
+            if self.add_remote(&mut copying, path)? {
                 continue;
             }
-            self.add_local(&mut copying, &path);
+            self.add_local(&mut copying, stage, path)?;
         }
-        self.add_bodies(&mut copying);
+        copying.transfer.sources.paths = paths;
+        self.add_bodies(&mut copying, stage)?;
         let history = history_text(&copying.transfer);
-        self.write_copies(stage, copying, &text, before);
+        self.write_copies(stage, copying, &text, before)?;
         add_layer(&mut stage.image, &history, self.epoch);
         Ok(())
     }
 
     /// Files of the context, a stage, or an image.
-    fn add_local(&mut self, copying: &mut Copying<'_>, path: &str) {
+    fn add_local(
+        &mut self,
+        copying: &mut Copying<'_>,
+        stage: &StageState,
+        path: &str,
+    ) -> Result<(), Failure> {
         let transfer = &copying.transfer;
         if let Some(matcher) = self.ignore_matcher.as_ref().filter(|_| transfer.is_context) {
             // A pattern that cannot be matched hides nothing; the reference drops the error as well.
-            let _ = lint::copy_ignored_file::check(transfer.instruction, path, matcher, &mut self.linter);
+            if self.linter.may_compare(self.ignored.len()) {
+                let _ = lint::copy_ignored_file::check(transfer.instruction, path, matcher, &mut self.linter);
+            }
         }
         let mut source = path.to_owned();
         let (mut patterns, mut required) = (Vec::new(), Vec::new());
@@ -126,7 +138,7 @@ impl Lowering<'_> {
                 Some((parent, pattern)) => (parent.to_owned(), pattern),
                 None => ("/".to_owned(), path),
             };
-            let pattern = rooted(pattern);
+            let pattern = rooted(&stage.plain_path(pattern)?);
             patterns.push(pattern.trim_start_matches('/').to_owned());
             if !glob::has_wildcards(parent.as_bytes()) && !glob::has_wildcards(pattern.as_bytes()) {
                 required.push(rooted(&clean_text(&format!("{parent}/{pattern}"))));
@@ -135,7 +147,7 @@ impl Lowering<'_> {
         }
         let unpack = transfer.remote.as_ref().is_some_and(|remote| remote.unpack.unwrap_or(true));
         let copy = pb::FileActionCopy {
-            src: clean_text(&format!("/{source}")),
+            src: clean_text(&format!("/{}", stage.plain_path(&source)?)),
             follow_symlink: true,
             dir_copy_contents: true,
             attempt_unpack_docker_compatibility: unpack,
@@ -146,14 +158,19 @@ impl Lowering<'_> {
             ..copying.template()
         };
         copying.actions.push(CopyAction { from: copying.transfer.from, copy });
+        Ok(())
     }
 
     /// Heredocs: files on a scratch of their own.
-    fn add_bodies(&mut self, copying: &mut Copying<'_>) {
-        for content in copying.transfer.sources.contents.clone() {
-            let file = self.graph.add(file::inline_file(&content.path, 0o644, content.data));
-            copying.push(file.output(), &format!("/{}", content.path), false);
+    fn add_bodies(&mut self, copying: &mut Copying<'_>, stage: &StageState) -> Result<(), Failure> {
+        let contents = std::mem::take(&mut copying.transfer.sources.contents);
+        for content in &contents {
+            let path = stage.plain_path(&content.path)?;
+            let file = self.graph.add(file::inline_file(&path, 0o644, content.data.clone()));
+            copying.push(file.output(), &format!("/{path}"), false);
         }
+        copying.transfer.sources.contents = contents;
+        Ok(())
     }
 
     /// `--link` copies to a layer of its own that does not depend on the base. A mode given by hand
@@ -164,28 +181,33 @@ impl Lowering<'_> {
         copying: Copying<'_>,
         text: &str,
         before: super::progress::Progress,
-    ) {
+    ) -> Result<(), Failure> {
         let Copying { transfer, name, actions, .. } = copying;
-        let metadata = Metadata::named(&name).ignore_cache(stage.ignore_cache);
+        let no_cache = stage.ignore_cache || transfer.cache.no_cache;
+        let period = self.period(transfer.cache);
+        let metadata = Metadata::named(&name).ignore_cache(no_cache);
         let locations = vec![location(&transfer.instruction.ranges)];
         if !transfer.link || !transfer.chmod.is_empty() {
-            let node = file::copies(stage.state.output, actions, &transfer.chown, metadata);
+            let mut node = file::copies(stage.state.output, actions, &transfer.chown, metadata);
+            period::limit(&mut node, period);
             stage.state.output = Some(self.graph.add(Node { locations, ..node }).output());
-            return;
+            return Ok(());
         }
         let group = self.group_id();
         let weak = metadata.clone().group(&group, &name, true);
-        let node = file::copies(None, actions, &transfer.chown, weak);
+        let mut node = file::copies(None, actions, &transfer.chown, weak);
+        period::limit(&mut node, period);
         let layer = self.graph.add(Node { locations: locations.clone(), ..node }).output();
         stage.progress = before;
-        let linked = self.step_name(stage, &format!("LINK {text}"));
+        let linked = self.step_name(stage, &format!("LINK {text}"))?;
         let Some(base) = stage.state.output else {
             stage.state.output = Some(layer);
-            return;
+            return Ok(());
         };
-        let metadata = Metadata::named(linked).ignore_cache(stage.ignore_cache).group(&group, &name, false);
+        let metadata = Metadata::named(linked).ignore_cache(no_cache).group(&group, &name, false);
         let node = file::merge(base, layer, metadata);
         stage.state.output = Some(self.graph.add(Node { locations, ..node }).output());
+        Ok(())
     }
 
     /// Groups the two steps of one instruction. Only equality counts, but definitions for several
@@ -228,6 +250,14 @@ fn template(transfer: &Transfer<'_>) -> Result<pb::FileActionCopy, Failure> {
         }
     }
     Ok(copy)
+}
+
+/// The current folder has a meaning of its own.
+fn destination_of(stage: &StageState, written: &str) -> Result<String, Failure> {
+    match written {
+        "" | "." => Ok(written.to_owned()),
+        written => stage.plain_path(written),
+    }
 }
 
 /// Relative to the stage's folder. A `/` or `/.` at the end says that it is a folder.

@@ -33,7 +33,11 @@ impl Lowering<'_> {
             self.stages[index].is_dispatched = true;
             // Other stages are only read, and no stage reads itself: that would be a circle.
             let mut stage = std::mem::take(&mut self.stages[index]);
-            let result = self.dispatch_stage(&mut stage);
+            let taken_over = if last { 0 } else { stage.weight };
+            let result = match self.spend(taken_over) {
+                Ok(()) => self.dispatch_stage(&mut stage),
+                Err(fault) => Err(Failure::from(fault).at(&stage.ranges)),
+            };
             self.stages[index] = stage;
             result?;
         }
@@ -44,10 +48,16 @@ impl Lowering<'_> {
         self.start(stage).map_err(|failure| failure.at(&stage.ranges))?;
         let commands = std::mem::take(&mut stage.commands);
         let mut seen = Seen::default();
+        let before = self.spent;
         for planned in &commands {
-            let result = self.dispatch(stage, planned, &mut seen);
+            let told = stage.image.history.len();
+            let result = self.dispatch(stage, planned, &mut seen).and_then(|()| {
+                let history = stage.image.history.iter().skip(told);
+                Ok(self.spend(history.map(|line| line.created_by.len()).sum())?)
+            });
             result.map_err(|failure| failure.at(&planned.instruction.ranges))?;
         }
+        stage.weight += self.spent - before;
         stage.commands = commands;
         stage.config_places = ConfigPlaces::default();
         self.note_scans(stage);
@@ -56,13 +66,10 @@ impl Lowering<'_> {
 
     /// What the image says holds for the first command.
     fn start(&mut self, stage: &mut StageState) -> Result<(), Failure> {
-        let platform = stage.platform.get_or_insert_with(|| self.target_platform.clone());
-        if platform.os == "windows" {
-            // Paths, shells and users are others there.
-            return Err(Failure::new(format!("building for {platform} is not supported")));
-        }
+        stage.platform.get_or_insert_with(|| self.target_platform.clone());
+        let is_windows = stage.is_windows();
         let config = &mut stage.image.config;
-        if !config.env.iter().any(|variable| key_of(variable) == "PATH") {
+        if !is_windows && !config.env.iter().any(|variable| key_of(variable) == "PATH") {
             config.env.push(format!("PATH={DEFAULT_PATH}"));
         }
         stage.config_places = ConfigPlaces::of(&config.env);
@@ -72,7 +79,7 @@ impl Lowering<'_> {
         }
         let (folder, user) = (config.working_dir.clone(), config.user.clone());
         if !folder.is_empty() {
-            super::workdir::enter(stage, &folder);
+            super::workdir::enter(stage, &folder)?;
         }
         if !user.is_empty() {
             stage.state.user = user;
@@ -146,12 +153,14 @@ impl Lowering<'_> {
             Ok(expansion) => &expansion.unmatched,
             Err(error) => &error.unmatched,
         };
-        if !unmatched.is_empty() {
-            let declared: Vec<&str> = stage.arguments.iter().map(|argument| argument.key.as_str()).collect();
+        let is_declared = |name: &str| stage.arguments.contains(name);
+        if !unmatched.iter().all(|name| is_declared(name)) {
             let set: Vec<&str> = environment.keys().collect();
-            lint::undefined_var::check(instruction, unmatched, &declared, &set, &mut self.linter);
+            lint::undefined_var::check(instruction, unmatched, &is_declared, &set, &mut self.linter);
         }
-        Ok(result?.text)
+        let text = result?.text;
+        self.spend(text.len())?;
+        Ok(text)
     }
 
     /// What progress shows of an instruction: keyword in capitals, variables expanded if they can be.
@@ -165,9 +174,10 @@ impl Lowering<'_> {
     }
 
     /// The next step's name.
-    pub(super) fn step_name(&self, stage: &mut StageState, text: &str) -> String {
+    pub(super) fn step_name(&mut self, stage: &mut StageState, text: &str) -> Result<String, Fault> {
+        self.spend(text.len())?;
         let platform = if self.request.options.multi_platform { stage.platform.as_ref() } else { None };
-        stage.progress.name(&stage.name, text, platform, &stage.state.environment)
+        Ok(stage.progress.name(&stage.name, text, platform, &stage.state.environment))
     }
 }
 

@@ -46,7 +46,11 @@ impl Lowering<'_> {
 }
 
 fn with_pairs(keyword: &str, pairs: &[KeyValue]) -> String {
-    pairs.iter().fold(keyword.to_owned(), |text, pair| format!("{text} {}={}", pair.key, pair.value))
+    let mut text = keyword.to_owned();
+    for KeyValue { key, value, .. } in pairs {
+        text.extend([" ", key, "=", value]);
+    }
+    text
 }
 
 /// Where each variable of an image config stands: in it, a variable keeps its place.

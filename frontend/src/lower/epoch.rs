@@ -99,7 +99,7 @@ impl Lowering<'_> {
         found.ok_or_else(one)
     }
 
-    fn add_arguments(&self, arg: &Arg, environment: &mut Environment) -> Result<(), Failure> {
+    pub(super) fn add_arguments(&self, arg: &Arg, environment: &mut Environment) -> Result<(), Failure> {
         for argument in &arg.0 {
             let value = match (self.build_arguments.get(&argument.key), &argument.value) {
                 (Some(given), _) => given.clone(),

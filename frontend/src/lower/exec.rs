@@ -3,6 +3,8 @@
 //! Mounts are sorted by where they appear, the root first; secrets and ssh sockets follow. Only mounts
 //! that may be written have an output.
 
+use std::sync::Arc;
+
 use slipway_model::Platform;
 use slipway_model::llb::{Node, NodeOutput, pb};
 
@@ -26,6 +28,8 @@ pub(super) struct Exec {
     pub(super) devices: Vec<pb::CdiDevice>,
     /// `dest` may be empty.
     pub(super) ssh: Vec<pb::Mount>,
+    /// Of `--cache-ttl`.
+    pub(super) period: Option<String>,
 }
 
 /// A mount with what it mounts; input and output of `mount` are set by [`Exec::node`].
@@ -46,21 +50,24 @@ pub(super) struct Secret {
 }
 
 impl Exec {
-    pub(super) fn node(mut self, base: &State, target: &Platform, mut metadata: Metadata) -> Node {
+    pub(super) fn node(mut self, base: &mut State, target: &Platform, mut metadata: Metadata) -> Node {
         self.need(base, &mut metadata);
-        let platform = base.platform.as_ref().unwrap_or(target);
+        let platform = base.platform.as_ref().unwrap_or(target).into();
         let mut inputs = Vec::new();
         let mut mounts = self.mounts(base, &mut inputs);
-        let mut variables = base.environment.clone();
+        let mut variables = base.environment.wire();
         for (index, socket) in self.ssh.iter_mut().enumerate() {
             if socket.dest.is_empty() {
                 socket.dest = format!("/run/buildkit/ssh_agent.{index}");
             }
         }
         if let Some(socket) = self.ssh.first()
-            && variables.value("SSH_AUTH_SOCK").is_none()
+            && base.environment.value("SSH_AUTH_SOCK").is_none()
         {
-            variables.set("SSH_AUTH_SOCK", socket.dest.as_str());
+            Arc::make_mut(&mut variables).push("SSH_AUTH_SOCK", &socket.dest);
+        }
+        if let Some(period) = &self.period {
+            Arc::make_mut(&mut variables).push(super::period::VARIABLE, period);
         }
         let secretenv = self.secret_variables();
         mounts.extend(self.secrets.into_iter().filter_map(secret_mount));
@@ -68,7 +75,6 @@ impl Exec {
         let exec = pb::ExecOp {
             meta: Some(pb::Meta {
                 args: self.args,
-                env: variables.list(),
                 cwd: base.folder.clone(),
                 user: base.user.clone(),
                 proxy_env: self.proxy,
@@ -86,12 +92,13 @@ impl Exec {
             cdi_devices: self.devices,
         };
         let op = pb::Op {
-            platform: Some(platform.into()),
+            platform: Some(platform),
             constraints: Some(pb::WorkerConstraints::default()),
             op: Some(pb::op::Op::Exec(exec)),
             ..pb::Op::default()
         };
-        Node { op, inputs, metadata: metadata.finish(), ..Node::default() }
+        let variables = Some(variables);
+        Node { op, inputs, variables, metadata: metadata.finish(), ..Node::default() }
     }
 
     fn mounts(&mut self, base: &State, inputs: &mut Vec<NodeOutput>) -> Vec<pb::Mount> {

@@ -8,6 +8,7 @@ use slipway_model::llb::{Node, NodeOutput, pb};
 
 use super::capabilities::{FILE_BASE, MERGE};
 use super::metadata::{Metadata, internal};
+use crate::dockerfile::instruction::{Owner, Ownership};
 
 use pb::file_action::Action;
 
@@ -138,19 +139,18 @@ fn ownership(text: &str, base: i64) -> Option<pb::ChownOpt> {
     if text.is_empty() {
         return None;
     }
-    let (user, group) = match text.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
-        None => (text, None),
-    };
-    Some(pb::ChownOpt { user: Some(owner(user, base)), group: group.map(|group| owner(group, base)) })
+    let Ownership { user, group } = Ownership::parse(text);
+    Some(pb::ChownOpt {
+        user: Some(wire_owner(user, base)),
+        group: group.map(|group| wire_owner(group, base)),
+    })
 }
 
-fn owner(text: &str, base: i64) -> pb::UserOpt {
-    use crate::dockerfile::instruction::{Owner, Ownership};
+fn wire_owner(owner: Owner, base: i64) -> pb::UserOpt {
     use pb::user_opt::User;
     // The wire has no sign: the reference's numbers wrap as well.
     pb::UserOpt {
-        user: Some(match Ownership::parse(text).user {
+        user: Some(match owner {
             Owner::Id(id) => User::ById(id.cast_unsigned()),
             Owner::Name(name) => User::ByName(pb::NamedUserOpt { name, input: base }),
         }),

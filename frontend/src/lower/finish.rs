@@ -2,9 +2,10 @@
 
 use super::metadata::{Metadata, internal};
 use super::source::Local;
-use super::{Lowered, Lowering};
+use super::{Lowered, Lowering, Wanted};
 use crate::error::Failure;
 use crate::plan::context::MainContext;
+use slipway_model::llb::pb;
 use std::collections::BTreeSet;
 
 impl Lowering<'_> {
@@ -20,17 +21,29 @@ impl Lowering<'_> {
         self.place_late_locals();
         self.set_platform(target);
         let outline = self.outline.is_some().then(|| self.outline(target));
-        let stage = &self.stages[target];
-        let infos = [self.request.entry.info.clone()];
+        let scans = self.scans(target);
+        let definition = match self.request.wants {
+            Wanted::Graph => self.definition(target),
+            Wanted::Findings | Wanted::Outline => Ok(pb::Definition::default()),
+        };
+        let stage = &mut self.stages[target];
         Ok(Lowered {
-            definition: self.graph.definition(stage.state.output, &infos),
-            image: stage.image.clone(),
-            base_image: stage.base_image.clone(),
+            definition,
+            image: std::mem::take(&mut stage.image),
+            base_image: stage.base_image.take(),
             is_layerless: stage.is_layerless,
             epoch: self.epoch,
-            scans: self.scans(target),
+            scans,
             outline,
         })
+    }
+
+    fn definition(&mut self, target: usize) -> Result<pb::Definition, Failure> {
+        if self.has_empty_command {
+            return Err(Failure::new("arguments are required"));
+        }
+        let infos = [self.request.entry.info.clone()];
+        Ok(std::mem::take(&mut self.graph).into_definition(self.stages[target].state.output, &infos))
     }
 
     fn place_context(&mut self) {

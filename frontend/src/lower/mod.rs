@@ -27,6 +27,7 @@ mod history;
 pub(crate) mod metadata;
 mod mounts;
 pub(crate) mod outline;
+mod period;
 pub(crate) mod progress;
 mod run;
 mod scans;
@@ -36,6 +37,7 @@ mod stage;
 mod stages;
 mod state;
 mod trigger;
+mod windows;
 mod workdir;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -45,11 +47,12 @@ use slipway_model::pattern::PatternMatcher;
 use slipway_model::{ImageConfig, Platform};
 
 use crate::dockerfile::shell::Lexer;
-use crate::dockerfile::{self, Dockerfile, directive};
+use crate::dockerfile::{self, Dockerfile, Fault, Language, Reading, directive};
 use crate::error::Failure;
 use crate::gateway::Gateway;
 use crate::lint::{self, Finding, Linter};
 use crate::plan::context::Entry;
+use crate::plan::include::Files;
 use crate::plan::options::Options;
 use outline::{Capture, Outline};
 use stage::StageState;
@@ -66,12 +69,32 @@ pub(crate) struct Request<'a> {
     pub(crate) build_platform: &'a Platform,
     /// Look at stages that the target does not need, too.
     pub(crate) all_stages: bool,
-    /// Gather what [`Lowered::outline`] tells.
-    pub(crate) wants_outline: bool,
+    pub(crate) wants: Wanted,
+    pub(crate) language: Language,
+}
+
+impl Request<'_> {
+    /// The file, and in the extended language all that it includes.
+    pub(crate) async fn read(&self) -> Result<Reading, Failure> {
+        if !self.language.is_extended() {
+            return Ok(dockerfile::read(&self.entry.data));
+        }
+        let Self { gateway, options, inputs, entry, language, .. } = *self;
+        Files { gateway, options, inputs, entry, language }.read().await
+    }
+}
+
+/// What a request is about, beside what lint finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Findings,
+    Graph,
+    Outline,
 }
 
 pub(crate) struct Lowered {
-    pub(crate) definition: pb::Definition,
+    /// Empty unless it was asked for.
+    pub(crate) definition: Result<pb::Definition, Failure>,
     pub(crate) image: ImageConfig,
     pub(crate) base_image: Option<ImageConfig>,
     /// What layers the images have is not known: their list is null, not empty.
@@ -109,6 +132,9 @@ fn linter(request: &Request<'_>) -> Result<Linter, Failure> {
     Ok(Linter::new(config))
 }
 
+/// Of all that a file becomes, in bytes.
+const MOST_TEXT: usize = 128 << 20;
+
 /// The state of one run over a file.
 struct Lowering<'a> {
     request: &'a Request<'a>,
@@ -123,7 +149,7 @@ struct Lowering<'a> {
     /// Keys of `ARG`s before the first `FROM`, with or without a value.
     declared: BTreeSet<String>,
     /// What an outline tells of them, if one is wanted.
-    outline: Option<Box<Capture>>,
+    outline: Option<Capture>,
     epoch: Option<i64>,
     /// Stages in the order of the file, then images and contexts that instructions name.
     stages: Vec<StageState>,
@@ -139,6 +165,12 @@ struct Lowering<'a> {
     ignore_matcher: Option<PatternMatcher>,
     /// Progress groups made so far.
     groups: usize,
+    /// What build arguments say of proxies.
+    proxy: Option<pb::ProxyEnv>,
+    /// A command is nothing at all, which only its operation cannot be.
+    has_empty_command: bool,
+    /// Bytes of text made of the file so far, see [`Self::spend`].
+    spent: usize,
 }
 
 impl<'a> Lowering<'a> {
@@ -152,7 +184,7 @@ impl<'a> Lowering<'a> {
             build_arguments: request.options.build_arguments.clone(),
             global: Environment::default(),
             declared: BTreeSet::new(),
-            outline: request.wants_outline.then(Box::default),
+            outline: (request.wants == Wanted::Outline).then(Capture::default),
             epoch: None,
             stages: Vec::new(),
             by_name: HashMap::new(),
@@ -163,11 +195,21 @@ impl<'a> Lowering<'a> {
             ignored: Vec::new(),
             ignore_matcher: None,
             groups: 0,
+            proxy: run::proxy(&request.options.build_arguments),
+            has_empty_command: false,
+            spent: 0,
         }
     }
 
+    /// Counts text that a file becomes: values, names, history, the variables of each command. A small
+    /// file can ask for very much of it, since every command lists all variables.
+    fn spend(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.spent = self.spent.saturating_add(bytes);
+        if self.spent > MOST_TEXT { Err(Fault::TooMuchText(MOST_TEXT)) } else { Ok(()) }
+    }
+
     async fn run(&mut self) -> Result<Lowered, Failure> {
-        let reading = dockerfile::read(&self.request.entry.data);
+        let reading = self.request.read().await?;
         if !reading.errors.is_empty() {
             lint::check_faulty(&reading, &mut self.linter);
             return Err(Failure::of_file(reading.errors).unwrap_or_default());
@@ -180,7 +222,7 @@ impl<'a> Lowering<'a> {
         }
         self.set_global_arguments(&dockerfile)?;
         self.set_epoch(&dockerfile).await?;
-        self.add_stages(&dockerfile)?;
+        self.add_stages(dockerfile)?;
         let target = self.find_target()?;
         self.link_stages()?;
         let needed = self.resolve(target).await?;
@@ -223,7 +265,7 @@ impl<'a> Lowering<'a> {
             &self.lexer,
             &self.build_arguments,
             &mut self.global,
-            self.outline.as_deref_mut(),
+            self.outline.as_mut(),
         )?;
         self.declared = arguments::declared(dockerfile);
         Ok(())

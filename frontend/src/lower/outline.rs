@@ -5,6 +5,7 @@
 //! or if the default of such a one uses it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Lowering;
 use crate::dockerfile::Range;
@@ -40,6 +41,8 @@ pub(crate) struct Need {
 /// What is known of one stage.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Capture {
+    /// Of arguments before the first `FROM`, which all stages share.
+    global: Arc<BTreeMap<String, Known>>,
     arguments: BTreeMap<String, Known>,
     used: BTreeSet<String>,
     secrets: BTreeMap<String, Need>,
@@ -63,12 +66,16 @@ impl Capture {
         ranges: &[Range],
     ) {
         if depends.remove(&argument.key)
-            && let Some(before) = self.arguments.get(&argument.key)
+            && let Some(before) = self.global.get(&argument.key)
         {
             depends.extend(before.depends.iter().cloned());
         }
         let listed = listed(argument, value, ranges);
-        self.arguments.insert(argument.key.clone(), Known { listed, depends });
+        Arc::make_mut(&mut self.global).insert(argument.key.clone(), Known { listed, depends });
+    }
+
+    fn argument(&self, name: &str) -> Option<&Known> {
+        self.arguments.get(name).or_else(|| self.global.get(name))
     }
 
     /// An `ARG` of the stage. One that only takes over a global value is listed where that stands.
@@ -104,7 +111,7 @@ impl Capture {
         let mut rest: Vec<&str> = self.used.iter().map(String::as_str).collect();
         while let Some(name) = rest.pop() {
             if reached.insert(name)
-                && let Some(known) = self.arguments.get(name)
+                && let Some(known) = self.argument(name)
             {
                 rest.extend(known.depends.iter().map(String::as_str));
             }
@@ -122,7 +129,7 @@ impl Lowering<'_> {
         for index in self.in_order(target) {
             let Some(capture) = &self.stages[index].outline else { continue };
             for name in capture.reached() {
-                if let Some(known) = capture.arguments.get(name).filter(|_| arguments.insert(name)) {
+                if let Some(known) = capture.argument(name).filter(|_| arguments.insert(name)) {
                     outline.arguments.push(known.listed.clone());
                 }
             }
@@ -143,7 +150,7 @@ impl Lowering<'_> {
             if seen.insert(index) {
                 order.push(index);
                 let stage = &self.stages[index];
-                rest.extend(stage.dependencies.iter().rev().map(|(source, _)| *source));
+                rest.extend(stage.dependencies.sources().rev());
                 rest.extend(stage.base);
             }
         }

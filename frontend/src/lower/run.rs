@@ -1,7 +1,7 @@
 //! `RUN`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use slipway_model::llb::{Node, pb};
 
@@ -29,7 +29,8 @@ impl Lowering<'_> {
         self.path_sets[stage.paths].insert("/".to_owned());
         let mut exec = self.exec();
         let mut text = instruction.original.clone();
-        exec.args = self.run_arguments(run, &mut exec.mounts, &mut text)?;
+        let scripts = stage.image.platform.os != "windows";
+        exec.args = self.run_arguments(run, scripts, &mut exec.mounts, &mut text)?;
         if run.command_line.prepend_shell {
             exec.args = super::settings::with_shell(&stage.image, &exec.args);
         }
@@ -44,19 +45,19 @@ impl Lowering<'_> {
             NetworkMode::Host => exec.network = pb::NetMode::Host,
         }
         exec.devices = devices(run)?;
-        let name = self.run_name(stage, &text, &mounts);
+        exec.period = self.period(run.cache);
+        let name = self.run_name(stage, &text, &mounts)?;
         if self.request.options.shm_size > 0 {
             exec.mounts.push(shared_memory(self.request.options.shm_size));
         }
         let history = format!("RUN {}", with_arguments(stage, &exec.args));
         let metadata = Metadata::named(name)
             .command(instruction.original.clone())
-            .ignore_cache(stage.ignore_cache)
+            .ignore_cache(stage.ignore_cache || run.cache.no_cache)
             .resources(self.request.options.resources.as_ref());
-        if exec.args.is_empty() {
-            return Err(Failure::new("failed to marshal LLB definition: arguments are required"));
-        }
-        let node = exec.node(&stage.state, &self.target_platform, metadata);
+        self.has_empty_command |= exec.args.is_empty();
+        let node = exec.node(&mut stage.state, &self.target_platform, metadata);
+        self.spend(node.variables.as_ref().map_or(0, |variables| variables.size()))?;
         let node = self.graph.add(Node { locations: vec![location(&instruction.ranges)], ..node });
         stage.state.output = Some(node.output());
         add_layer(&mut stage.image, &history, self.epoch);
@@ -69,7 +70,7 @@ impl Lowering<'_> {
         Exec {
             hostname: options.hostname.clone(),
             network: options.network,
-            proxy: self.proxy(),
+            proxy: self.proxy.clone(),
             extra_hosts: options.extra_hosts.clone(),
             ulimits: options.ulimits.clone(),
             cgroup_parent: options.cgroup_parent.clone(),
@@ -77,31 +78,12 @@ impl Lowering<'_> {
         }
     }
 
-    /// Build arguments for proxies reach every command without being declared, and outside of its
-    /// environment: their values do not count for the cache.
-    fn proxy(&self) -> Option<pb::ProxyEnv> {
-        let mut proxy = pb::ProxyEnv::default();
-        let mut found = false;
-        for (key, value) in &self.build_arguments {
-            let place = match key.to_lowercase().as_str() {
-                "http_proxy" => &mut proxy.http_proxy,
-                "https_proxy" => &mut proxy.https_proxy,
-                "ftp_proxy" => &mut proxy.ftp_proxy,
-                "no_proxy" => &mut proxy.no_proxy,
-                "all_proxy" => &mut proxy.all_proxy,
-                _ => continue,
-            };
-            place.clone_from(value);
-            found = true;
-        }
-        found.then_some(proxy)
-    }
-
     /// A single heredoc is the command itself: a script that is mounted if it names its interpreter.
-    /// Others are left to the shell. `text` is what progress shows.
+    /// Others are left to the shell, all of them without `scripts`. `text` is what progress shows.
     fn run_arguments(
         &mut self,
         run: &Run,
+        scripts: bool,
         mounts: &mut Vec<Mounted>,
         text: &mut String,
     ) -> Result<Vec<String>, Failure> {
@@ -118,7 +100,7 @@ impl Lowering<'_> {
         }
         text.push_str(&format!(" ({})", summary(&first.data)));
         let data = if first.chomp { heredoc::chomp(&first.data) } else { first.data.clone() };
-        if !data.starts_with("#!") {
+        if !scripts || !data.starts_with("#!") {
             return Ok(vec![data]);
         }
         let script = self.graph.add(file::inline_file(&first.name, 0o755, data));
@@ -133,15 +115,36 @@ impl Lowering<'_> {
         Ok(vec![format!("/dev/pipes/{}", first.name)])
     }
 
-    fn run_name(&self, stage: &mut StageState, text: &str, mounts: &[Mount]) -> String {
+    fn run_name(&mut self, stage: &mut StageState, text: &str, mounts: &[Mount]) -> Result<String, Failure> {
         let lexer = Lexer { raw_quotes: true, skip_unset: true, ..self.lexer };
         let masked = Masked::new(&stage.state.environment, mounts);
         let text = self.shown(&lexer, text, &masked);
+        self.spend(text.len())?;
         // The state's platform, which a stage from scratch does not have yet.
         let platform = stage.state.platform.clone();
         let shown = if self.request.options.multi_platform { platform.as_ref() } else { None };
-        stage.progress.name(&stage.name, &text, shown, &stage.state.environment)
+        Ok(stage.progress.name(&stage.name, &text, shown, &stage.state.environment))
     }
+}
+
+/// Build arguments for proxies reach every command without being declared, and outside of its
+/// environment: their values do not count for the cache.
+pub(super) fn proxy(build_arguments: &BTreeMap<String, String>) -> Option<pb::ProxyEnv> {
+    let mut proxy = pb::ProxyEnv::default();
+    let mut found = false;
+    for (key, value) in build_arguments {
+        let place = match key.to_lowercase().as_str() {
+            "http_proxy" => &mut proxy.http_proxy,
+            "https_proxy" => &mut proxy.https_proxy,
+            "ftp_proxy" => &mut proxy.ftp_proxy,
+            "no_proxy" => &mut proxy.no_proxy,
+            "all_proxy" => &mut proxy.all_proxy,
+            _ => continue,
+        };
+        place.clone_from(value);
+        found = true;
+    }
+    found.then_some(proxy)
 }
 
 /// Devices are of the channel `labs`.
@@ -193,7 +196,11 @@ fn shared_memory(size: i64) -> Mounted {
 
 /// The command and its heredocs as the shell reads them.
 fn reconstituted(line: &str, files: &[InlineFile]) -> String {
-    files.iter().fold(line.to_owned(), |text, file| format!("{text}\n{}{}", file.data, file.name))
+    let mut text = line.to_owned();
+    for InlineFile { name, data, .. } in files {
+        text.extend(["\n", data, name]);
+    }
+    text
 }
 
 /// The first line of a body.
@@ -209,7 +216,7 @@ fn summary(body: &str) -> String {
 fn with_arguments(stage: &StageState, args: &[String]) -> String {
     let mut values: Vec<(&str, &str)> = Vec::new();
     let mut places = HashMap::new();
-    for argument in &stage.arguments {
+    for argument in stage.arguments.iter() {
         let value = stage.state.environment.value(&argument.key).or(argument.value.as_deref());
         let value = value.unwrap_or_default();
         let place = *places.entry(argument.key.as_str()).or_insert(values.len());

@@ -1,6 +1,6 @@
 //! One stage while it is lowered, or an image or context that an instruction names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use slipway_model::llb::NodeOutput;
@@ -25,7 +25,7 @@ pub(super) struct StageState {
     /// The description comment above the `FROM`.
     pub(super) doc: String,
     /// Gathered only for an outline.
-    pub(super) outline: Option<Box<Capture>>,
+    pub(super) outline: Option<Capture>,
     /// The `FROM` instruction as written.
     pub(super) original: String,
     pub(super) ranges: Vec<Range>,
@@ -35,8 +35,8 @@ pub(super) struct StageState {
     pub(super) named_context: Option<NamedContext>,
     pub(super) platform: Option<Platform>,
     pub(super) commands: Vec<Planned>,
-    /// Stages that instructions name, with the last place of each.
-    pub(super) dependencies: Vec<(usize, Vec<Range>)>,
+    /// Stages that instructions name.
+    pub(super) dependencies: Dependencies,
 
     pub(super) state: State,
     pub(super) image: ImageConfig,
@@ -47,7 +47,9 @@ pub(super) struct StageState {
     /// No image says what its layers are: it started from scratch, or from files alone.
     pub(super) is_layerless: bool,
     /// `ARG`s so far, with their values.
-    pub(super) arguments: Vec<Argument>,
+    pub(super) arguments: Arguments,
+    /// Bytes of text that a stage built on this one takes over.
+    pub(super) weight: usize,
     /// Used of the build context.
     pub(super) context_paths: BTreeSet<String>,
     /// Which set of used paths is its own.
@@ -67,6 +69,67 @@ pub(super) struct StageState {
     pub(super) scans_context: bool,
     /// What an SBOM tells of beside the target.
     pub(super) scanned: Option<Option<NodeOutput>>,
+}
+
+/// Stages, each with the last instruction that names it, in order of first use.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dependencies {
+    list: Vec<(usize, Arc<Instruction>)>,
+    places: HashMap<usize, usize>,
+}
+
+impl Dependencies {
+    pub(super) fn add(&mut self, sources: &[usize], instruction: &Arc<Instruction>) {
+        for source in sources {
+            let place = *self.places.entry(*source).or_insert(self.list.len());
+            match self.list.get_mut(place) {
+                Some((_, last)) => last.clone_from(instruction),
+                None => self.list.push((*source, instruction.clone())),
+            }
+        }
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<&(usize, Arc<Instruction>)> {
+        self.list.get(place)
+    }
+
+    pub(super) fn sources(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        self.list.iter().map(|(source, _)| *source)
+    }
+}
+
+/// `ARG`s in order; a name may come several times.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arguments {
+    list: Vec<Argument>,
+    names: HashSet<String>,
+}
+
+impl Arguments {
+    pub(super) fn add(&mut self, argument: Argument) {
+        if !self.names.contains(&argument.key) {
+            self.names.insert(argument.key.clone());
+        }
+        self.list.push(argument);
+    }
+
+    pub(super) fn extend(&mut self, others: Self) {
+        if self.list.is_empty() {
+            *self = others;
+            return;
+        }
+        for argument in others.list {
+            self.add(argument);
+        }
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Argument> {
+        self.list.iter()
+    }
 }
 
 /// An instruction and the stages it names: for `COPY --from` one, for `RUN` one for each mount.

@@ -7,6 +7,7 @@ use slipway_model::Platform;
 
 use super::Lowering;
 use super::stage::{Planned, StageState};
+use super::state::Environment;
 use crate::dockerfile::instruction::RawMount;
 use crate::dockerfile::shell::{self, Expansion, NoVariables};
 use crate::dockerfile::{Command, Dockerfile, Instruction, Range, Stage, closest};
@@ -18,9 +19,11 @@ use slipway_model::quote::quoted;
 pub(super) const SCRATCH: &str = "scratch";
 
 impl Lowering<'_> {
-    pub(super) fn add_stages(&mut self, dockerfile: &Dockerfile) -> Result<(), Failure> {
-        for (index, stage) in dockerfile.stages.iter().enumerate() {
+    pub(super) fn add_stages(&mut self, dockerfile: Dockerfile) -> Result<(), Failure> {
+        for (index, stage) in dockerfile.stages.into_iter().enumerate() {
+            let steps = stage.instructions.iter().filter(|instruction| is_step(instruction)).count();
             let (state, used) = self.stage_state(stage, index)?;
+            let ignore_cache = self.request.options.is_without_cache(&state.alias);
             self.register(state);
             if let Some(added) = self.stages.last_mut() {
                 if added.named_context.is_some() {
@@ -31,28 +34,23 @@ impl Lowering<'_> {
                     outline.add_used(&used);
                 }
                 let own_base = added.base_name != SCRATCH && added.base.is_none();
-                added.progress.total = usize::from(own_base)
-                    + stage.instructions.iter().filter(|instruction| is_step(instruction)).count();
-                added.ignore_cache = self.request.options.is_without_cache(&stage.name);
+                added.progress.total = usize::from(own_base) + steps;
+                added.ignore_cache = ignore_cache;
             }
         }
         Ok(())
     }
 
     /// With the names of the arguments that the `FROM` uses.
-    fn stage_state(
-        &mut self,
-        stage: &Stage,
-        index: usize,
-    ) -> Result<(StageState, BTreeSet<String>), Failure> {
+    fn stage_state(&mut self, stage: Stage, index: usize) -> Result<(StageState, BTreeSet<String>), Failure> {
         let at = |failure: Failure| failure.at(&stage.ranges);
         let base = self.lexer.process_word(&stage.from.base, &self.global);
-        self.check_arguments(stage, unmatched(&base));
+        self.check_arguments(&stage, unmatched(&base));
         let Expansion { text: base_name, matched: mut used, .. } = base.map_err(|error| at(error.into()))?;
         if base_name.is_empty() {
             return Err(at(Failure::new(format!("base name ({}) should not be blank", stage.from.base))));
         }
-        let platform = self.stage_platform(stage)?.map(|(platform, matched)| {
+        let platform = self.stage_platform(&stage)?.map(|(platform, matched)| {
             used.extend(matched);
             platform
         });
@@ -64,16 +62,16 @@ impl Lowering<'_> {
             }
         };
         let state = StageState {
-            alias: stage.name.clone(),
-            doc: stage.doc.clone(),
-            outline: self.outline.clone(),
             name: if stage.name.is_empty() { format!("stage-{index}") } else { stage.name.clone() },
+            alias: stage.name,
+            doc: stage.doc,
+            outline: self.outline.clone(),
             base_name,
-            original: stage.original.clone(),
-            ranges: stage.ranges.clone(),
+            original: stage.original,
+            ranges: stage.ranges,
             platform,
             named_context,
-            commands: stage.instructions.iter().map(Planned::unlinked).collect(),
+            commands: stage.instructions.into_iter().map(Planned::unlinked).collect(),
             ..StageState::default()
         };
         Ok((state, used))
@@ -93,8 +91,10 @@ impl Lowering<'_> {
             .map_err(|error| at(Failure::from(error).context("failed to process arguments for platform ")))?;
         lint::redundant_target_platform::check(stage, &expanded, target, &mut self.linter);
         lint::from_platform_flag_const_disallowed::check(stage, &expanded, &mut self.linter);
-        let options: Vec<&str> = self.global.keys().collect();
-        let suggestion = || expanded.unmatched.iter().find_map(|name| closest(name, &options, true));
+        let suggestion = || {
+            let options: Vec<&str> = self.global.keys().collect();
+            expanded.unmatched.iter().find_map(|name| closest(name, &options, true))
+        };
         let suggested = |mut failure: Failure| {
             if let Some(similar) = suggestion() {
                 failure.message.push_str(&format!(" (did you mean {similar}?)"));
@@ -113,11 +113,12 @@ impl Lowering<'_> {
     }
 
     fn check_arguments(&mut self, stage: &Stage, unmatched: &BTreeSet<String>) {
-        if !unmatched.is_empty() {
-            let known =
-                self.declared.iter().map(String::as_str).chain(self.global.keys()).collect::<Vec<_>>();
-            lint::undefined_arg_in_from::check(stage, unmatched, &known, &mut self.linter);
+        let is_known = |name: &str| self.declared.contains(name) || self.global.value(name).is_some();
+        if unmatched.iter().all(|name| is_known(name)) {
+            return;
         }
+        let known = self.declared.iter().map(String::as_str).chain(self.global.keys()).collect::<Vec<_>>();
+        lint::undefined_arg_in_from::check(stage, unmatched, &is_known, &known, &mut self.linter);
     }
 
     /// Gives a state its number; a base of the name of an earlier stage is that stage.
@@ -156,10 +157,15 @@ impl Lowering<'_> {
     pub(super) fn link_stages(&mut self) -> Result<(), Failure> {
         let mut index = 0;
         while index < self.stages.len() {
+            let instructions = self.stages[index].commands.iter().map(|planned| &*planned.instruction);
+            let mut scope = self.source_scope(instructions);
             for position in 0..self.stages[index].commands.len() {
                 let instruction = self.stages[index].commands[position].instruction.clone();
-                let sources = self.sources_of(&instruction)?;
-                self.depend(index, &sources, &instruction.ranges);
+                if let (Some(scope), Command::Arg(arg)) = (&mut scope, &instruction.command) {
+                    self.add_arguments(arg, scope).map_err(|failure| failure.at(&instruction.ranges))?;
+                }
+                let sources = self.sources_of(&instruction, scope.as_ref())?;
+                self.stages[index].dependencies.add(&sources, &instruction);
                 self.stages[index].commands[position].sources = sources;
             }
             index += 1;
@@ -171,28 +177,69 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    pub(super) fn depend(&mut self, stage: usize, sources: &[usize], ranges: &[Range]) {
-        let dependencies = &mut self.stages[stage].dependencies;
-        for source in sources {
-            match dependencies.iter_mut().find(|(known, _)| known == source) {
-                Some((_, place)) => *place = ranges.to_vec(),
-                None => dependencies.push((*source, ranges.to_vec())),
-            }
-        }
-    }
-
-    pub(super) fn sources_of(&mut self, instruction: &Instruction) -> Result<Vec<usize>, Failure> {
+    /// With a scope, names of sources may hold variables.
+    pub(super) fn sources_of(
+        &mut self,
+        instruction: &Instruction,
+        scope: Option<&Environment>,
+    ) -> Result<Vec<usize>, Failure> {
         match &instruction.command {
             Command::Copy(copy) if !copy.from.is_empty() => {
-                Ok(vec![self.copy_source(&copy.from, &instruction.ranges)?])
+                Ok(vec![self.copy_source(&copy.from, &instruction.ranges, scope)?])
             }
-            Command::Run(run) => Ok(run.mounts.iter().map(|mount| self.mount_source(mount)).collect()),
+            Command::Run(run) => {
+                let located = |failure: Failure| failure.at(&instruction.ranges);
+                run.mounts.iter().map(|mount| self.mount_source(mount, scope).map_err(located)).collect()
+            }
             _ => Ok(Vec::new()),
         }
     }
 
-    fn copy_source(&mut self, from: &str, ranges: &[Range]) -> Result<usize, Failure> {
-        if self.lexer.process_word(from, &NoVariables)?.text != from {
+    /// The variables that names of sources may hold in the extended language: arguments before the first
+    /// `FROM`, to which those of the stage are added. What a stage needs must be known before any base is
+    /// looked up, so variables of images are none of them. `None` where nobody asks.
+    pub(super) fn source_scope<'i>(
+        &self,
+        mut instructions: impl Iterator<Item = &'i Instruction>,
+    ) -> Option<Environment> {
+        let asks = |instruction: &Instruction| match &instruction.command {
+            Command::Copy(copy) => copy.from.contains('$'),
+            Command::Run(run) => run.mounts.iter().any(|mount| mount.names_variable),
+            _ => false,
+        };
+        (self.request.language.is_extended() && instructions.any(asks)).then(|| self.global.clone())
+    }
+
+    fn source_name(&self, from: &str, scope: &Environment) -> Result<String, Failure> {
+        let expanded = self.lexer.process_word(from, scope)?;
+        if let Some(name) = expanded.unmatched.first() {
+            let known: Vec<&str> = scope.keys().collect();
+            let message = format!(
+                "the variable {name} of from={from} is no argument of the stage and none before the first FROM"
+            );
+            return Err(Failure::new(message).suggest(name, &known));
+        }
+        if expanded.text.is_empty() {
+            return Err(Failure::new(format!("from={from} names nothing")));
+        }
+        Ok(expanded.text)
+    }
+
+    fn copy_source(
+        &mut self,
+        from: &str,
+        ranges: &[Range],
+        scope: Option<&Environment>,
+    ) -> Result<usize, Failure> {
+        let expanded;
+        let from = match scope {
+            Some(scope) => {
+                expanded = self.source_name(from, scope).map_err(|failure| failure.at(ranges))?;
+                &expanded
+            }
+            None => from,
+        };
+        if scope.is_none() && self.lexer.process_word(from, &NoVariables)?.text != from {
             return Err(Failure::new(
                 "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround",
             ));
@@ -207,9 +254,17 @@ impl Lowering<'_> {
     }
 
     /// The type of a mount may be a variable, so each has a source, if only scratch.
-    fn mount_source(&mut self, mount: &RawMount) -> usize {
-        let from = if mount.from.is_empty() { SCRATCH } else { &mount.from };
-        self.stage_or_image(from, &[])
+    fn mount_source(&mut self, mount: &RawMount, scope: Option<&Environment>) -> Result<usize, Failure> {
+        match scope.filter(|_| mount.names_variable) {
+            Some(scope) => {
+                let from = self.source_name(&mount.from, scope)?;
+                Ok(self.stage_or_image(&from, &[]))
+            }
+            None => {
+                let from = if mount.from.is_empty() { SCRATCH } else { &mount.from };
+                Ok(self.stage_or_image(from, &[]))
+            }
+        }
     }
 
     fn stage_or_image(&mut self, name: &str, ranges: &[Range]) -> usize {
@@ -226,29 +281,42 @@ impl Lowering<'_> {
 
     fn check_circles(&self) -> Result<(), Failure> {
         let mut visited = vec![false; self.stages.len()];
+        let mut on_way = vec![false; self.stages.len()];
         for (index, stage) in self.stages.iter().enumerate() {
-            let Some(places) = self.circle(index, &mut visited) else { continue };
+            let Some(places) = self.circle(index, &mut visited, &mut on_way) else { continue };
             let failure = Failure::new(format!("circular dependency detected on stage: {}", stage.name));
-            return Err(places.iter().fold(failure, |failure, place| failure.at(place)));
+            return Err(places.iter().fold(failure, |failure, place| failure.at(&place.ranges)));
         }
         Ok(())
     }
 
     /// The places of instructions on the way from `start` back to a stage of the way.
-    fn circle(&self, start: usize, visited: &mut [bool]) -> Option<Vec<Vec<Range>>> {
+    fn circle(
+        &self,
+        start: usize,
+        visited: &mut [bool],
+        on_way: &mut [bool],
+    ) -> Option<Vec<Arc<Instruction>>> {
         if std::mem::replace(&mut visited[start], true) {
             return None;
         }
+        on_way[start] = true;
         let mut way = vec![(start, 0)];
         while let Some((stage, next)) = way.pop() {
-            let Some((dependency, _)) = self.stages[stage].dependencies.get(next) else { continue };
+            let Some((dependency, _)) = self.stages[stage].dependencies.get(next) else {
+                on_way[stage] = false;
+                continue;
+            };
             way.push((stage, next + 1));
-            if way.iter().any(|(on_way, _)| on_way == dependency) {
-                let place =
-                    |(stage, next): &(usize, usize)| self.stages[*stage].dependencies[next - 1].1.clone();
-                return Some(way.iter().map(place).collect());
+            if on_way[*dependency] {
+                let place = |(stage, next): &(usize, usize)| {
+                    let taken = self.stages[*stage].dependencies.get(next - 1)?;
+                    Some(taken.1.clone())
+                };
+                return Some(way.iter().filter_map(place).collect());
             }
             if !std::mem::replace(&mut visited[*dependency], true) {
+                on_way[*dependency] = true;
                 way.push((*dependency, 0));
             }
         }
@@ -262,7 +330,7 @@ impl Lowering<'_> {
             if needed.insert(index) {
                 let stage = &self.stages[index];
                 rest.extend(stage.base);
-                rest.extend(stage.dependencies.iter().map(|(source, _)| *source));
+                rest.extend(stage.dependencies.sources());
             }
         }
         needed
@@ -270,8 +338,8 @@ impl Lowering<'_> {
 }
 
 impl Planned {
-    fn unlinked(instruction: &Instruction) -> Self {
-        Self { instruction: Arc::new(instruction.clone()), sources: Vec::new(), is_trigger: false }
+    fn unlinked(instruction: Instruction) -> Self {
+        Self { instruction: Arc::new(instruction), sources: Vec::new(), is_trigger: false }
     }
 }
 

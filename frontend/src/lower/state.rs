@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use slipway_model::Platform;
 use slipway_model::lexical::clean_text;
-use slipway_model::llb::NodeOutput;
+use slipway_model::llb::{NodeOutput, WireVariables};
 
 use crate::dockerfile::shell::Variables;
 
@@ -51,16 +51,25 @@ impl State {
 /// Variables in order: one that is set again moves to the end.
 ///
 /// Files with very many variables are read, too: a place that was left stays empty until half are,
-/// so that each change costs the same, however many there are. Copies share their texts.
+/// so that each change costs the same, however many there are. Copies share their texts. Every command
+/// lists all of them, so they are kept as operations write them, too.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Environment {
     places: Vec<Option<(Arc<str>, Arc<str>)>>,
     by_name: HashMap<Arc<str>, usize>,
+    /// `None` after a variable has left its place.
+    wire: Option<Arc<WireVariables>>,
 }
 
 impl Environment {
     pub(super) fn set(&mut self, key: &str, value: impl AsRef<str>) {
         self.remove(key);
+        if self.places.is_empty() {
+            self.wire = Some(Arc::default());
+        }
+        if let Some(wire) = &mut self.wire {
+            Arc::make_mut(wire).push(key, value.as_ref());
+        }
         let key: Arc<str> = key.into();
         self.by_name.insert(key.clone(), self.places.len());
         self.places.push(Some((key, value.as_ref().into())));
@@ -68,6 +77,7 @@ impl Environment {
 
     pub(super) fn remove(&mut self, key: &str) {
         let Some(place) = self.by_name.remove(key) else { return };
+        self.wire = None;
         self.places[place] = None;
         if self.places.len() > 2 * self.by_name.len() + 16 {
             self.places.retain(Option::is_some);
@@ -83,6 +93,19 @@ impl Environment {
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.places.iter().flatten().map(|(key, _)| &**key)
+    }
+
+    /// All, as operations hold them.
+    pub(super) fn wire(&mut self) -> Arc<WireVariables> {
+        let places = &self.places;
+        let wire = self.wire.get_or_insert_with(|| {
+            let mut wire = WireVariables::default();
+            for (key, value) in places.iter().flatten() {
+                wire.push(key, value);
+            }
+            Arc::new(wire)
+        });
+        wire.clone()
     }
 
     /// `KEY=value`.
@@ -116,6 +139,14 @@ mod tests {
         environment.remove("B");
         environment.set("A", "x");
         assert_eq!(environment.list(), ["C=99", "A=x"]);
+        let mut wire = WireVariables::default();
+        wire.push("C", "99");
+        wire.push("A", "x");
+        assert_eq!(*environment.wire(), wire);
+        environment.set("D", "y");
+        wire.push("D", "y");
+        assert_eq!(*environment.wire(), wire);
+        environment.remove("D");
         assert_eq!((environment.value("A"), environment.value("B")), (Some("x"), None));
         assert!(environment.places.len() < 30);
     }

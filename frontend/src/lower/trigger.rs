@@ -43,10 +43,13 @@ impl Lowering<'_> {
         };
         let mut planned = Vec::new();
         for text in triggers {
-            let instruction = parse_trigger(text, &span).map_err(|error| Failure::new(error.to_string()))?;
-            let sources = self.sources_of(&instruction)?;
-            self.depend(index, &sources, &instruction.ranges);
-            planned.push(Planned { instruction: Arc::new(instruction), sources, is_trigger: true });
+            let instruction = parse_trigger(text, &span, self.request.language)
+                .map_err(|error| Failure::new(error.to_string()))?;
+            let instruction = Arc::new(instruction);
+            let scope = self.source_scope(std::iter::once(&*instruction));
+            let sources = self.sources_of(&instruction, scope.as_ref())?;
+            self.stages[index].dependencies.add(&sources, &instruction);
+            planned.push(Planned { instruction, sources, is_trigger: true });
         }
         Ok(planned)
     }

@@ -5,7 +5,7 @@ use slipway_model::llb::{Node, pb};
 
 use super::metadata::{Metadata, location};
 use super::stage::StageState;
-use super::{Lowering, file, history};
+use super::{Lowering, file, history, windows};
 use crate::dockerfile::Instruction;
 use crate::dockerfile::instruction::Workdir;
 use crate::error::Failure;
@@ -20,13 +20,14 @@ impl Lowering<'_> {
     ) -> Result<(), Failure> {
         let Workdir(path) = workdir.expand(&mut |word| self.expand(stage, instruction, word))?;
         if !std::mem::replace(&mut stage.has_workdir, true) {
-            lint::workdir_relative_path::check(instruction, &path, &mut self.linter);
+            let is_absolute = stage.plain_path(&path).is_ok_and(|path| path.starts_with('/'));
+            lint::workdir_relative_path::check(instruction, &path, is_absolute, &mut self.linter);
         }
-        enter(stage, &path);
+        enter(stage, &path)?;
         let folder = stage.state.folder.clone();
         if folder != "/" {
             let text = self.shown(&self.lexer, &instruction.original, &stage.state.environment);
-            let metadata = Metadata::named(self.step_name(stage, &text));
+            let metadata = Metadata::named(self.step_name(stage, &text)?);
             let mkdir = pb::FileActionMkDir {
                 path: clean_text(&folder),
                 mode: 0o755,
@@ -44,18 +45,24 @@ impl Lowering<'_> {
 }
 
 /// A relative path continues the last; an absolute one is taken as written.
-pub(super) fn enter(stage: &mut StageState, path: &str) {
-    let current = match stage.image.config.working_dir.as_str() {
-        "" => "/",
-        current => current,
+pub(super) fn enter(stage: &mut StageState, path: &str) -> Result<(), Failure> {
+    let about = |failure: Failure| failure.context("normalizing workdir: normalizing working directory");
+    let plain = |path: &str| match path {
+        "" => Ok(String::new()),
+        path => stage.plain_path(path).map_err(about),
     };
-    let current =
-        if current.starts_with('/') { current.to_owned() } else { clean_text(&format!("/{current}")) };
-    let folder = match path {
-        "" => current,
-        path if path.starts_with('/') => path.to_owned(),
+    let current = match plain(&stage.image.config.working_dir)? {
+        current if current.is_empty() => "/".to_owned(),
+        current if current.starts_with('/') => current,
+        current => clean_text(&format!("/{current}")),
+    };
+    let folder = match plain(path)? {
+        path if path.is_empty() => current,
+        path if path.starts_with('/') => path,
         path => clean_text(&format!("{current}/{path}")),
     };
-    stage.image.config.working_dir.clone_from(&folder);
+    stage.image.config.working_dir =
+        if stage.is_windows() { windows::with_backslashes(&folder) } else { folder.clone() };
     stage.state.set_folder(&folder);
+    Ok(())
 }

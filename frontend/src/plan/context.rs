@@ -71,6 +71,9 @@ impl MainContext {
         } else if wanted.starts_with("http://") || wanted.starts_with("https://") {
             Some(http_context(gateway, wanted).await?)
         } else {
+            if inputs.values().any(|input| input.def.is_empty()) {
+                return Err(Failure::new("invalid nil input definition to definition op"));
+            }
             inputs.get("context").cloned().map(Remote::Input)
         };
         let folder = options.text("contextsubdir").map(str::to_owned);
@@ -233,7 +236,8 @@ impl Entry {
             ..Local::default()
         };
         let definition = definition_of(local.node(internal(&format!("load {IGNORE_FILE}"))));
-        let file = gateway.read_file(&definition, IGNORE_FILE).await?.unwrap_or_default();
+        // A client that has no context can still build what needs none.
+        let file = gateway.read_file(&definition, IGNORE_FILE).await.ok().flatten().unwrap_or_default();
         Ok(known.insert(file).clone())
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod context;
 pub mod git_url;
 pub mod ignore;
+pub(crate) mod include;
 mod limits;
 pub(crate) mod named_context;
 pub(crate) mod options;

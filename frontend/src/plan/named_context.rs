@@ -151,16 +151,16 @@ impl NamedContext {
         options: &Options,
         text: &str,
     ) -> Result<Loaded, Failure> {
+        let about = |failure: Failure| {
+            failure.context(format!("could not parse oci-layout reference {}", quoted(text)))
+        };
         let (store, digest) = text.split_once('@').unwrap_or((text, ""));
         let store =
             store.rsplit_once(':').map_or(store, |(name, tag)| if tag.contains('/') { store } else { name });
         if digest.is_empty() {
             return Err(Failure::new(format!("oci-layout reference {} has no digest", quoted(text))));
         }
-        let about = |failure: Failure| {
-            failure.context(format!("could not parse oci-layout reference {}", quoted(text)))
-        };
-        let digest = digest.parse().map_err(|error| about(Failure::from(error)))?;
+        let digest = digest.parse().map_err(|_| about(Failure::new("invalid reference format")))?;
         let reference: Reference = self.name.parse().map_err(|error| about(Failure::from(error)))?;
         let reference = reference.with_digest(BlobDigest(digest)).to_string();
         let session_id = gateway.facts().session_id.clone();
@@ -195,7 +195,7 @@ impl NamedContext {
             ..Local::default()
         };
         let definition = definition_of(ignore_file.node(self.metadata(&format!("load {IGNORE_FILE}"))));
-        let file = gateway.read_file(&definition, IGNORE_FILE).await?.unwrap_or_default();
+        let file = gateway.read_file(&definition, IGNORE_FILE).await.ok().flatten().unwrap_or_default();
         let excludes = ignore::read(&file)
             .map_err(|error| Failure::from(error).context(format!("failed parsing {IGNORE_FILE}")))?;
         let shared_key = format!("context:{}-{}", self.key, self.shared_key);

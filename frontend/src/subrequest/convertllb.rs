@@ -11,11 +11,11 @@ use super::operation::operation;
 use super::{Question, answer_of};
 use crate::build::FrontendResult;
 use crate::error::Failure;
-use crate::lower::lower;
+use crate::lower::{Request, Wanted, lower};
 
 pub(super) async fn convert(question: &Question<'_>) -> Result<FrontendResult, Failure> {
-    let (lowered, _) = lower(&question.request()).await;
-    let definition = lowered?.definition;
+    let (lowered, _) = lower(&Request { wants: Wanted::Graph, ..question.request() }).await;
+    let definition = lowered?.definition?;
     let mut operations: BTreeMap<String, Value> = BTreeMap::new();
     for bytes in &definition.def {
         let op = marshal::unmarshal(bytes).unwrap_or_default();

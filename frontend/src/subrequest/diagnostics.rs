@@ -13,12 +13,16 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::Failure;
 use crate::lower::{Request, lower};
 
+/// Nobody reads more, and each costs a look at the whole file.
+const MOST_FINDINGS: usize = 1000;
+
 pub(super) async fn diagnose(question: &Question<'_>) -> Result<FrontendResult, Failure> {
     let all_stages = question.options.target.is_empty();
     let (lowered, findings) = lower(&Request { all_stages, ..question.request() }).await;
     let info = &question.entry.info;
     let mut all = lowered.err().map_or_else(Vec::new, |failure| Diagnostic::of_failure(&failure, Some(info)));
-    all.extend(findings.iter().map(|finding| Diagnostic::of_finding(finding, info)));
+    let findings = findings.iter().take(MOST_FINDINGS);
+    all.extend(findings.map(|finding| Diagnostic::of_finding(finding, info)));
     let failed = all.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     let text: Vec<String> = all.iter().map(|diagnostic| diagnostic.text(&info.data)).collect();
     Ok(answer_of([

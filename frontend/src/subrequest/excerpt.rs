@@ -1,12 +1,9 @@
 //! The lines of a file that a message is about.
 
 use crate::dockerfile::Range;
-use crate::plan::context::Entry;
 
 /// The lines meant, and some around them: the same ones as the reference's clients show.
-pub(super) fn excerpt(ranges: &[Range], entry: &Entry) -> String {
-    let data = String::from_utf8_lossy(&entry.data);
-    let lines: Vec<&str> = data.split('\n').collect();
+pub(super) fn excerpt(ranges: &[Range], file_name: &str, lines: &[&str]) -> String {
     let line = |line: u32| usize::try_from(line).unwrap_or(usize::MAX);
     let (Some(first), Some(last)) = (
         ranges.iter().map(|range| line(range.start.line)).min(),
@@ -19,10 +16,15 @@ pub(super) fn excerpt(ranges: &[Range], entry: &Entry) -> String {
     }
     let (start, end) = with_surroundings(first, last.clamp(first, lines.len()), lines.len());
     let rule = "--------------------\n";
-    let mut text = format!("{}:{first}\n{rule}", entry.info.filename);
-    for (number, content) in (start..=end).zip(&lines[start - 1..]) {
-        let is_meant = |range: &Range| (line(range.start.line)..=line(range.end.line)).contains(&number);
-        let mark = if ranges.iter().any(is_meant) { ">>>" } else { "   " };
+    let mut text = format!("{file_name}:{first}\n{rule}");
+    let mut is_meant = vec![false; end - start + 1];
+    for range in ranges {
+        for number in line(range.start.line).max(start)..=line(range.end.line).min(end) {
+            is_meant[number - start] = true;
+        }
+    }
+    for ((number, content), is_meant) in (start..=end).zip(&lines[start - 1..]).zip(is_meant) {
+        let mark = if is_meant { ">>>" } else { "   " };
         text.push_str(&format!(" {number:3} | {mark} {content}\n"));
     }
     text.push_str(rule);

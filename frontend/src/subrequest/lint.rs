@@ -61,15 +61,17 @@ fn joined(mut ranges: Vec<Range>) -> Vec<Range> {
 fn text(findings: &[Finding], entry: &Entry) -> String {
     let mut sorted: Vec<&Finding> = findings.iter().collect();
     sorted.sort_by_key(|finding| finding.ranges.first().map_or(0, |range| range.start.line));
-    sorted.into_iter().map(|finding| text_of(finding, entry)).collect()
+    let data = String::from_utf8_lossy(&entry.data);
+    let lines: Vec<&str> = data.split('\n').collect();
+    sorted.into_iter().map(|finding| text_of(finding, &entry.info.filename, &lines)).collect()
 }
 
-fn text_of(finding: &Finding, entry: &Entry) -> String {
+fn text_of(finding: &Finding, file_name: &str, lines: &[&str]) -> String {
     let mut text = format!("\nWARNING: {}", finding.rule.name);
     if !finding.rule.url.is_empty() {
         text.push_str(&format!(" - {}", finding.rule.url));
     }
     text.push_str(&format!("\n{}\n", finding.message));
-    text.push_str(&excerpt(&finding.ranges, entry));
+    text.push_str(&excerpt(&finding.ranges, file_name, lines));
     text
 }

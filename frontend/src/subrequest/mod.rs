@@ -29,9 +29,10 @@ use slipway_model::Platform;
 use slipway_model::llb::pb;
 
 use crate::build::FrontendResult;
+use crate::dockerfile::Language;
 use crate::error::{Failure, Unsupported};
 use crate::gateway::Gateway;
-use crate::lower::Request;
+use crate::lower::{Request, Wanted};
 use crate::plan::context::Entry;
 use crate::plan::options::Options;
 
@@ -42,6 +43,7 @@ pub(crate) struct Question<'a> {
     pub(crate) inputs: &'a BTreeMap<String, pb::Definition>,
     pub(crate) entry: &'a Entry,
     pub(crate) build_platform: &'a Platform,
+    pub(crate) language: Language,
 }
 
 impl Question<'_> {
@@ -55,7 +57,8 @@ impl Question<'_> {
             platform: None,
             build_platform: self.build_platform,
             all_stages: false,
-            wants_outline: false,
+            wants: Wanted::Findings,
+            language: self.language,
         }
     }
 }
@@ -65,7 +68,7 @@ pub(crate) async fn answer(id: &str, question: &Question<'_>) -> Result<Frontend
         "frontend.subrequests.describe" => describe::describe(),
         "frontend.lint" => lint::lint(question).await,
         "frontend.outline" => outline::outline(question).await,
-        "frontend.targets" => targets::targets(question.entry),
+        "frontend.targets" => targets::targets(question).await,
         "frontend.convertllb" => convertllb::convert(question).await,
         "slipway.diagnostics" => diagnostics::diagnose(question).await,
         id => Err(Failure::unsupported(Unsupported::Request(id.to_owned()))),

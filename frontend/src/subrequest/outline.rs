@@ -7,10 +7,10 @@ use super::{Question, answer_of, table};
 use crate::build::FrontendResult;
 use crate::error::Failure;
 use crate::lower::outline::{Listed, Need, Outline};
-use crate::lower::{Request, lower};
+use crate::lower::{Request, Wanted, lower};
 
 pub(super) async fn outline(question: &Question<'_>) -> Result<FrontendResult, Failure> {
-    let request = Request { wants_outline: true, ..question.request() };
+    let request = Request { wants: Wanted::Outline, ..question.request() };
     let (lowered, _) = lower(&request).await;
     let outline = lowered?.outline.unwrap_or_default();
     let data = base64(&question.entry.data);
@@ -59,10 +59,11 @@ fn text(outline: &Outline) -> String {
         text.push('\n');
     }
     if !outline.arguments.is_empty() {
-        let rows =
-            outline.arguments.iter().fold("BUILD ARG\tVALUE\tDESCRIPTION\n".to_owned(), |rows, argument| {
-                format!("{rows}{}\t{}\t{}\n", argument.name, argument.value, argument.description)
-            });
+        let mut rows = "BUILD ARG\tVALUE\tDESCRIPTION\n".to_owned();
+        for argument in &outline.arguments {
+            let Listed { name, value, description, .. } = argument;
+            rows.push_str(&format!("{name}\t{value}\t{description}\n"));
+        }
         text.push_str(&table::aligned(&rows, 3));
         text.push('\n');
     }
@@ -70,9 +71,10 @@ fn text(outline: &Outline) -> String {
         if needs.is_empty() {
             continue;
         }
-        let rows = needs.iter().fold(format!("{title}\tREQUIRED\n"), |rows, need| {
-            format!("{rows}{}\t{}\n", need.name, if need.required { "true" } else { "" })
-        });
+        let mut rows = format!("{title}\tREQUIRED\n");
+        for need in needs {
+            rows.push_str(&format!("{}\t{}\n", need.name, if need.required { "true" } else { "" }));
+        }
         text.push_str(&table::aligned(&rows, 3));
         text.push('\n');
     }

@@ -3,14 +3,18 @@
 use serde_json::{Value, json};
 
 use super::json::{Members, base64, location, pretty};
-use super::{answer_of, table};
+use super::{Question, answer_of, table};
 use crate::build::FrontendResult;
-use crate::dockerfile::{self, Stage};
+use crate::dockerfile::Stage;
 use crate::error::{Failure, parse_failure};
-use crate::plan::context::Entry;
 
-pub(super) fn targets(entry: &Entry) -> Result<FrontendResult, Failure> {
-    let dockerfile = dockerfile::parse(&entry.data).map_err(|error| parse_failure(&error))?;
+pub(super) async fn targets(question: &Question<'_>) -> Result<FrontendResult, Failure> {
+    let entry = question.entry;
+    let reading = question.request().read().await?;
+    if let Some(error) = reading.errors.first() {
+        return Err(parse_failure(error));
+    }
+    let dockerfile = reading.dockerfile;
     let last = dockerfile.stages.len().saturating_sub(1);
     let stages = || dockerfile.stages.iter().enumerate().map(|(index, stage)| (stage, index == last));
     let listed: Vec<Value> = stages().map(|(stage, is_default)| target(stage, is_default)).collect();

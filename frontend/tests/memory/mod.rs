@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use slipway_frontend::{
-    Error, Facts, FrontendResult, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning, build,
+    Error, Facts, FrontendResult, Gateway, GatewayError, ImageConfigRequest, Language, ResolvedImage,
+    Warning, open,
 };
 use slipway_model::llb::pb;
 use slipway_model::{Digest, Platform};
@@ -62,9 +63,20 @@ impl Gateway for Memory {
 }
 
 pub(crate) fn run(memory: &Memory, options: &[(&str, &str)]) -> Result<FrontendResult, Error> {
+    run_in(Language::default(), memory, options)
+}
+
+pub(crate) fn run_in(
+    language: Language,
+    memory: &Memory,
+    options: &[(&str, &str)],
+) -> Result<FrontendResult, Error> {
     let mut all = BTreeMap::from([("cmdline".to_owned(), "test".to_owned())]);
     all.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    futures::executor::block_on(build(memory, &all, &BTreeMap::new()))
+    futures::executor::block_on(async {
+        let inputs = BTreeMap::new();
+        open(memory, &all, &inputs).await?.in_language(language).build().await
+    })
 }
 
 pub(crate) fn dockerfile(text: &str) -> Memory {

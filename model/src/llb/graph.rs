@@ -10,12 +10,14 @@
 //! | their metadata and places are joined | in the order in which the nodes are visited |
 //! | the order is depth-first, inputs first | a file operation visits its sources from the last to the first |
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Definition, DefinitionError, Vertex, VertexDigest, marshal::marshal, pb};
+use super::marshal::{WireVariables, marshal, marshal_with};
+use super::{Definition, DefinitionError, Vertex, VertexDigest, pb};
 use pb::file_action::Action;
 use pb::op::Op as Operation;
 
@@ -36,6 +38,8 @@ pub struct Node {
     /// `inputs` is not looked at. Indices of inputs count in the field `inputs` beside it.
     pub op: pb::Op,
     pub inputs: Vec<NodeOutput>,
+    /// Of a command: variables before those in `op`.
+    pub variables: Option<Arc<WireVariables>>,
     /// The order in which inputs are visited where it is not that of `inputs`.
     pub visit: Option<Vec<NodeOutput>>,
     pub metadata: pb::OpMetadata,
@@ -107,93 +111,118 @@ impl Graph {
     /// The definition of `head`. `infos` are what locations point into; they are left out where no
     /// operation has a location. Scratch is the empty definition.
     pub fn definition(&self, head: Option<NodeOutput>, infos: &[pb::SourceInfo]) -> pb::Definition {
-        let Some(head) = head else { return pb::Definition::default() };
-        let mut writer = Writer::default();
-        for id in self.visit(head.node) {
-            writer.write(&self.nodes[id.0], id);
-        }
-        writer.finish(head, infos)
+        let order = visit(&self.nodes, head);
+        write(self.nodes.len(), order, head, infos, |id| self.nodes[id.0].clone())
     }
 
-    fn visit(&self, head: NodeId) -> Vec<NodeId> {
-        let (mut order, mut seen) = (Vec::new(), HashSet::from([head]));
-        let mut stack = vec![(head, 0)];
-        while let Some((id, next)) = stack.pop() {
-            let node = &self.nodes[id.0];
-            match node.visit.as_ref().unwrap_or(&node.inputs).get(next) {
-                Some(input) => {
-                    stack.push((id, next + 1));
-                    if seen.insert(input.node) {
-                        stack.push((input.node, 0));
-                    }
-                }
-                None => order.push(id),
-            }
-        }
-        order
+    /// The same, without a copy of any operation.
+    pub fn into_definition(mut self, head: Option<NodeOutput>, infos: &[pb::SourceInfo]) -> pb::Definition {
+        let order = visit(&self.nodes, head);
+        write(self.nodes.len(), order, head, infos, |id| std::mem::take(&mut self.nodes[id.0]))
     }
+}
+
+/// What `head` needs, inputs first.
+fn visit(nodes: &[Node], head: Option<NodeOutput>) -> Vec<NodeId> {
+    let (mut order, mut seen) = (Vec::new(), vec![false; nodes.len()]);
+    let mut stack = Vec::new();
+    if let Some(head) = head {
+        seen[head.node.0] = true;
+        stack.push((head.node, 0));
+    }
+    while let Some((id, next)) = stack.pop() {
+        let node = &nodes[id.0];
+        match node.visit.as_ref().unwrap_or(&node.inputs).get(next) {
+            Some(input) => {
+                stack.push((id, next + 1));
+                if !std::mem::replace(&mut seen[input.node.0], true) {
+                    stack.push((input.node, 0));
+                }
+            }
+            None => order.push(id),
+        }
+    }
+    order
+}
+
+/// `node` gives each of `order` once; there are `count` in all.
+fn write(
+    count: usize,
+    order: Vec<NodeId>,
+    head: Option<NodeOutput>,
+    infos: &[pb::SourceInfo],
+    mut node: impl FnMut(NodeId) -> Node,
+) -> pb::Definition {
+    let Some(head) = head else { return pb::Definition::default() };
+    let mut writer = Writer { digests: vec![None; count], ..Writer::default() };
+    for id in order {
+        writer.write(node(id), id);
+    }
+    writer.finish(head, infos)
 }
 
 #[derive(Default)]
 struct Writer {
-    digests: HashMap<NodeId, VertexDigest>,
-    written: HashSet<VertexDigest>,
+    /// By node; inputs are written before their users.
+    digests: Vec<Option<VertexDigest>>,
     operations: Vec<Bytes>,
     metadata: BTreeMap<String, pb::OpMetadata>,
     locations: BTreeMap<String, pb::Locations>,
 }
 
 impl Writer {
-    fn write(&mut self, node: &Node, id: NodeId) {
-        let (digest, bytes) = marshal(&self.with_inputs(node));
-        self.digests.insert(id, digest);
+    fn write(&mut self, node: Node, id: NodeId) {
+        let Node { op, inputs, variables, metadata, locations, visit: _ } = node;
+        let op = self.with_inputs(op, &inputs);
+        let (digest, bytes) = match variables {
+            Some(variables) => marshal_with(op, &variables),
+            None => marshal(&op),
+        };
+        self.digests[id.0] = Some(digest);
         let key = digest.to_string();
-        merge(self.metadata.entry(key.clone()).or_default(), &node.metadata);
-        if !node.locations.is_empty() {
-            self.locations.entry(key).or_default().locations.extend_from_slice(&node.locations);
+        if !locations.is_empty() {
+            self.locations.entry(key.clone()).or_default().locations.extend(locations);
         }
-        if self.written.insert(digest) {
-            self.operations.push(bytes.into());
+        match self.metadata.entry(key) {
+            Entry::Occupied(mut known) => merge(known.get_mut(), metadata),
+            Entry::Vacant(place) => {
+                place.insert(metadata);
+                self.operations.push(bytes.into());
+            }
         }
     }
 
-    fn with_inputs(&self, node: &Node) -> pb::Op {
-        let mut op = node.op.clone();
-        let inputs: Vec<pb::Input> = node.inputs.iter().map(|input| self.wire_input(*input)).collect();
+    fn with_inputs(&self, mut op: pb::Op, inputs: &[NodeOutput]) -> pb::Op {
         if matches!(op.op, Some(Operation::Merge(_))) {
-            op.inputs = inputs;
+            op.inputs = inputs.iter().map(|input| self.wire_input(*input)).collect();
             return op;
         }
-        let places: Vec<i64> = inputs
-            .into_iter()
-            .map(|input| {
-                let known = op.inputs.iter().position(|other| *other == input);
-                let place = known.unwrap_or_else(|| {
-                    op.inputs.push(input);
-                    op.inputs.len() - 1
-                });
-                as_index(place)
-            })
-            .collect();
+        let mut written = HashMap::new();
+        op.inputs = Vec::with_capacity(inputs.len());
+        let mut places = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let place = *written.entry((self.digests[input.node.0], input.index)).or_insert_with(|| {
+                op.inputs.push(self.wire_input(*input));
+                op.inputs.len() - 1
+            });
+            places.push(as_index(place));
+        }
         renumber(&mut op, &places);
         op
     }
 
     fn wire_input(&self, output: NodeOutput) -> pb::Input {
-        // Inputs are visited before their users.
-        let digest = self.digests.get(&output.node).map(ToString::to_string).unwrap_or_default();
-        pb::Input { digest, index: output.index }
+        let digest = self.digests[output.node.0].map(|digest| digest.to_string());
+        pb::Input { digest: digest.unwrap_or_default(), index: output.index }
     }
 
     fn finish(mut self, head: NodeOutput, infos: &[pb::SourceInfo]) -> pb::Definition {
         let mut caps = BTreeMap::from([("constraints".to_owned(), true), ("platform".to_owned(), true)]);
-        for metadata in self.metadata.values() {
-            if metadata.ignore_cache {
-                caps.insert("meta.ignorecache".to_owned(), true);
-            }
-            if !metadata.description.is_empty() {
-                caps.insert("meta.description".to_owned(), true);
-            }
+        if self.metadata.values().any(|metadata| metadata.ignore_cache) {
+            caps.insert("meta.ignorecache".to_owned(), true);
+        }
+        if self.metadata.values().any(|metadata| !metadata.description.is_empty()) {
+            caps.insert("meta.description".to_owned(), true);
         }
         let last = pb::Op { inputs: vec![self.wire_input(head)], ..pb::Op::default() };
         let (digest, bytes) = marshal(&last);
@@ -247,19 +276,13 @@ fn as_index(place: usize) -> i64 {
     i64::try_from(place).unwrap_or(i64::MAX)
 }
 
-fn merge(into: &mut pb::OpMetadata, from: &pb::OpMetadata) {
+fn merge(into: &mut pb::OpMetadata, from: pb::OpMetadata) {
     into.ignore_cache |= from.ignore_cache;
-    into.description.extend(from.description.clone());
-    into.caps.extend(from.caps.clone());
-    if from.export_cache.is_some() {
-        into.export_cache = from.export_cache;
-    }
-    if from.progress_group.is_some() {
-        into.progress_group.clone_from(&from.progress_group);
-    }
-    if from.linux_resources.is_some() {
-        into.linux_resources.clone_from(&from.linux_resources);
-    }
+    into.description.extend(from.description);
+    into.caps.extend(from.caps);
+    into.export_cache = from.export_cache.or(into.export_cache);
+    into.progress_group = from.progress_group.or(into.progress_group.take());
+    into.linux_resources = from.linux_resources.or(into.linux_resources.take());
 }
 
 #[cfg(test)]

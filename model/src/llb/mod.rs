@@ -14,4 +14,5 @@ pub mod marshal;
 
 pub use definition::{Definition, DefinitionError, Vertex, VertexDigest};
 pub use graph::{Graph, Node, NodeId, NodeOutput};
+pub use marshal::WireVariables;
 pub use slipway_proto::pb;

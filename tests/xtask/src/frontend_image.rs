@@ -12,6 +12,9 @@ pub struct Arguments {
     /// An example's frontend in place of the Dockerfile frontend: packs
     #[arg(long)]
     example: Option<String>,
+    /// The Dockerfile frontend with the extensions of the language (docs/dockerfile.md)
+    #[arg(long, conflicts_with = "example")]
+    extensions: bool,
     /// The image's name
     #[arg(long, short)]
     tag: Option<String>,
@@ -28,7 +31,7 @@ pub struct Arguments {
 
 /// What the Dockerfile frontend says that it can do.
 const CAPABILITIES: &str = "moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests,\
-    moby.buildkit.frontend.contexts";
+    moby.buildkit.frontend.contexts,moby.buildkit.frontend.gitquerystring";
 
 pub fn run_command(arguments: &Arguments) -> Result<()> {
     let (package, name, capabilities) = match arguments.example.as_deref() {
@@ -39,18 +42,19 @@ pub fn run_command(arguments: &Arguments) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("slipway-frontend-image-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     fs::copy(&program, folder.join(name)).with_context(|| program.display().to_string())?;
-    fs::write(folder.join("Dockerfile"), dockerfile(name, capabilities))?;
+    fs::write(folder.join("Dockerfile"), dockerfile(name, capabilities, arguments.extensions))?;
     let built = build(arguments, &folder);
     fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     built
 }
 
-fn dockerfile(name: &str, capabilities: &str) -> String {
+fn dockerfile(name: &str, capabilities: &str, extensions: bool) -> String {
+    let flag = if extensions { ", \"--extensions\"" } else { "" };
     format!(
         "FROM scratch\nCOPY {name} /bin/{name}\n\
          LABEL moby.buildkit.frontend.network.none=\"true\"\n\
          LABEL moby.buildkit.frontend.caps=\"{capabilities}\"\n\
-         ENTRYPOINT [\"/bin/{name}\"]\n"
+         ENTRYPOINT [\"/bin/{name}\"{flag}]\n"
     )
 }
 

@@ -1,5 +1,6 @@
 //! `ADD`: files of the context, URLs, git repositories, archives.
 
+use super::cache_control::{self, CacheControl};
 use super::expand::Expander;
 use super::sources::Sources;
 use crate::dockerfile::Fault;
@@ -19,6 +20,7 @@ pub struct Add {
     pub checksum: String,
     /// Whether to unpack archives; `None`: local ones, not remote ones.
     pub unpack: Option<bool>,
+    pub cache: CacheControl,
 }
 
 pub(super) const FLAGS: &[(&str, Kind)] = &[
@@ -36,7 +38,8 @@ impl Add {
         if statement.arguments.words.len() < 2 {
             return Err(Fault::NoDestination("ADD"));
         }
-        let flags = Flags::parse(&statement.flags, FLAGS)?;
+        let known = cache_control::with_flags(FLAGS, statement.language);
+        let flags = Flags::parse(&statement.flags, &known)?;
         Ok(Self {
             sources: Sources::read(statement, "ADD")?,
             chown: flags.text("chown"),
@@ -46,16 +49,16 @@ impl Add {
             keep_git_dir: flags.bool("keep-git-dir"),
             checksum: flags.text("checksum"),
             unpack: flags.bool("unpack"),
+            cache: CacheControl::read(&flags)?,
         })
     }
 
     /// Everything but excludes and heredoc bodies.
     pub fn expand(&self, expander: &mut Expander<'_>) -> Result<Self, Fault> {
-        let mut expanded = self.clone();
-        expanded.chown = expander(&self.chown)?;
-        expanded.chmod = expander(&self.chmod)?;
-        expanded.checksum = expander(&self.checksum)?;
-        expanded.sources = self.sources.expand(expander)?;
-        Ok(expanded)
+        let chown = expander(&self.chown)?;
+        let chmod = expander(&self.chmod)?;
+        let checksum = expander(&self.checksum)?;
+        let sources = self.sources.expand(expander)?;
+        Ok(Self { sources, chown, chmod, checksum, excludes: self.excludes.clone(), ..*self })
     }
 }

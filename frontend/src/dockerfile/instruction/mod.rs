@@ -15,6 +15,7 @@
 
 mod add;
 mod arg;
+mod cache_control;
 mod chmod;
 mod command_line;
 mod copy;
@@ -24,6 +25,7 @@ mod expand;
 mod expose;
 mod from;
 mod healthcheck;
+mod include;
 mod label;
 mod mount;
 mod onbuild;
@@ -37,6 +39,7 @@ mod volume;
 
 pub use add::Add;
 pub use arg::{Arg, Argument};
+pub use cache_control::CacheControl;
 pub use chmod::Chmod;
 pub use command_line::{CommandLine, InlineFile};
 pub use copy::Copy;
@@ -45,6 +48,7 @@ pub use env::{Env, KeyValue};
 pub use expand::Expander;
 pub use expose::{Expose, PortWord};
 pub use healthcheck::HealthCheck;
+pub use include::Include;
 pub use label::Label;
 pub use mount::{Mount, MountKind, MountSharing, RawMount};
 pub use onbuild::OnBuild;
@@ -56,7 +60,7 @@ pub use sources::{Content, Sources};
 pub use volume::Volume;
 
 pub(super) use from::read_from;
-pub(super) use read::read;
+pub(super) use read::{command, instruction};
 
 use super::flags::Kind;
 use super::{Heredoc, Range};

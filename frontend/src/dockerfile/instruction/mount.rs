@@ -1,11 +1,12 @@
 //! `RUN --mount=type=…,key=value,…`.
 //!
 //! Values may hold variables, so a mount is read twice: while parsing, only its CSV form and `from`
-//! (which must not hold one) are checked; while lowering, [`RawMount::expand`] reads every key.
+//! (which must not hold one, unless the language is extended) are checked; while lowering, [`RawMount::expand`] reads every key.
 
 use std::fmt;
 
 use super::expand::Expander;
+use crate::dockerfile::language::Language;
 use crate::dockerfile::{Fault, suggest, values};
 
 /// The flag's value as written; well-formed CSV.
@@ -14,6 +15,8 @@ pub struct RawMount {
     pub text: String,
     /// The `from` keys' last value: what a stage must know of before it is lowered.
     pub from: String,
+    /// `from` holds variables, which only the graph's order needs: they are expanded before all else.
+    pub names_variable: bool,
     fields: Vec<String>,
 }
 
@@ -90,18 +93,19 @@ const KEYS: [&str; 19] = [
 ];
 
 impl RawMount {
-    pub(super) fn new(text: String) -> Result<Self, Fault> {
+    pub(super) fn new(text: String, language: Language) -> Result<Self, Fault> {
         let fields = values::csv_fields(&text).map_err(Fault::MountCsv)?;
-        let mut from = String::new();
+        let (mut from, mut names_variable) = (String::new(), false);
         for (key, value) in fields.iter().filter_map(|field| field.split_once('=')) {
             if key.to_lowercase() == "from" {
-                if value.find('$').is_some_and(|at| at + 1 != value.len()) {
+                names_variable = value.find('$').is_some_and(|at| at + 1 != value.len());
+                if names_variable && !language.is_extended() {
                     return Err(Fault::FromVariable);
                 }
                 value.clone_into(&mut from);
             }
         }
-        Ok(Self { text, from, fields })
+        Ok(Self { text, from, names_variable, fields })
     }
 
     pub fn expand(&self, expander: &mut Expander<'_>) -> Result<Mount, Fault> {
@@ -111,8 +115,10 @@ impl RawMount {
             match field.split_once('=') {
                 None => mount.set_bare(field, &mut read_only)?,
                 Some((key, value)) => {
-                    let value = expander(value)?;
-                    mount.set(&key.to_lowercase(), value, field, &mut read_only)?;
+                    let key = key.to_lowercase();
+                    let is_written = self.names_variable && key == "from";
+                    let value = if is_written { value.to_owned() } else { expander(value)? };
+                    mount.set(&key, value, field, &mut read_only)?;
                 }
             }
         }

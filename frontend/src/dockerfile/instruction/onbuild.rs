@@ -18,6 +18,9 @@ impl OnBuild {
         match trigger.to_uppercase().as_str() {
             "ONBUILD" => return Err(Fault::ChainedOnBuild),
             name @ ("MAINTAINER" | "FROM") => return Err(Fault::ForbiddenTrigger(name.to_owned())),
+            "INCLUDE" if statement.language.is_extended() => {
+                return Err(Fault::ForbiddenTrigger("INCLUDE".to_owned()));
+            }
             _ => {}
         }
         let mut text = without_keyword(&statement.original).to_owned();

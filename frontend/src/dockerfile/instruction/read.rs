@@ -8,20 +8,28 @@ use crate::dockerfile::arguments::KEYWORDS;
 use crate::dockerfile::statement::Statement;
 use crate::dockerfile::{Fault, suggest};
 
-/// Any statement but `FROM`, which opens a stage and is no instruction of one.
-pub(in crate::dockerfile) fn read(statement: &Statement) -> Result<Instruction, Fault> {
-    Ok(Instruction {
-        command: command(statement)?,
-        keyword: statement.keyword.clone(),
-        original: statement.original.trim().to_owned(),
+/// A statement and what it says.
+pub(in crate::dockerfile) fn instruction(statement: Statement, command: Command) -> Instruction {
+    Instruction {
+        command,
         ranges: statement.ranges(),
-        comments: statement.comments.clone(),
-        heredocs: statement.heredocs.clone(),
-    })
+        keyword: statement.keyword,
+        original: trimmed(statement.original),
+        comments: statement.comments,
+        heredocs: statement.heredocs,
+    }
 }
 
-fn command(statement: &Statement) -> Result<Command, Fault> {
-    Ok(match statement.keyword.to_lowercase().as_str() {
+fn trimmed(text: String) -> String {
+    match text.trim() {
+        all if all.len() == text.len() => text,
+        part => part.to_owned(),
+    }
+}
+
+/// Of any statement but `FROM`, which opens a stage and is no instruction of one.
+pub(in crate::dockerfile) fn command(statement: &Statement) -> Result<Command, Fault> {
+    Ok(match statement.name.as_str() {
         "add" => Command::Add(Add::read(statement)?),
         "arg" => Command::Arg(Arg::read(statement)?),
         "cmd" => Command::Cmd(CommandLine::read(statement)?),

@@ -1,5 +1,6 @@
 //! `RUN`: a command, and what it may see and reach while it runs.
 
+use super::cache_control::{self, CacheControl};
 use super::command_line::CommandLine;
 use super::device::Device;
 use super::expand::Expander;
@@ -16,6 +17,7 @@ pub struct Run {
     pub network: NetworkMode,
     pub security: SecurityMode,
     pub devices: Vec<Device>,
+    pub cache: CacheControl,
     /// Names of the flags used, without dashes, each once, in order of first use.
     pub flags_used: Vec<String>,
 }
@@ -42,7 +44,8 @@ pub(super) const FLAGS: &[(&str, Kind)] =
 
 impl Run {
     pub(super) fn read(statement: &Statement) -> Result<Self, Fault> {
-        let flags = Flags::parse(&statement.flags, FLAGS)?;
+        let known = cache_control::with_flags(FLAGS, statement.language);
+        let flags = Flags::parse(&statement.flags, &known)?;
         Ok(Self {
             flags_used: flags.used(),
             devices: flags
@@ -50,7 +53,12 @@ impl Run {
                 .iter()
                 .map(|text| Device::parse(text))
                 .collect::<Result<_, _>>()?,
-            mounts: flags.texts("mount").into_iter().map(RawMount::new).collect::<Result<_, _>>()?,
+            mounts: flags
+                .texts("mount")
+                .into_iter()
+                .map(|text| RawMount::new(text, statement.language))
+                .collect::<Result<_, _>>()?,
+            cache: CacheControl::read(&flags)?,
             network: network(flags.given("network"))?,
             security: security(flags.given("security"))?,
             command_line: CommandLine::from_statement(statement),

@@ -56,12 +56,11 @@ impl Sources {
     }
 
     /// The bodies whose delimiter is not quoted. `expander` must leave quotes and escapes alone.
-    pub fn expand_contents(&self, expander: &mut Expander<'_>) -> Result<Self, Fault> {
-        let mut expanded = self.clone();
-        for content in expanded.contents.iter_mut().filter(|content| content.expand) {
+    pub fn expand_contents(mut self, expander: &mut Expander<'_>) -> Result<Self, Fault> {
+        for content in self.contents.iter_mut().filter(|content| content.expand) {
             content.data = expander(&content.data)?;
         }
-        Ok(expanded)
+        Ok(self)
     }
 }
 

@@ -25,20 +25,26 @@ pub(super) struct Reader<'a> {
     /// Patterns keep their escapes whatever the lexer's options say.
     pub(super) raw_escapes: bool,
     pub(super) depth: usize,
-    pub(super) words: Words,
+    /// Where the text is to be split.
+    pub(super) words: Option<Words>,
     pub(super) matched: BTreeSet<String>,
     pub(super) unmatched: BTreeSet<String>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(lexer: &'a Lexer, text: &'a str, variables: &'a dyn Variables) -> Self {
+    pub(super) fn new(
+        lexer: &'a Lexer,
+        text: &'a str,
+        variables: &'a dyn Variables,
+        words: Option<Words>,
+    ) -> Self {
         Self {
             lexer,
             scanner: Scanner::new(text),
             variables,
             raw_escapes: lexer.raw_escapes,
             depth: 0,
-            words: Words::default(),
+            words,
             matched: BTreeSet::new(),
             unmatched: BTreeSet::new(),
         }
@@ -48,7 +54,7 @@ impl<'a> Reader<'a> {
     pub(super) fn read(mut self) -> Result<Expansion, (Problem, BTreeSet<String>)> {
         match self.read_until(None) {
             Ok(text) => {
-                let words = self.words.finish();
+                let words = self.words.map(Words::finish).unwrap_or_default();
                 Ok(Expansion { text, words, matched: self.matched, unmatched: self.unmatched })
             }
             Err(problem) => Err((problem, self.unmatched)),
@@ -58,7 +64,9 @@ impl<'a> Reader<'a> {
     /// Up to `stop`, which is consumed, or to the end without one.
     pub(super) fn read_until(&mut self, stop: Option<char>) -> Result<String, Problem> {
         let mut result = String::new();
-        while let Some(next) = self.scanner.peek() {
+        loop {
+            self.plain_run(stop, &mut result);
+            let Some(next) = self.scanner.peek() else { break };
             if Some(next) == stop {
                 self.scanner.next();
                 return Ok(result);
@@ -66,18 +74,18 @@ impl<'a> Reader<'a> {
             match next {
                 '$' => {
                     let value = self.dollar()?;
-                    self.words.extend(&value);
+                    if let Some(words) = &mut self.words {
+                        words.extend(&value);
+                    }
                     result.push_str(&value);
                 }
                 '<' => {
                     let operator = self.possible_heredoc();
-                    self.words.extend_raw(&operator);
-                    result.push_str(&operator);
+                    self.add_raw(&operator, &mut result);
                 }
                 '\'' | '"' if !self.lexer.skip_quotes => {
                     let quoted = if next == '"' { self.double_quotes()? } else { self.single_quotes()? };
-                    self.words.extend_raw(&quoted);
-                    result.push_str(&quoted);
+                    self.add_raw(&quoted, &mut result);
                 }
                 _ => {
                     self.scanner.next();
@@ -96,20 +104,45 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Characters that mean nothing but themselves.
+    fn plain_run(&mut self, stop: Option<char>, result: &mut String) {
+        let escape = self.lexer.escape;
+        let means = |c: char| matches!(c, '$' | '<' | '\'' | '"') || c == escape || Some(c) == stop;
+        let run = self.scanner.run(means);
+        if let Some(words) = &mut self.words {
+            words.extend(run);
+        }
+        result.push_str(run);
+    }
+
+    /// Text that is part of a word whatever it holds.
+    fn add_raw(&mut self, text: &str, result: &mut String) {
+        if let Some(words) = &mut self.words {
+            words.extend_raw(text);
+        }
+        result.push_str(text);
+    }
+
     /// A character outside quotes, already consumed; false at the end of the text.
     fn plain(&mut self, character: char, result: &mut String) -> bool {
         if character != self.lexer.escape {
-            self.words.push(character);
+            if let Some(words) = &mut self.words {
+                words.push(character);
+            }
             result.push(character);
             return true;
         }
-        if self.raw_escapes {
-            self.words.push_raw(character);
+        let mut add = |character| {
+            if let Some(words) = &mut self.words {
+                words.push_raw(character);
+            }
             result.push(character);
+        };
+        if self.raw_escapes {
+            add(character);
         }
         let Some(escaped) = self.scanner.next() else { return false };
-        self.words.push_raw(escaped);
-        result.push(escaped);
+        add(escaped);
         true
     }
 
@@ -139,9 +172,13 @@ impl<'a> Reader<'a> {
                     return Ok(result);
                 }
                 '$' => result.push_str(&self.dollar()?),
-                _ => {
+                next if next == self.lexer.escape => {
                     self.scanner.next();
                     self.double_quoted(next, &mut result);
+                }
+                _ => {
+                    let escape = self.lexer.escape;
+                    result.push_str(self.scanner.run(|c| matches!(c, '$' | '"') || c == escape));
                 }
             }
             if result.len() > MAX_LENGTH {
@@ -151,14 +188,10 @@ impl<'a> Reader<'a> {
         Err(Problem::DoubleQuote)
     }
 
-    fn double_quoted(&mut self, character: char, result: &mut String) {
-        let escape = self.lexer.escape;
-        if character != escape {
-            result.push(character);
-            return;
-        }
+    /// Behind an escape.
+    fn double_quoted(&mut self, escape: char, result: &mut String) {
         if self.raw_escapes {
-            result.push(character);
+            result.push(escape);
         }
         match self.scanner.peek() {
             None => {}
@@ -166,7 +199,7 @@ impl<'a> Reader<'a> {
                 self.scanner.next();
                 result.push(next);
             }
-            Some(_) => result.push(character),
+            Some(_) => result.push(escape),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The lexer's options and its entry points.
 
 use super::expansion::{Expansion, Reader};
+use super::words::Words;
 use super::{Error, Variables};
 
 /// How a text is read. The plain form removes quotes and escapes and expands variables.
@@ -25,20 +26,24 @@ impl Lexer {
 
     /// Everything about `text`: its expansion, its words, the variables it asked for.
     pub fn process(&self, text: &str, variables: &dyn Variables) -> Result<Expansion, Error> {
-        Reader::new(self, text, variables).read().map_err(|(problem, unmatched)| Error {
-            text: text.to_owned(),
-            problem,
-            unmatched,
-        })
+        self.read(text, variables, Some(Words::default()))
     }
 
-    /// The expansion as one text, spaces kept.
+    /// The expansion as one text, spaces kept; it has no words.
     pub fn process_word(&self, text: &str, variables: &dyn Variables) -> Result<Expansion, Error> {
-        self.process(text, variables)
+        self.read(text, variables, None)
     }
 
     /// The expansion, split at unquoted spaces; a variable's value splits too.
     pub fn process_words(&self, text: &str, variables: &dyn Variables) -> Result<Vec<String>, Error> {
         self.process(text, variables).map(|expansion| expansion.words)
+    }
+
+    fn read(&self, text: &str, variables: &dyn Variables, words: Option<Words>) -> Result<Expansion, Error> {
+        Reader::new(self, text, variables, words).read().map_err(|(problem, unmatched)| Error {
+            text: text.to_owned(),
+            problem,
+            unmatched,
+        })
     }
 }

@@ -18,6 +18,14 @@ impl<'a> Scanner<'a> {
         self.0.next()
     }
 
+    /// All up to the first character that `ends`.
+    pub(super) fn run(&mut self, ends: impl Fn(char) -> bool) -> &'a str {
+        let text = self.0.as_str();
+        let (run, rest) = text.split_at(text.find(ends).unwrap_or(text.len()));
+        self.0 = rest.chars();
+        run
+    }
+
     pub(super) fn at_end(&self) -> bool {
         self.0.as_str().is_empty()
     }

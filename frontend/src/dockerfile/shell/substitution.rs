@@ -96,9 +96,11 @@ impl Reader<'_> {
             return Err(Problem::TooDeep);
         }
         self.depth += 1;
-        self.words.forget();
+        if let Some(words) = &mut self.words {
+            words.forget();
+        }
         let outer = std::mem::replace(&mut self.raw_escapes, raw_escapes);
-        let outer_words = std::mem::take(&mut self.words);
+        let outer_words = self.words.take();
         let text = self.read_until(Some(stop));
         self.words = outer_words;
         self.raw_escapes = outer;
