@@ -77,7 +77,29 @@ fn what_is_not_supported_says_so() {
     let timed = [("context", "https://x.test/r.git"), ("build-arg:SOURCE_DATE_EPOCH", "context")];
     let remote = Memory::new(&[("git://x.test/r.git/Dockerfile", "FROM a\n")]);
     assert!(message(&remote, &timed).contains("is not known to this builder"));
-    assert!(message(&memory, &[("platform", "windows/amd64")]).contains("windows/amd64"));
+}
+
+#[test]
+fn stages_for_windows_have_plain_paths() {
+    let windows = [("platform", "windows/amd64")];
+    let memory = dockerfile("# escape=`\nFROM scratch\nWORKDIR C:\\app\nCOPY x\\y .\\z\\\nCMD run\n");
+    let result = run(&memory, &windows).unwrap();
+    let mut paths = Vec::new();
+    for op in operations(&result) {
+        let pb::op::Op::File(file) = op else { continue };
+        match file.actions.into_iter().next().and_then(|action| action.action) {
+            Some(pb::file_action::Action::Mkdir(folder)) => paths.push(folder.path),
+            Some(pb::file_action::Action::Copy(copy)) => paths.extend([copy.src, copy.dest]),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(paths, ["/app", "/x/y", "/app/z/"]);
+    let config: serde_json::Value = serde_json::from_slice(&result.outputs[0].config).unwrap();
+    assert_eq!(config["config"]["WorkingDir"], "\\app");
+    assert_eq!(config["config"]["Cmd"], serde_json::json!(["cmd", "/S", "/C", "run"]));
+    assert!(config["config"]["Env"].is_null());
+    let elsewhere = dockerfile("# escape=`\nFROM scratch\nCOPY a D:\\b\n");
+    assert!(message(&elsewhere, &windows).contains("not on the system drive"));
 }
 
 #[test]

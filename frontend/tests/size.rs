@@ -128,15 +128,16 @@ fn much_that_is_unknown_is_answered() {
     let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
     let known = lines(10_000, &|i| format!("ENV VARIABLE{i}=x\n"));
     let unknown = lines(10_000, &|i| format!("LABEL l{i}=$VARIABLES{i}\n"));
+    let in_one_line = lines(4_000, &|i| format!("V{i}=$U{i} "));
     let joined = lines(10_000, &|i| format!("V{i}=$U{i} \\\n"));
     let mounts = lines(5_000, &|i| format!("--mount=from=s{i},target=/m{i} \\\n"));
     let stages = lines(5_000, &|i| format!("FROM scratch AS s{i}\n"));
-    let froms = lines(5_000, &|i| format!("FROM --platform=$BUILDPLATFORM a:$UNKNOWN{i}\n"));
+    let froms = lines(5_000, &|i| format!("FROM --platform=$BUILDPLATFORM a$UNKNOWN{i}\n"));
     let globals = lines(10_000, &|i| format!("ARG G{i}=x\n"));
     for file in [
         format!("FROM a\n{known}{unknown}"),
         format!("FROM a\nENV {joined}Z=1\n"),
-        format!("FROM a\nLABEL {}\n", joined.replace("\\\n", "")),
+        format!("FROM a\nLABEL {in_one_line}\n"),
         format!("{stages}FROM a\nRUN {mounts} x\n"),
         format!("{globals}{froms}"),
     ] {

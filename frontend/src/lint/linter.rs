@@ -18,7 +18,7 @@ pub struct Linter {
 }
 
 /// One instruction of very many lines may break very many rules; then the first findings will do.
-const MOST_PLACES: usize = 1 << 20;
+const MOST_PLACES: usize = 1 << 17;
 
 /// Looking for what is similar to each of very many unknown names takes very long.
 const MOST_COMPARED: usize = 1 << 20;
@@ -60,6 +60,11 @@ impl Linter {
     pub fn may_compare(&mut self, names: usize) -> bool {
         self.compared = self.compared.saturating_add(names);
         self.compared <= MOST_COMPARED
+    }
+
+    /// No name may be compared any more.
+    pub fn has_compared_enough(&self) -> bool {
+        self.compared > MOST_COMPARED
     }
 
     pub fn findings(&self) -> &[Finding] {

@@ -117,7 +117,8 @@ impl Lowering<'_> {
         if unmatched.iter().all(|name| is_known(name)) {
             return;
         }
-        let known = self.declared.iter().map(String::as_str).chain(self.global.keys()).collect::<Vec<_>>();
+        let known = self.declared.iter().map(String::as_str).chain(self.global.keys());
+        let known: Vec<&str> = if self.linter.has_compared_enough() { Vec::new() } else { known.collect() };
         lint::undefined_arg_in_from::check(stage, unmatched, &is_known, &known, &mut self.linter);
     }
 
