@@ -11,6 +11,8 @@ use slipway_tests::{Daemon, Project, eventually};
 struct Held {
     /// Resident bytes. What builds leave on purpose is in it: the records of the cache, which are asked from memory.
     memory: u64,
+    /// Of them, those that no file stands behind: what the allocator has, and stacks.
+    anonymous: u64,
     descriptors: usize,
     threads: usize,
 }
@@ -51,6 +53,7 @@ fn two_hundred_builds_leave_nothing_behind_in_memory() {
 impl Held {
     fn fits(self, before: Self) -> bool {
         self.memory * 10 <= before.memory * 11
+            && self.anonymous <= before.anonymous + (before.memory / 10)
             && self.descriptors <= before.descriptors + 2
             && self.threads <= before.threads + 2
     }
@@ -78,5 +81,6 @@ fn held(pid: u32) -> Held {
         let line = rollup.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
-    Held { memory: kilobytes("Rss:") << 10, descriptors: count("fd"), threads: count("task") }
+    let (memory, anonymous) = (kilobytes("Rss:") << 10, kilobytes("Anonymous:") << 10);
+    Held { memory, anonymous, descriptors: count("fd"), threads: count("task") }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use slipway_solver::{OpDigest, VertexDigest};
+use slipway_solver::OpDigest;
 use tokio_util::sync::CancellationToken;
 
 use crate::chance::Random;
@@ -40,7 +40,6 @@ struct Inner {
 struct Forcing {
     job: String,
     operations: BTreeSet<OpDigest>,
-    vertices: BTreeSet<VertexDigest>,
     /// It waits no longer for a build of it.
     left: bool,
 }
@@ -151,14 +150,9 @@ impl Ledger {
     }
 
     /// `job` forces these from now on.
-    pub(crate) fn forces(&self, job: &str, operations: BTreeSet<OpDigest>, vertices: BTreeSet<VertexDigest>) {
-        let forcing = Forcing { job: job.to_owned(), operations, vertices, left: false };
+    pub(crate) fn forces(&self, job: &str, operations: BTreeSet<OpDigest>) {
+        let forcing = Forcing { job: job.to_owned(), operations, left: false };
         self.inner.lock().forcing.push(forcing);
-    }
-
-    /// Whether one vertex may be two, because some job forces some of what it is made of.
-    pub(crate) fn may_be_two(&self, made_of: &BTreeSet<VertexDigest>) -> bool {
-        self.inner.lock().forcing.iter().any(|forcing| !forcing.vertices.is_disjoint(made_of))
     }
 
     /// `job` waits no longer for what it has built.

@@ -41,20 +41,19 @@ struct Operation {
     inputs: Vec<VertexDigest>,
     sub_build: Option<(Edge<Made>, Option<u64>)>,
     names: Vec<OpDigest>,
-    /// How often each input was made real.
-    real: Arc<Vec<AtomicUsize>>,
     /// Its job lets it run whatever else runs.
     unlimited: bool,
-    /// Its vertex and all below it.
-    made_of: Arc<BTreeSet<VertexDigest>>,
 }
+
+/// How often each input was made real, since the solver asked how the operation is cached: it asks once for
+/// as long as it remembers the vertex. A graph that is asked for again by a vertex that outlived it is a new one.
+struct Real(Vec<AtomicUsize>);
 
 impl Workshop<'_> {
     /// Output 0 of every step.
     pub(crate) fn vertices(&self) -> Vec<Edge<Made>> {
         let oracle = self.plan.oracle();
         let mut made: Vec<Edge<Made>> = Vec::new();
-        let mut made_of: Vec<Arc<BTreeSet<VertexDigest>>> = Vec::new();
         for step in &self.plan.steps {
             let digest = step.digest(self.session);
             let inputs: Vec<_> =
@@ -64,9 +63,6 @@ impl Workshop<'_> {
                 text += &format!(" {}/{} {:?} {}", edge.vertex.digest, edge.output, input.look, input.lazy);
             }
             let vertex_digest = VertexDigest(Digest::of(text));
-            let mut below = BTreeSet::from([vertex_digest]);
-            step.inputs.iter().for_each(|input| below.extend(made_of[input.step].iter()));
-            made_of.push(Arc::new(below));
             let operation = Operation {
                 step: step.clone(),
                 digest,
@@ -76,9 +72,7 @@ impl Workshop<'_> {
                 inputs: inputs.iter().map(|edge| edge.vertex.digest).collect(),
                 sub_build: step.sub_build.map(|sub| (made[sub].clone(), oracle[sub])),
                 names: step.second_name.iter().map(|name| OpDigest(Digest::of(name))).collect(),
-                real: Arc::new(inputs.iter().map(|_| AtomicUsize::new(0)).collect()),
                 unlimited: self.parallelism.is_none(),
-                made_of: made_of[step.index].clone(),
             };
             let vertex = Vertex {
                 digest: vertex_digest,
@@ -109,6 +103,8 @@ impl Op<Made> for Operation {
         let mut map = CacheMap::new(digest, self.inputs.len());
         map.more = index < self.names.len();
         map.persistent = index > 0 || !self.step.session_bound;
+        let real = Arc::new(Real(self.inputs.iter().map(|_| AtomicUsize::new(0)).collect()));
+        map.options.push(real.clone());
         for (at, (rule, input)) in map.inputs.iter_mut().zip(&self.step.inputs).enumerate() {
             let look = input.look;
             if let Look::Selected(part) = look {
@@ -125,15 +121,12 @@ impl Op<Made> for Operation {
                 }));
             }
             if input.lazy {
-                let (ledger, real) = (self.ledger.clone(), self.real.clone());
-                let made_of = self.made_of.clone();
+                let (ledger, real) = (self.ledger.clone(), real.clone());
                 rule.prepare = Some(Arc::new(move |_, _| {
                     let (ledger, real) = (ledger.clone(), real.clone());
-                    let made_of = made_of.clone();
                     Box::pin(async move {
                         ledger.pause().await;
-                        let before = real[at].fetch_add(1, Ordering::Relaxed);
-                        if before > 0 && !ledger.may_be_two(&made_of) {
+                        if real.0[at].fetch_add(1, Ordering::Relaxed) > 0 {
                             ledger.broken("an input was made real twice".into());
                         }
                         Ok(())
@@ -163,8 +156,10 @@ impl Op<Made> for Operation {
             at_once: self.unlimited && !step.limited && step.inputs.iter().all(|input| !input.lazy),
             stop: &ctx.stop,
         });
-        let lazy = step.inputs.iter().zip(&*self.real).filter(|(input, _)| input.lazy);
-        if lazy.into_iter().any(|(_, real)| real.load(Ordering::Relaxed) == 0) {
+        let real = ctx.option(|real: &Arc<Real>| Some(real.clone()));
+        let unreal = |real: &AtomicUsize| real.load(Ordering::Relaxed) == 0;
+        let lazy = |real: Arc<Real>| step.inputs.iter().zip(&real.0).any(|(i, real)| i.lazy && unreal(real));
+        if real.is_none_or(lazy) {
             ledger.broken(format!("{} runs on what is not real", ctx.name()));
         }
         match self.run(ctx, &inputs, running.stamp()).await {

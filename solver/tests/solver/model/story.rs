@@ -183,11 +183,8 @@ impl Story {
             parallelism: plan.parallelism,
         };
         let vertices = workshop.vertices();
-        ledger.forces(
-            &plan.name,
-            plan.forced.iter().map(|step| self.plan.steps[*step].digest(&plan.name)).collect(),
-            plan.forced.iter().map(|step| vertices[*step].vertex.digest).collect(),
-        );
+        let forced = plan.forced.iter().map(|step| self.plan.steps[*step].digest(&plan.name));
+        ledger.forces(&plan.name, forced.collect());
         let built = {
             let builds = Box::pin(self.build(&job, plan, &vertices));
             let patience = Box::pin(async {
