@@ -21,6 +21,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use slipway_model::BlobDigest;
@@ -85,6 +86,8 @@ pub(crate) struct Inner {
     /// Who uses what. Locked before the database, never the other way round.
     pub(crate) live: Mutex<Live>,
     pub(crate) cache_mount_freed: Notify,
+    /// How often links into snapshots came to nothing: what was measured meanwhile is not kept.
+    pub(crate) links_gone: AtomicU64,
     pub(crate) pruning: Mutex<()>,
     pub(crate) reserve: reserve::Reserve,
     pub(crate) shares: Shares,
@@ -133,6 +136,7 @@ impl Store {
             clock: options.clock,
             live: Mutex::default(),
             cache_mount_freed: Notify::new(),
+            links_gone: AtomicU64::new(0),
             pruning: Mutex::default(),
             shares: Shares::default(),
             hooks: Mutex::default(),

@@ -24,9 +24,8 @@ pub fn restack(layer: &Ref, onto: &mut Active) -> Result<(), LayerError> {
     }
     match (layer.changes(), onto.changes(), onto.parent()) {
         (Changes::Upper { upper, .. }, Changes::Upper { upper: target, .. }, Some(_)) => {
-            link_tree(&upper, &target)?;
-            onto.shares_files_with(layer);
-            Ok(())
+            onto.shares_files_with(layer)?;
+            Ok(link_tree(&upper, &target)?)
         }
         _ => stream(layer, onto),
     }

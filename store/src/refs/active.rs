@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use slipway_model::mount::Tree;
 
@@ -88,15 +89,23 @@ impl Active {
         Mounted::new(&self.tree())
     }
 
-    /// Tells that files of `other` were hard-linked into this one, so that usage counts them once. `other` may be
-    /// pruned all the same. Only immutable snapshots may be linked from, and the files never written again.
-    pub fn shares_files_with(&mut self, other: &Ref) {
-        self.shares_with.push(other.id());
+    /// Tells that files of `other` will be hard-linked into this one, so that usage counts them once; before the
+    /// first is. `other` may be pruned all the same. Only immutable snapshots may be linked from, and the files never
+    /// written again.
+    pub fn shares_files_with(&mut self, other: &Ref) -> Result<()> {
+        self.share_with(other.id())
     }
 
     /// As [`shares_files_with`](Self::shares_files_with), for a directory whose files are only ever replaced.
-    pub fn shares_files_with_directory(&mut self, other: &CacheMount) {
-        self.shares_with.push(other.id());
+    pub fn shares_files_with_directory(&mut self, other: &CacheMount) -> Result<()> {
+        self.share_with(other.id())
+    }
+
+    /// Written down now: what is measured while there are links that come to nothing is not to be believed, after a
+    /// kill no more than when this is dropped.
+    fn share_with(&mut self, other: SnapshotId) -> Result<()> {
+        self.shares_with.push(other);
+        self.store.inner.metadata.with(|db| table::share(db, &self.row.id, &[other]))
     }
 
     /// Makes it immutable. Nothing is copied, scanned or synced; [`Store::flush`] makes it survive a kill.
@@ -137,6 +146,15 @@ impl Drop for Active {
         }
         let inner = &self.store.inner;
         inner.live.lock().actives.remove(&self.row.id);
+        if !self.shares_with.is_empty() {
+            inner.links_gone.fetch_add(1, Ordering::SeqCst);
+            if let Err(error) = inner.metadata.with(|db| table::unshare(db, &self.row.id)) {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "sizes of snapshots may be out of date"
+                );
+            }
+        }
         if let Err(error) = inner.snapshotter.discard(&self.row.id) {
             inner.metadata.expect_leftovers();
             tracing::warn!(

@@ -171,13 +171,20 @@ fn set_epoch(db: &Connection, id: &SnapshotId, epoch: i64) -> Result<()> {
     Ok(())
 }
 
-/// Notes that `id` has names for files of `others`. All sizes that this changes are to be measured again.
+/// Notes that `id` has, or will have, names for files of `others`. All sizes that this changes are to be measured again.
 pub(super) fn share(db: &Connection, id: &SnapshotId, others: &[SnapshotId]) -> Result<()> {
     for other in others {
         db.prepare_cached("INSERT OR IGNORE INTO sharing (snapshot, other) VALUES (?1, ?2)")?
             .execute(params![id, other])?;
     }
     if others.is_empty() { Ok(()) } else { forget_shared_sizes(db, id) }
+}
+
+/// Takes back [`share`] of a snapshot that came to nothing.
+pub(super) fn unshare(db: &Connection, id: &SnapshotId) -> Result<()> {
+    forget_shared_sizes(db, id)?;
+    db.prepare_cached("DELETE FROM sharing WHERE snapshot = ?1")?.execute([id])?;
+    Ok(())
 }
 
 /// Sizes of all that may share files with `id`, directly or through others.

@@ -5,6 +5,7 @@
 //! who removes something looks again, under the lock.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -111,6 +112,8 @@ impl Store {
             // What is thrown away may still have names for files of what is not.
             self.inner.housekeeper.empty_bin_now()?;
         }
+        let links_gone = || self.inner.links_gone.load(Ordering::SeqCst);
+        let before = links_gone();
         let measured = Mutex::new(HashMap::with_capacity(unknown.len()));
         in_parallel(&unknown, |at| {
             let size = match self.inner.snapshotter.usage(&known[*at].row.id) {
@@ -123,7 +126,9 @@ impl Store {
             Ok(())
         })?;
         let measured = measured.into_inner();
-        self.keep_sizes(known, &measured)?;
+        if links_gone() == before {
+            self.keep_sizes(known, &measured)?;
+        }
         let size = |(at, known): (usize, &Known)| known.row.size.or_else(|| measured.get(&at).copied());
         Ok(known.iter().enumerate().map(|one| size(one).unwrap_or(0)).collect())
     }

@@ -116,8 +116,8 @@ fn files_linked_into_other_snapshots_count_once() {
     let alone = first.usage().unwrap();
     let linked = |from: &Ref, name: &str| {
         let mut active = fixture.active(None, name, RecordType::Regular);
+        active.shares_files_with(from).unwrap();
         std::fs::hard_link(from.upper_dir().join("first"), active.upper_dir().join("first")).unwrap();
-        active.shares_files_with(from);
         active.commit().unwrap()
     };
     let second = linked(&first, "second");
@@ -515,8 +515,8 @@ async fn files_replaced_in_a_directory_count_in_full_where_they_were_linked() {
     let (from, name) = (directory.directory().join("file"), "linked");
     file(from.clone());
     let mut active = store.prepare(None, Default::default()).unwrap();
+    active.shares_files_with_directory(&directory).unwrap();
     std::fs::hard_link(&from, active.upper_dir().join(name)).unwrap();
-    active.shares_files_with_directory(&directory);
     let snapshot = active.commit().unwrap();
     drop(directory);
     let before = store.usage(&[]).unwrap().iter().map(|record| record.size).sum::<u64>();
@@ -527,4 +527,36 @@ async fn files_replaced_in_a_directory_count_in_full_where_they_were_linked() {
     let after = store.usage(&[]).unwrap().iter().map(|record| record.size).sum::<u64>();
     assert_eq!(after - before, 64 << 10);
     drop(snapshot);
+}
+
+/// What was measured while a snapshot had links into another that it never came to keep.
+#[test]
+fn links_that_come_to_nothing_leave_no_size_behind() {
+    let fixture = Fixture::new();
+    let first = fixture.made(None, "first");
+    let alone = first.usage().unwrap();
+    let size = |store: &Store| {
+        let records = store.usage(&[]).unwrap();
+        records.iter().find(|record| record.description == "first").unwrap().size
+    };
+    let linked = || {
+        let mut active = fixture.active(None, "linked", RecordType::Regular);
+        active.shares_files_with(&first).unwrap();
+        std::fs::hard_link(first.upper_dir().join("first"), active.upper_dir().join("first")).unwrap();
+        assert!(size(&fixture.store) < alone, "two names, two shares");
+        active
+    };
+    drop(linked());
+    assert_eq!(size(&fixture.store), alone);
+
+    let killed = linked();
+    fixture.store.flush().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let (from, to) = (fixture.root.path().join("."), copy.path());
+    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+    let (durability, boot_id) = (Durability::Pretended, Some("boot".into()));
+    let options = StoreOptions { durability, boot_id, ..StoreOptions::default() };
+    assert_eq!(size(&Store::open(copy.path(), options).unwrap()), alone);
+    drop(killed);
 }

@@ -147,11 +147,11 @@ impl Actions {
                 match context {
                     None => file::copy(source.root(), root.root(), copy, owner, Link::Never)?,
                     Some(context) => {
+                        target.shares_files_with_directory(context.directory())?;
                         let upper = open_directory(&target.upper_dir())?;
                         let permit = |from: &[u8], to: &[u8]| context.may_link(from, to);
                         let link = Link::Behind { directory: upper.as_fd(), permit: &permit };
                         file::copy(source.root(), root.root(), copy, owner, link)?;
-                        target.shares_files_with_directory(context.directory());
                     }
                 }
             }
