@@ -20,6 +20,8 @@ const LARGEST_WRITE: usize = 1 << 20;
 pub struct SessionStream<T> {
     incoming: Streaming<BytesMessage>,
     current: Bytes,
+    /// Told of the bytes of each message that comes.
+    heard: Option<Box<dyn Fn(usize) + Send + Sync>>,
     outgoing: PollSender<T>,
     wrap: fn(BytesMessage) -> T,
     /// When it is pulled, the stream is at its end.
@@ -37,11 +39,18 @@ impl SessionStream<Result<BytesMessage, Status>> {
         Self {
             incoming,
             current: Bytes::new(),
+            heard: None,
             outgoing: PollSender::new(outgoing),
             wrap: Ok,
             stop: None,
             _ended: None,
         }
+    }
+
+    /// Tells `heard` how many bytes each message holds that comes.
+    pub fn telling(mut self, heard: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.heard = Some(Box::new(heard));
+        self
     }
 }
 
@@ -56,6 +65,7 @@ impl SessionStream<BytesMessage> {
         Self {
             incoming,
             current: Bytes::new(),
+            heard: None,
             outgoing: PollSender::new(outgoing),
             wrap: |message| message,
             stop: Some(Box::pin(stop.cancelled_owned())),
@@ -77,7 +87,10 @@ impl<T: Send + 'static> AsyncRead for SessionStream<T> {
         }
         while self.current.is_empty() {
             match ready!(Pin::new(&mut self.incoming).poll_next(context)) {
-                Some(Ok(message)) => self.current = message.data,
+                Some(Ok(message)) => {
+                    self.heard.iter().for_each(|heard| heard(message.data.len()));
+                    self.current = message.data;
+                }
                 Some(Err(status)) => return Poll::Ready(Err(io::Error::other(status))),
                 None => return Poll::Ready(Ok(())),
             }

@@ -13,6 +13,7 @@ use crate::error::Asked;
 use crate::host::HostConfig;
 use crate::limit::Limits;
 use crate::retry::RetryOptions;
+use crate::traffic::Traffic;
 
 #[derive(Clone)]
 pub struct ClientOptions {
@@ -23,6 +24,8 @@ pub struct ClientOptions {
     pub retry: RetryOptions,
     /// Transfers at a time per host and direction.
     pub transfers_per_host: usize,
+    /// Where what is transferred is counted.
+    pub traffic: Arc<Traffic>,
 }
 
 impl ClientOptions {
@@ -33,6 +36,7 @@ impl ClientOptions {
             user_agent: concat!("slipway/", env!("CARGO_PKG_VERSION")).into(),
             retry: RetryOptions::default(),
             transfers_per_host: 4,
+            traffic: Arc::default(),
         }
     }
 }

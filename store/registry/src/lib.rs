@@ -47,6 +47,7 @@ mod push;
 mod request;
 mod resolve;
 mod retry;
+mod traffic;
 mod web;
 
 pub use client::{Client, ClientOptions};
@@ -60,4 +61,5 @@ pub use pull::BlobStream;
 pub use push::{BlobReader, BlobSource, Progress, Pushed};
 pub use resolve::Resolved;
 pub use retry::RetryOptions;
+pub use traffic::Traffic;
 pub use web::{WebRequest, WebResponse};

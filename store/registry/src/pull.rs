@@ -157,7 +157,10 @@ impl Pull {
             let asked = self.asked();
             let Some(response) = self.response.as_mut() else { continue };
             let piece = match body::next_piece(response, &asked, silence).await {
-                Ok(Some(piece)) => self.unseen(piece),
+                Ok(Some(piece)) => {
+                    self.client.options.traffic.receive(piece.len());
+                    self.unseen(piece)
+                }
                 Ok(None) => {
                     let source = "the transfer ended early".into();
                     self.broke(Error::Unreachable { asked, source, transient: true }).await?;

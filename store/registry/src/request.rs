@@ -140,7 +140,10 @@ impl Client {
                 request = request.header(CONTENT_LENGTH, 0);
             }
             Payload::Empty => {}
-            Payload::Bytes(bytes) => request = request.body(bytes.clone()),
+            Payload::Bytes(bytes) => {
+                self.options.traffic.send(bytes.len());
+                request = request.body(bytes.clone());
+            }
             Payload::Stream(outgoing) => return outgoing.transmit(request, &call.asked).await,
         }
         let silence: Duration = self.options.retry.silence;

@@ -91,6 +91,7 @@ impl Client {
         }
         let headers = response.headers().clone();
         let bytes = body::read(response, &call.asked, LARGEST_MANIFEST, silence).await?;
+        self.options.traffic.receive(bytes.len());
         let content_type =
             headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let descriptor = manifest::describe(&bytes, content_type, expected, &call.asked)?;

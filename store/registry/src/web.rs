@@ -4,6 +4,8 @@
 //! of the address only: a redirect elsewhere is followed without them, and a redirect from plain HTTP to TLS on
 //! the same host keeps them. Every answer that is no redirect is for the caller to judge.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderMap, LOCATION};
 use http::{HeaderValue, StatusCode};
@@ -14,6 +16,7 @@ use crate::client::Client;
 use crate::connection::authority;
 use crate::error::{Asked, Error};
 use crate::request::protocol;
+use crate::traffic::Traffic;
 
 const MOST_REDIRECTS: usize = 10;
 
@@ -32,6 +35,7 @@ pub struct WebResponse {
     response: reqwest::Response,
     asked: Asked,
     silence: std::time::Duration,
+    traffic: Arc<Traffic>,
 }
 
 impl Client {
@@ -61,7 +65,14 @@ impl Client {
                 Err(_) => return Err(body::silent(&asked, silence)),
             };
             match redirect(&url, &response, &asked)? {
-                None => return Ok(WebResponse { response, asked, silence }),
+                None => {
+                    return Ok(WebResponse {
+                        response,
+                        asked,
+                        silence,
+                        traffic: self.options.traffic.clone(),
+                    });
+                }
                 Some(next) => url = next,
             }
         }
@@ -85,7 +96,9 @@ impl WebResponse {
 
     /// The next piece of the body; `None` at its end. A body that ends too early is an error.
     pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
-        body::next_piece(&mut self.response, &self.asked, self.silence).await
+        let piece = body::next_piece(&mut self.response, &self.asked, self.silence).await?;
+        self.traffic.receive(piece.as_ref().map_or(0, Bytes::len));
+        Ok(piece)
     }
 
     /// What the server says the body's length is.

@@ -50,6 +50,7 @@ impl Client {
             length: descriptor.size,
             progress,
             silence: self.options.retry.silence,
+            traffic: self.options.traffic.clone(),
         };
         upload.run(session, outgoing).await?;
         Ok(Pushed::Uploaded)

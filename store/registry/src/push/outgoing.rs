@@ -16,6 +16,7 @@ use tokio_util::io::ReaderStream;
 use super::{BlobReader, BlobSource, Progress};
 use crate::body;
 use crate::error::{Asked, Error};
+use crate::traffic::Traffic;
 
 const PIECE: usize = 256 << 10;
 /// A registry may move a large blob to its place before it answers; that is silence too.
@@ -29,6 +30,7 @@ pub(crate) struct Outgoing {
     pub(crate) length: u64,
     pub(crate) progress: Option<Progress>,
     pub(crate) silence: Duration,
+    pub(crate) traffic: Arc<Traffic>,
 }
 
 /// What the sending side leaves behind.
@@ -74,13 +76,15 @@ impl Outgoing {
 
     fn pieces(&self, reader: BlobReader, trace: Arc<Trace>) -> impl Stream<Item = io::Result<Bytes>> + use<> {
         let (offset, length, progress) = (self.offset, self.length, self.progress.clone());
+        let traffic = self.traffic.clone();
         let pieces = ReaderStream::with_capacity(reader.take(length), PIECE).boxed();
         stream::unfold(Some(pieces), move |pieces| {
-            let (progress, trace) = (progress.clone(), trace.clone());
+            let (progress, trace, traffic) = (progress.clone(), trace.clone(), traffic.clone());
             async move {
                 let mut pieces = pieces?;
                 let failure = match pieces.next().await {
                     Some(Ok(piece)) => {
+                        traffic.send(piece.len());
                         let sent =
                             trace.sent.fetch_add(piece.len() as u64, Ordering::Relaxed) + piece.len() as u64;
                         if let Some(progress) = progress {
