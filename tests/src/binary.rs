@@ -6,9 +6,15 @@ use std::sync::OnceLock;
 
 use crate::command::{run, workspace};
 
+static BINARY: OnceLock<PathBuf> = OnceLock::new();
+
+/// Makes `binary` the one under test, unless one was asked for already.
+pub fn use_binary(binary: PathBuf) {
+    BINARY.get_or_init(|| binary);
+}
+
 /// `$SLIPWAY_BIN`, or the one that cargo built beside this test; built once if it is not there.
 pub fn slipway() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os("SLIPWAY_BIN") {
         Some(path) => path.into(),
         None => beside_this_test(),

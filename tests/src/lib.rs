@@ -42,6 +42,7 @@ mod containerd;
 pub mod crashes;
 mod daemon;
 mod fake;
+pub mod full_store;
 pub mod git;
 pub mod golden_caches;
 pub mod guest;
@@ -56,7 +57,7 @@ pub mod static_program;
 pub mod web;
 pub mod wire;
 
-pub use binary::slipway;
+pub use binary::{slipway, use_binary};
 pub use build::Build;
 pub use containerd::Containerd;
 pub use daemon::{Daemon, DaemonOptions};

@@ -78,6 +78,14 @@ pub fn held(daemon: &Daemon) -> Held {
     Held { descriptors, resident: pages * 4096 }
 }
 
+/// Bytes that no file stands behind: what the allocator has, and stacks.
+pub fn anonymous_memory(daemon: &Daemon) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", daemon.pid())).unwrap_or_default();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or_default() << 10
+}
+
 /// Fails if the daemon does not come back to what it held before, but for `slack` bytes of memory.
 #[track_caller]
 pub fn assert_nothing_kept(daemon: &Daemon, before: Held, slack: usize) {

@@ -5,8 +5,9 @@
 //! | `demo` | builds a real project from nothing, pushes it, runs it, and builds it again |
 //! | `frontend-image` | builds an image of the Dockerfile frontend, or of an example's |
 //! | `test` | the whole test suite, with what it needs from Debian |
-//! | `bench` | Slipway against a baseline on the same work |
+//! | `bench` | what many records and large graphs cost; Slipway against a baseline on the same work |
 //! | `schedules` | a million random schedules of the solver against its model |
+//! | `mutations` | breaks the solver on purpose, and says which test notices |
 //! | `crashes` | kills daemons at a thousand places and looks at what they leave |
 //! | `golden` | the frontend against recorded answers |
 #![allow(unreachable_pub, reason = "nothing of a binary is reachable")]
@@ -16,6 +17,7 @@ mod bench;
 mod crashes;
 mod demo;
 mod frontend_image;
+mod mutations;
 mod packages;
 mod schedules;
 mod test;
@@ -41,7 +43,9 @@ enum Command {
     Test(test::Arguments),
     /// Try random schedules of the solver against its model
     Schedules(schedules::Arguments),
-    /// Compare with a baseline binary
+    /// Break the solver on purpose and look which test notices
+    Mutations(mutations::Arguments),
+    /// Measure what it costs, alone or against a baseline
     Bench(bench::Arguments),
     /// Kill daemons at many points and look at what they leave
     Crashes(crashes::Arguments),
@@ -55,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         Command::FrontendImage(arguments) => frontend_image::run_command(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Schedules(arguments) => schedules::run(&arguments),
+        Command::Mutations(arguments) => mutations::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Crashes(arguments) => crashes::run(&arguments),
         Command::Golden { folder } => xtask::golden::run(folder),
