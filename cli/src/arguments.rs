@@ -105,6 +105,12 @@ pub enum HistoryCommand {
         #[arg(long, value_enum, default_value = "plain")]
         progress: ProgressMode,
     },
+    /// Print the OpenTelemetry spans of a build, a JSON object each
+    Trace {
+        /// The build, as for inspect
+        #[arg(value_name = "BUILD")]
+        build: Option<String>,
+    },
     /// Remove builds from the history
     Rm {
         /// Builds, as for inspect

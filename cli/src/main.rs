@@ -15,6 +15,7 @@ mod build;
 mod buildctl;
 mod buildkitd;
 mod connect;
+mod content;
 mod credentials;
 mod daemon;
 mod debug;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use slipway_cache::DiskRecords;
 use slipway_model::{Digest, Platform};
-use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig, KeyPair};
+use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig, KeyPair, Traffic};
 use slipway_run::{BuiltinExecutor, Executor, Network, OciExecutor, Options};
 use slipway_session::caller::Sessions;
 use slipway_solver::{Solver, SolverOptions, with_causes};
@@ -53,10 +53,10 @@ pub(crate) struct Engine {
     /// What the configuration adds to that.
     pub labels: BTreeMap<String, String>,
     pub metrics: Arc<Metrics>,
+    /// With registries and web servers.
+    pub traffic: Arc<Traffic>,
     /// Where traces go, if anywhere.
     pub traces: Option<telemetry::Collector>,
-    /// Somebody may ask for the metrics, so builds are counted.
-    pub is_watched: bool,
 }
 
 impl Engine {
@@ -115,7 +115,12 @@ impl Engine {
             source = source.knowing(names);
         }
         let executor = executor(config, containerd, store.root())?;
-        let worker = Arc::new(worker(config, store.clone(), source, executor, sessions.clone())?);
+        let (metrics, traffic) = (Arc::<Metrics>::default(), Arc::<Traffic>::default());
+        let hosts = hosts(&config.registries);
+        let options =
+            ClientOptions { hosts, traffic: traffic.clone(), ..ClientOptions::new(Arc::new(Anonymous)) };
+        let images = Images::new(source, Client::new(options), sessions.clone());
+        let worker = Arc::new(worker(config, store.clone(), images, executor, sessions.clone())?);
         Ok(Self {
             solver: Solver::new(SolverOptions { store: records.clone() }),
             records,
@@ -123,7 +128,7 @@ impl Engine {
             sessions,
             builds: Builds::default(),
             explanations: Arc::new(Explanations::new(explained)),
-            collector: Arc::new(Collector::new(config.gc.rules(root).map_err(Error::Gc)?)),
+            collector: Arc::new(Collector::new(config.gc.rules(root).map_err(Error::Gc)?, metrics.clone())),
             history,
             images,
             producers: Producers::default(),
@@ -133,9 +138,9 @@ impl Engine {
             entitlements: config.entitlements.clone(),
             worker_labels: worker_labels(containerd, &store),
             labels: config.labels.clone(),
-            metrics: Arc::default(),
+            metrics,
+            traffic,
             traces: telemetry::Collector::from_environment(),
-            is_watched: config.debug_address.is_some(),
             store,
         })
     }
@@ -214,13 +219,10 @@ fn worker_labels(containerd: Option<&Containerd>, store: &Store) -> Vec<(&'stati
 fn worker(
     config: &Config,
     store: Store,
-    source: ImageSource,
+    images: Images,
     executor: Arc<dyn Executor>,
     sessions: Arc<Sessions>,
 ) -> Result<Worker> {
-    let options =
-        ClientOptions { hosts: hosts(&config.registries), ..ClientOptions::new(Arc::new(Anonymous)) };
-    let images = Images::new(source, Client::new(options), sessions.clone());
     Ok(Worker::new(WorkerOptions {
         executor,
         store,

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Value;
 use crate::call::failed;
-use crate::error::{Contract, Result};
+use crate::error::{Contract, Error, Result, SharedFailure};
 use crate::executor::Executor;
 use crate::flight::Flight;
 use crate::graph::{Edge, Vertex};
@@ -17,12 +17,14 @@ use crate::keys::{KeyId, RecordId, VertexDigest};
 use crate::load::{FreshRun, Load, Outcome};
 use crate::memo::abortable;
 use crate::node::{Input, Node, NodeName};
+use crate::phases::Totals;
 use crate::records::RecordStore;
 use crate::weak_map::WeakMap;
 
 pub(crate) struct Board<V> {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) store: Arc<dyn RecordStore<V>>,
+    pub(crate) phases: Totals,
     /// How many fresh executions there were.
     fresh_runs: AtomicU64,
     nodes: Mutex<Nodes<V>>,
@@ -41,6 +43,7 @@ impl<V: Value> Board<V> {
         Self {
             executor,
             store,
+            phases: Totals::default(),
             fresh_runs: AtomicU64::new(0),
             nodes: Mutex::new(Nodes { by_name: WeakMap::default(), forced: WeakMap::default() }),
             loads: Mutex::default(),
@@ -107,6 +110,13 @@ impl<V: Value> Board<V> {
     /// Whether a load of `id` is known to have failed.
     pub(crate) fn is_broken(&self, id: &RecordId) -> bool {
         self.loads.lock().get(id).is_some_and(|load| load.outcome.failure().is_some())
+    }
+
+    /// From now on, and as long as somebody holds what is returned, `id` does not load.
+    pub(crate) fn break_load(&self, id: &RecordId, cause: SharedFailure) -> Arc<Load<V>> {
+        let load = Arc::new(Load::broken(&self.executor, Error::Load(cause)));
+        self.loads.lock().insert(id.clone(), &load);
+        load
     }
 
     /// From now on, and as long as somebody holds what is returned, `id` needs no loading.

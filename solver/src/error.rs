@@ -34,6 +34,12 @@ pub enum Error {
     Load(SharedFailure),
 }
 
+/// What a lazy result stands for cannot be had. Said by whoever makes it real ([`crate::PrepareFn`]) of a result
+/// that came out of a cache, it costs that result and not the build.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("a cached result cannot be had")]
+pub struct Lost(#[source] pub SharedFailure);
+
 /// An operation panicked; the text is the panic's.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the operation panicked: {0}")]

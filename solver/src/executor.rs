@@ -5,6 +5,7 @@
 //! everything happens, and can repeat it: the model test (`tests/solver/model`) is built on that.
 
 use futures::future::BoxFuture;
+use tracing::Instrument as _;
 
 /// Runs tasks.
 pub trait Executor: Send + Sync {
@@ -18,6 +19,7 @@ pub struct Tokio;
 
 impl Executor for Tokio {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        tokio::spawn(task);
+        // What is logged in there tells for which build it began.
+        tokio::spawn(task.in_current_span());
     }
 }

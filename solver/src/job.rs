@@ -12,9 +12,11 @@ use crate::Value;
 use crate::board::Board;
 use crate::error::{Error, Result};
 use crate::graph::Edge;
-use crate::keys::KeyId;
+use crate::keys::{KeyId, VertexDigest};
 use crate::memo::abortable;
 use crate::node::{Node, NodeName};
+use crate::op::PrepareFn;
+use crate::phases::Spent;
 use crate::progress::Progress;
 use crate::progress::stream::Stream;
 use crate::records::RecordSource;
@@ -89,9 +91,18 @@ impl<V: Value> Job<V> {
         }
     }
 
-    /// The result of one edge: from memory, from a cache, or by running what is missing. Dropping
+    /// The result of one edge: from memory, from a cache, or by running what is missing. It may be lazy. Dropping
     /// the future cancels this build alone.
     pub async fn build(&self, edge: &Edge<V>) -> Result<Built<V>> {
+        self.solve(edge, None).await
+    }
+
+    /// The same, made real by `prepare`, which is asked as often as a cached result turns out to be lost.
+    pub async fn build_real(&self, edge: &Edge<V>, prepare: PrepareFn<V>) -> Result<Built<V>> {
+        self.solve(edge, Some(prepare)).await
+    }
+
+    async fn solve(&self, edge: &Edge<V>, prepare: Option<PrepareFn<V>>) -> Result<Built<V>> {
         let state = self.state.clone();
         let node = state.board.node(edge);
         if state.stop.is_cancelled() {
@@ -103,7 +114,10 @@ impl<V: Value> Job<V> {
         let output = edge.output;
         let (answer, answered) = oneshot::channel();
         let build = async move {
-            let outcome = abortable(&alone, node.result(output)).await;
+            let outcome = match prepare {
+                None => abortable(&alone, node.result(output)).await,
+                Some(prepare) => node.real_result(output, &prepare, &node.vertex, &alone).await,
+            };
             drop(node); // with the answer the job alone keeps it in memory
             let _ = answer.send(outcome); // whoever asked may be gone
         };
@@ -123,6 +137,13 @@ impl<V: Value> Job<V> {
             wanted.nodes.clone()
         };
         Some(nodes.iter().map(|node| node.trace()).collect())
+    }
+
+    /// What the vertices of this job have spent their time on, of those that have; looks at `most` at most.
+    pub fn spent(&self, most: usize) -> Vec<(VertexDigest, Spent)> {
+        let nodes: Vec<_> = self.state.wanted.lock().nodes.iter().take(most).cloned().collect();
+        let spent = nodes.iter().map(|node| (node.vertex.digest, node.course.lock().spent.clone()));
+        spent.filter(|(_, spent)| spent.imported || !spent.phases.is_empty()).collect()
     }
 
     /// Stops all builds of this job, now and later. Work that other jobs want goes on.

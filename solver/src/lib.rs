@@ -22,6 +22,7 @@
 //! | "I have that result": stores, imported caches | [`records`] |
 //! | what a build tells while it runs | [`progress`] |
 //! | how each vertex got its result, for those who want to know why it ran | [`trace`] |
+//! | where the time goes | [`phases`] |
 //!
 //! Limits on parallelism come from outside, too: a job may have one ([`JobOptions::parallelism`]), an
 //! operation may bring one ([`Op::acquire`]); both are held around the execution only.
@@ -43,6 +44,7 @@ mod memo;
 mod node;
 pub mod op;
 mod permit;
+pub mod phases;
 pub mod progress;
 pub mod records;
 mod resolve;
@@ -51,12 +53,13 @@ pub mod trace;
 mod weak_map;
 
 pub use context::OpContext;
-pub use error::{Contract, Error, Failure, Panicked, Result, SharedFailure, with_causes};
+pub use error::{Contract, Error, Failure, Lost, Panicked, Result, SharedFailure, with_causes};
 pub use executor::{Executor, Tokio};
 pub use graph::{Edge, Vertex};
 pub use job::{Built, Job, JobOptions};
 pub use keys::{ContentDigest, KeyId, Link, OpDigest, RecordId, Selector, VertexDigest};
 pub use op::{CacheMap, ContentDigestFn, InputRule, Op, OpResult, Permit, PrepareFn};
+pub use phases::{Phase, PhaseSpan, PhaseTotal, Spent};
 pub use progress::{Event, Progress, ProgressGroup, Silent, Status, VertexEvent, Warning};
 pub use records::{KeyGraph, MemoryRecords, Record, RecordSource, RecordStore};
 pub use slipway_model::Digest;

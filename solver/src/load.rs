@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::error::Error;
 use crate::executor::Executor;
 use crate::interest::Interest;
-use crate::keys::KeyId;
+use crate::keys::{KeyId, RecordId};
 use crate::memo::Memo;
 
 /// A solved edge.
@@ -15,6 +16,15 @@ pub(crate) struct Outcome<V> {
     pub(crate) keys: Vec<KeyId>,
     /// Made by a forced run, or of what one made: consumers may not be looked up through its keys.
     pub(crate) fresh: Option<FreshRun>,
+    /// Where it came from, if it was loaded.
+    pub(crate) loaded: Option<Loaded>,
+}
+
+/// The record a result was loaded from.
+#[derive(Clone)]
+pub(crate) struct Loaded {
+    pub(crate) record: RecordId,
+    pub(crate) imported: bool,
 }
 
 /// One execution that does what was done before. What it made goes by the same keys, but is not the
@@ -32,6 +42,11 @@ pub(crate) struct Load<V> {
 impl<V: crate::Value> Load<V> {
     pub(crate) fn new(executor: &Arc<dyn Executor>) -> Self {
         Self { interest: Interest::new(executor), outcome: Memo::default() }
+    }
+
+    /// A record that does not load.
+    pub(crate) fn broken(executor: &Arc<dyn Executor>, error: Error) -> Self {
+        Self { interest: Interest::new(executor), outcome: Memo::failed(error) }
     }
 
     /// A record whose value is in memory already.

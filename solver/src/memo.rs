@@ -32,6 +32,18 @@ impl<T: Clone + Send + 'static> Memo<T> {
         Self { slot: Arc::new(Mutex::new(Slot::Done(Ok(value)))) }
     }
 
+    pub(crate) fn failed(error: Error) -> Self {
+        Self { slot: Arc::new(Mutex::new(Slot::Done(Err(error)))) }
+    }
+
+    /// Forgets a value that turned out to be of no use: whoever comes next makes another.
+    pub(crate) fn forget_if(&self, is_it: impl FnOnce(&T) -> bool) {
+        let mut slot = self.slot.lock();
+        if matches!(&*slot, Slot::Done(Ok(value)) if is_it(value)) {
+            *slot = Slot::Idle;
+        }
+    }
+
     /// The value, if it is there.
     pub(crate) fn peek(&self) -> Option<T> {
         match &*self.slot.lock() {

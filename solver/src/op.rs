@@ -67,7 +67,8 @@ pub struct InputRule<V> {
 pub type ContentDigestFn<V> =
     Arc<dyn Fn(OpContext<V>, V) -> BoxFuture<'static, OpResult<ContentDigest>> + Send + Sync>;
 
-/// Makes an input real. The context is that of the input's vertex: its sessions, its progress.
+/// Makes an input real. The context is that of the input's vertex: its sessions, its progress. Says
+/// [`crate::Lost`] of what cannot be had.
 pub type PrepareFn<V> = Arc<dyn Fn(OpContext<V>, V) -> BoxFuture<'static, OpResult<()>> + Send + Sync>;
 
 /// The right to run; given back when dropped.

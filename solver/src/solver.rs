@@ -1,11 +1,13 @@
 //! The door: one solver per daemon, shared by all jobs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Value;
 use crate::board::Board;
 use crate::executor::{Executor, Tokio};
 use crate::job::{Job, JobOptions};
+use crate::phases::{Phase, PhaseTotal};
 use crate::records::RecordStore;
 
 /// What a solver is made with.
@@ -32,6 +34,17 @@ impl<V: Value> Solver<V> {
 
     pub fn job(&self, options: JobOptions<V>) -> Job<V> {
         Job::new(&self.board, options)
+    }
+
+    /// How often there was a phase since this solver was made, and how long all of them took.
+    pub fn phase(&self, phase: Phase) -> PhaseTotal {
+        self.board.phases.of(phase)
+    }
+
+    /// How many executions wait for the right to run, and how many have it.
+    pub fn queued_and_running(&self) -> (usize, usize) {
+        let load = |gauge: &AtomicUsize| gauge.load(Ordering::Relaxed);
+        (load(&self.board.phases.queued), load(&self.board.phases.running))
     }
 
     /// How many vertices some job keeps in memory.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::Value;
 use crate::keys::{KeyId, OpDigest, VertexDigest};
 use crate::node::Node;
+use crate::phases::Spent;
 use crate::records::Record;
 
 /// Failed loads that are remembered of one vertex.
@@ -59,6 +60,7 @@ pub enum Answer {
 #[derive(Default)]
 pub(crate) struct Course {
     pub(crate) answer: Answer,
+    pub(crate) spent: Spent,
     refused: Vec<String>,
 }
 

@@ -117,6 +117,32 @@ fn a_minimal_cache_holds_what_the_result_is_made_of() {
 }
 
 #[test]
+fn a_cached_result_is_fetched_by_who_reads_it() {
+    let world = world();
+    let cache = format!("type=registry,ref={}", world.fake.image("cache:1"));
+    let first = Daemon::start();
+    world.build(&first, &["--cache-to", &format!("{cache},mode=max")]);
+    let layers = world.fake.manifest("cache", "1").expect("a cache").1;
+    let layers: serde_json::Value = serde_json::from_slice(&layers).expect("JSON");
+    let layers: Vec<&str> =
+        layers["layers"].as_array().unwrap().iter().filter_map(|layer| layer["digest"].as_str()).collect();
+    let fetched =
+        || layers.iter().filter(|layer| world.fake.count("GET", &format!("/blobs/{layer}")) > 0).count();
+
+    let second = Daemon::start();
+    world.fake.clear_log();
+    let build = || second.build(&world.project).args(["--cache-from", &cache]);
+    let progress = build().succeed().progress();
+    assert_eq!((progress.cached().len(), progress.ran().len()), (STEPS, 0), "{progress:#?}");
+    assert_eq!(fetched(), 0, "nobody has read the result");
+    world.build(&second, &["--cache-from", &cache]);
+    assert_eq!(fetched(), 5, "of six layers, all but the tool's");
+    // Once it is here, it is known without the cache.
+    let progress = world.build(&second, &[]).progress();
+    assert!(progress.ran().is_empty(), "{progress:#?}");
+}
+
+#[test]
 fn an_image_carries_its_cache() {
     let world = world();
     let image = world.fake.image("app:1");

@@ -34,6 +34,17 @@ fn a_build_is_found_again() {
     let name = built["ref"].as_str().expect("a name");
     let log = daemon.client(&["history", "logs", name]).succeeded().progress();
     assert_eq!(log.output("RUN echo said"), "said\n");
+    let trace = daemon.client(&["history", "trace", name]).succeeded().stdout();
+    let spans: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let named = |name: &str| spans.iter().find(|span| span["Name"] == name);
+    let (build, run) = (named("build").expect("a span of the build"), named("run").expect("a step that ran"));
+    let parent = spans.iter().find(|span| span["SpanContext"]["SpanID"] == run["Parent"]["SpanID"]);
+    let parent = parent.expect("a span of the step");
+    assert_eq!(
+        (&parent["Name"], &parent["Parent"]["SpanID"]),
+        (&"[2/2] RUN".into(), &build["SpanContext"]["SpanID"])
+    );
+    assert!(!trace.contains("hush") && !trace.contains("echo"), "{trace}");
     let inspected = daemon.client(&["history", "inspect", &name[..8]]).succeeded().stdout();
     assert!(inspected.contains("completed") && inspected.contains(name), "{inspected}");
 
@@ -67,6 +78,8 @@ fn a_killed_daemon_leaves_a_record_of_what_was_there() {
     daemon.start_again();
     let found = records(&daemon);
     assert_eq!((found.len(), &found[0]["status"]), (1, &"failed".into()), "{found:#?}");
+    let trace = daemon.client(&["history", "trace"]).succeeded().stdout();
+    assert!(trace.contains("\"Code\":\"Error\""), "{trace}");
     let log = daemon.client(&["history", "logs"]).succeeded();
     assert!(log.stderr.contains("under way") && log.stderr.contains("interrupted"), "{}", log.stderr);
 }

@@ -268,7 +268,11 @@ fn metrics_count_and_keep_secrets() {
     container.run("buildctl", &failing).failed(1, &["nowhere"]);
 
     let counted = eventually(Duration::from_secs(10), || {
-        page("/metrics").contains("slipway_builds_total{status=\"failed\"} 1")
+        // The trace is what is made last.
+        let told = ["slipway_builds_total{status=\"failed\"} 1", "slipway_steps_total{kind=\"cached\"} "];
+        let page = page("/metrics");
+        let none = ["slipway_steps_total{kind=\"cached\"} 0", "slipway_gc_seconds_count 0"];
+        told.iter().all(|line| page.contains(line)) && !none.iter().any(|line| page.contains(line))
     });
     let metrics = page("/metrics");
     assert!(counted, "{metrics}");
@@ -279,13 +283,24 @@ fn metrics_count_and_keep_secrets() {
         "slipway_phase_seconds_sum{phase=\"export\"} ",
         "slipway_cache_bytes{type=\"regular\"} ",
         "slipway_client_bytes_total{direction=\"in\"} ",
+        "slipway_session_bytes_total{direction=\"in\"} ",
+        "slipway_session_bytes_total{direction=\"out\"} ",
+        "slipway_export_bytes_total ",
+        "slipway_solver_seconds_count{phase=\"run\"} ",
+        "slipway_solver_seconds_count{phase=\"load\"} ",
+        "slipway_gc_seconds_count ",
     ] {
         let value = metrics.lines().find_map(|found| found.strip_prefix(line));
         let value: f64 = value.unwrap_or_else(|| panic!("no {line}in {metrics}")).parse().unwrap();
         assert!(value > 0.0, "{line}is {value}");
     }
+    let mut command = Command::new(slipway());
+    command.args(["--addr", &container.address(), "history", "trace", "^1"]);
+    let traces = Running::start(command, None).wait().succeeded().stdout();
+    assert!(traces.contains("COPY"), "{traces}");
     let log = daemon.stop().succeeded().stderr.clone();
-    for text in [&metrics, &log] {
+    assert!(log.contains("build{id="), "lines of a build do not say of which: {log}");
+    for text in [&metrics, &log, &traces] {
         assert!(!text.contains("s3cret"), "{text}");
     }
 }
@@ -343,7 +358,7 @@ fn traces_reach_the_collector_without_secrets() {
         let spans = resources.flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
         spans.map(|span| span.name.clone()).collect()
     };
-    let wanted = ["build", "[internal] load", "[1/1] COPY", "of a step"];
+    let wanted = ["build", "[internal] load", "[1/1] COPY", "run", "save", "of a step"];
     let all = eventually(Duration::from_secs(15), || {
         let names = names();
         wanted.iter().all(|wanted| names.iter().any(|name| name == wanted))

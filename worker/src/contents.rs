@@ -52,10 +52,11 @@ pub struct Listing {
 
 impl Contents {
     pub(crate) fn note(&self, digest: Digest, value: &Value, selectors: &Arc<Vec<Selector>>) {
-        let tree = match value {
-            Value::Scratch => Tree::Scratch,
-            Value::Snapshot(snapshot) => Tree::Snapshot(snapshot.id()),
-            Value::Context(context) => Tree::Context(Arc::downgrade(context)),
+        let tree = match value.real() {
+            Ok(Value::Scratch) => Tree::Scratch,
+            Ok(Value::Snapshot(snapshot)) => Tree::Snapshot(snapshot.id()),
+            Ok(Value::Context(context)) => Tree::Context(Arc::downgrade(context)),
+            Ok(Value::Lazy(_)) | Err(_) => return,
         };
         let key = KeyId::content(ContentDigest(digest));
         let mut known = self.0.lock();
@@ -89,7 +90,7 @@ impl Worker {
         let Some(value) = value else { return Ok(None) };
         let Some(root) = value.mount()? else { return Ok(None) };
         let manifest = match &value {
-            Value::Scratch => Manifest::default(),
+            Value::Scratch | Value::Lazy(_) => Manifest::default(),
             Value::Snapshot(snapshot) => self.digests.manifest(snapshot, root.root(), &selectors, limit)?,
             Value::Context(context) => context.manifest(root.root(), &selectors, limit)?,
         };

@@ -1,7 +1,7 @@
 //! Values by name: what the record store writes down instead of a tree.
 //!
 //! A snapshot's name is its id. Scratch has a name of its own; a client's directory has none, since it
-//! belongs to the build that received it.
+//! belongs to the build that received it, and what is still elsewhere gets one when it is fetched.
 
 use async_trait::async_trait;
 use slipway_cache::{LoadError, ResultStore};
@@ -36,10 +36,10 @@ pub fn exists(inspection: &Inspection, name: &str) -> bool {
 #[async_trait]
 impl ResultStore<Value> for SnapshotResults {
     async fn persist(&self, value: &Value) -> Result<Option<String>, Failure> {
-        Ok(match value {
-            Value::Scratch => Some(SCRATCH.to_owned()),
-            Value::Snapshot(snapshot) => Some(snapshot.id().to_string()),
-            Value::Context(_) => None,
+        Ok(match value.real() {
+            Ok(Value::Scratch) => Some(SCRATCH.to_owned()),
+            Ok(Value::Snapshot(snapshot)) => Some(snapshot.id().to_string()),
+            Ok(Value::Context(_) | Value::Lazy(_)) | Err(_) => None,
         })
     }
 

@@ -120,8 +120,8 @@ impl Worker {
 
     /// `value` as something to build on; `None` is scratch. A client's directory is copied first.
     pub fn snapshot_of(&self, value: &Value) -> Result<Option<Ref>> {
-        match value {
-            Value::Scratch => Ok(None),
+        match value.real()? {
+            Value::Scratch | Value::Lazy(_) => Ok(None),
             Value::Snapshot(snapshot) => Ok(Some(snapshot.clone())),
             Value::Context(context) => {
                 let copy = self.store.prepare(None, described("copy of a client's directory"))?;
@@ -134,8 +134,8 @@ impl Worker {
     /// The digest of what `selectors` select in `value`.
     pub(crate) async fn content_digest(&self, value: Value, selectors: Arc<Vec<Selector>>) -> Result<Digest> {
         let (digests, looked_at, wanted) = (self.digests.clone(), value.clone(), selectors.clone());
-        let digest = blocking(move || match &value {
-            Value::Scratch => Ok(content_hash::checksum_of_scratch(&selectors)?),
+        let digest = blocking(move || match value.real()? {
+            Value::Scratch | Value::Lazy(_) => Ok(content_hash::checksum_of_scratch(&selectors)?),
             Value::Snapshot(snapshot) => digests.of(snapshot, &selectors),
             Value::Context(context) => context.content_digest(&selectors),
         })

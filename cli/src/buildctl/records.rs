@@ -1,14 +1,10 @@
 //! What is kept of a build: its log, its trace, blobs.
 
-use std::io::Write;
-
-use slipway_proto::content::ReadContentRequest;
-use slipway_proto::content::content_client::ContentClient;
 use slipway_proto::control::{BuildHistoryRequest, StatusRequest};
-use slipway_session::LARGEST_MESSAGE;
 
 use super::flags::{Connection, LogsFlags};
 use crate::build::run::follow;
+use crate::content;
 use crate::error::Failure;
 use crate::progress::Progress;
 
@@ -39,14 +35,5 @@ async fn trace(connection: &Connection, id: String) -> Result<(), Failure> {
 
 /// `debug get`
 pub async fn get(connection: &Connection, digest: &str) -> Result<(), Failure> {
-    let channel = connection.channel().await?;
-    let mut content = ContentClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
-    let request = ReadContentRequest { digest: digest.to_owned(), ..ReadContentRequest::default() };
-    let mut stream = content.read(request).await?.into_inner();
-    let mut out = std::io::stdout();
-    let failed = |error: std::io::Error| Failure::new(format!("cannot write to standard output: {error}"));
-    while let Some(piece) = stream.message().await? {
-        out.write_all(&piece.data).map_err(failed)?;
-    }
-    out.flush().map_err(failed)
+    content::print(connection.channel().await?, digest).await
 }

@@ -13,12 +13,13 @@ use tonic::transport::Channel;
 use crate::arguments::{Connection, HistoryCommand, ProgressMode};
 use crate::build::run::follow;
 use crate::connect::connect;
+use crate::content;
 use crate::error::Failure;
 use crate::progress::Progress;
 
 pub async fn run(connection: &Connection, command: HistoryCommand) -> Result<(), Failure> {
-    let mut control =
-        ControlClient::new(connect(connection).await?).max_decoding_message_size(LARGEST_MESSAGE);
+    let channel = connect(connection).await?;
+    let mut control = ControlClient::new(channel.clone()).max_decoding_message_size(LARGEST_MESSAGE);
     match command {
         HistoryCommand::Ls { filter, json } => list::print(&records(&mut control, filter).await?, json),
         HistoryCommand::Inspect { build, json } => {
@@ -27,6 +28,11 @@ pub async fn run(connection: &Connection, command: HistoryCommand) -> Result<(),
         HistoryCommand::Logs { build, progress } => {
             let name = find(&mut control, build.as_deref()).await?.r#ref;
             logs(&mut control, name, progress).await?;
+        }
+        HistoryCommand::Trace { build } => {
+            let name = find(&mut control, build.as_deref()).await?.r#ref;
+            let digest = trace(&mut control, &name).await?;
+            content::print(channel, &digest).await?;
         }
         HistoryCommand::Rm { build, all } => remove(&mut control, &build, all).await?,
         HistoryCommand::Pin { build, undo } => {
@@ -93,6 +99,14 @@ async fn logs(control: &mut ControlClient<Channel>, name: String, mode: Progress
     follow(said, &mut progress).await?;
     progress.finish(true);
     Ok(())
+}
+
+/// The digest of a build's trace, which is made now if it was not before.
+async fn trace(control: &mut ControlClient<Channel>, name: &str) -> Result<String, Failure> {
+    let request = UpdateBuildHistoryRequest { r#ref: name.to_owned(), finalize: true, ..Default::default() };
+    update(control, request).await?;
+    let trace = find(control, Some(name)).await?.trace;
+    trace.map(|trace| trace.digest).ok_or_else(|| Failure::new(format!("the record of {name} has no trace")))
 }
 
 async fn remove(control: &mut ControlClient<Channel>, builds: &[String], all: bool) -> Result<(), Failure> {

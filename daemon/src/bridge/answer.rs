@@ -20,6 +20,7 @@ use super::attestation::{self, AllTold};
 use super::refs::{Reference, Refs};
 use crate::build::failure::Failure;
 use crate::build::result::{BuildResult, PlatformOutput};
+use crate::build::solve::Read;
 use crate::build::{Build, images};
 use crate::engine::Engine;
 
@@ -152,13 +153,14 @@ impl Answer {
         self,
         engine: &Arc<Engine>,
         build: &Arc<Build>,
+        read: Read,
     ) -> Result<BuildResult, Failure> {
         let (multi_platform, trees) = self.platforms(engine)?;
         let (metadata, told, scans) = (&self.metadata, &self.attestations, &self.scans);
         let solving = trees.into_iter().map(|(NamedPlatform { id, platform }, reference)| async move {
             let Built { value, keys } = match &reference {
                 None => Built { value: slipway_worker::Value::Scratch, keys: Vec::new() },
-                Some(reference) => reference.built(engine, build).await?,
+                Some(reference) => reference.built(engine, build, read).await?,
             };
             let told = told.get(&id).into_iter().flatten().cloned();
             let attestations = try_join_all(told.map(|told| told.solve(engine, build))).await?;

@@ -44,6 +44,7 @@ pub(crate) use refs::{Reference, Refs};
 
 use crate::build::failure::Failure;
 use crate::build::journal::WarningEntry;
+use crate::build::solve::Read;
 use crate::build::{Build, images};
 use crate::engine::Engine;
 use crate::provenance::ImageSource;
@@ -185,7 +186,10 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
 
     async fn evaluate(&self, request: Request<wire::EvaluateRequest>) -> Answered<wire::EvaluateResponse> {
         let guest = self.guest(request.metadata()).await?;
-        self.tree(&guest, &request.into_inner().r#ref).await?;
+        let reference = guest.conversation.refs.get(&request.into_inner().r#ref);
+        if let Some(reference) = reference.map_err(Failure::into_status)? {
+            told(&guest, reference.built(&self.engine, &guest.build, Read::Never).await).await?;
+        }
         Ok(Response::new(wire::EvaluateResponse {}))
     }
 

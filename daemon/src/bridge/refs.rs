@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::build::Build;
 use crate::build::failure::Failure;
-use crate::build::solve::build_definition;
+use crate::build::solve::{Read, build_definition};
 use crate::engine::Engine;
 
 /// More references than this of one frontend are refused.
@@ -27,36 +27,48 @@ pub(crate) struct Refs(Mutex<HashMap<String, Arc<Reference>>>);
 pub(crate) struct Reference {
     /// Empty for a tree that no graph is known of.
     pub definition: pb::Definition,
+    /// Solved, and perhaps lazy.
     built: OnceCell<Built<Value>>,
+    /// Solved, and real.
+    read: OnceCell<Built<Value>>,
 }
 
 impl Reference {
     /// None for an empty graph, which is scratch.
     pub(crate) fn new(definition: pb::Definition) -> Option<Arc<Self>> {
         let has_operations = !definition.def.is_empty();
-        has_operations.then(|| Arc::new(Self { definition, built: OnceCell::new() }))
+        has_operations.then(|| Arc::new(Self { definition, built: OnceCell::new(), read: OnceCell::new() }))
     }
 
     /// Whether it is solved already.
     pub(crate) fn is_built(&self) -> bool {
-        self.built.initialized()
+        self.built.initialized() || self.read.initialized()
     }
 
     /// A tree that is there already.
     pub(crate) fn of(value: Value) -> Arc<Self> {
-        let built = OnceCell::new_with(Some(Built { value, keys: Vec::new() }));
-        Arc::new(Self { definition: pb::Definition::default(), built })
+        let there = || OnceCell::new_with(Some(Built { value: value.clone(), keys: Vec::new() }));
+        Arc::new(Self { definition: pb::Definition::default(), built: there(), read: there() })
     }
 
-    /// The tree, solved now if it was not before.
+    /// The tree, to be read; solved now if it was not before.
     pub(crate) async fn value(&self, engine: &Arc<Engine>, build: &Build) -> Result<Value, Failure> {
-        Ok(self.built(engine, build).await?.value)
+        Ok(self.built(engine, build, Read::Now).await?.value)
     }
 
-    /// The same, with the keys that it is known under.
-    pub(crate) async fn built(&self, engine: &Arc<Engine>, build: &Build) -> Result<Built<Value>, Failure> {
-        let solving = || build_definition(engine, build, &self.definition);
-        self.built.get_or_try_init(solving).await.cloned()
+    /// The tree, with the keys that it is known under; solved now if it was not before.
+    pub(crate) async fn built(
+        &self,
+        engine: &Arc<Engine>,
+        build: &Build,
+        read: Read,
+    ) -> Result<Built<Value>, Failure> {
+        let known = match read {
+            Read::Never => &self.built,
+            Read::Now => &self.read,
+        };
+        let solving = || build_definition(engine, build, &self.definition, read);
+        known.get_or_try_init(solving).await.cloned()
     }
 }
 
@@ -84,7 +96,7 @@ impl Refs {
             .ok_or_else(|| Failure::new(tonic::Code::NotFound, format!("no such reference {id:?}")))
     }
 
-    /// The tree behind `id`.
+    /// The tree behind `id`, to be read.
     pub(super) async fn value(
         &self,
         engine: &Arc<Engine>,

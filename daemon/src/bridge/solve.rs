@@ -17,6 +17,7 @@ use super::{Guest, check_definition};
 use crate::build::caches;
 use crate::build::failure::Failure;
 use crate::build::frontend;
+use crate::build::solve::Read;
 use crate::engine::Engine;
 
 pub(super) async fn solve(
@@ -50,7 +51,8 @@ pub(super) async fn solve(
         return Err(Failure::invalid("the result has several references, which the request does not allow"));
     }
     if request.evaluate {
-        try_join_all(answer.references().map(|reference| reference.value(engine, &guest.build))).await?;
+        try_join_all(answer.references().map(|reference| reference.built(engine, &guest.build, Read::Never)))
+            .await?;
     }
     if request.r#final {
         finish(guest, answer.clone(), &request.exporter_attr)?;

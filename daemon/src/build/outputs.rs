@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 
 use super::journal::Step;
 use crate::engine::Engine;
+use crate::telemetry::Metrics;
 
 /// Bytes that are collected before they are sent.
 const CHUNK: usize = 256 << 10;
@@ -49,6 +50,7 @@ impl Outputs for SessionOutputs {
             buffer: BytesMut::with_capacity(CHUNK),
             runtime: Handle::current(),
             transfer: self.step.transfer("sending tarball"),
+            metrics: self.engine.metrics.clone(),
             sent: 0,
         }))
     }
@@ -56,7 +58,8 @@ impl Outputs for SessionOutputs {
     async fn folder(&self, files: Files, is_all: bool) -> io::Result<()> {
         let session = self.session().await?;
         let transfer = self.step.transfer("copying files");
-        let sent = session.copy_directory(self.index, SentFiles::new(files), is_all).await;
+        let files = SentFiles::new(files, self.engine.metrics.clone());
+        let sent = session.copy_directory(self.index, files, is_all).await;
         transfer.done();
         sent.map_err(io::Error::other)
     }
@@ -68,7 +71,8 @@ impl Outputs for SessionOutputs {
     async fn layout(&self) -> io::Result<Box<dyn LayoutSink>> {
         let session = self.session().await?;
         let transfer = self.step.transfer("sending layout");
-        Ok(Box::new(ClientLayout { session, runtime: Handle::current(), transfer, sent: 0 }))
+        let metrics = self.engine.metrics.clone();
+        Ok(Box::new(ClientLayout { session, runtime: Handle::current(), transfer, metrics, sent: 0 }))
     }
 }
 
@@ -89,6 +93,7 @@ struct ClientFile {
     buffer: BytesMut,
     runtime: Handle,
     transfer: super::journal::Transfer,
+    metrics: Arc<Metrics>,
     sent: u64,
 }
 
@@ -96,6 +101,7 @@ impl ClientFile {
     fn send(&mut self) -> io::Result<()> {
         let bytes: Bytes = self.buffer.split().freeze();
         self.sent += bytes.len() as u64;
+        self.metrics.exported.add(bytes.len());
         self.transfer.at(self.sent, 0);
         self.runtime.block_on(self.writer.write(bytes)).map_err(told)
     }
@@ -141,6 +147,7 @@ struct ClientLayout {
     session: Session,
     runtime: Handle,
     transfer: super::journal::Transfer,
+    metrics: Arc<Metrics>,
     sent: u64,
 }
 
@@ -161,6 +168,7 @@ impl LayoutSink for ClientLayout {
             chunk.truncate(length);
             runtime.block_on(writer.write(chunk.freeze())).map_err(io::Error::other)?;
             self.sent += length as u64;
+            self.metrics.exported.add(length);
             self.transfer.at(self.sent, 0);
         }
     }
@@ -176,11 +184,12 @@ struct SentFiles {
     files: Mutex<Option<Files>>,
     /// Regular files that the client may ask for.
     described: Mutex<HashMap<String, TreeFile>>,
+    metrics: Arc<Metrics>,
 }
 
 impl SentFiles {
-    fn new(files: Files) -> Self {
-        Self { files: Mutex::new(Some(files)), described: Mutex::default() }
+    fn new(files: Files, metrics: Arc<Metrics>) -> Self {
+        Self { files: Mutex::new(Some(files)), described: Mutex::default(), metrics }
     }
 }
 
@@ -203,6 +212,8 @@ impl Source for SentFiles {
 
     fn open(&self, path: &str) -> slipway_session::Result<Option<OwnedFd>> {
         let Some(file) = self.described.lock().remove(path) else { return Ok(None) };
+        // The client asks for what it does not have: that is sent.
+        self.metrics.exported.add(usize::try_from(file.entry.size).unwrap_or(usize::MAX));
         let file = file.open().map_err(|error| slipway_session::Error::Sender(error.to_string()))?;
         Ok(Some(OwnedFd::from(file)))
     }

@@ -10,9 +10,11 @@ use slipway_model::llb::pb;
 use slipway_proto::control::{SolveRequest, SolveResponse};
 use slipway_solver::{Built, JobOptions};
 use slipway_store::metadata::Mark;
+use slipway_worker::source::cache::make_real;
 use slipway_worker::{Value, ops};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tracing::Instrument as _;
 
 use super::attest::{self, Attests};
 use super::export::{self, Exported};
@@ -26,11 +28,16 @@ use super::{Build, Builds, caches, images};
 use crate::bridge::{Conversation, Reference};
 use crate::engine::Engine;
 use crate::explain::{Course, course};
-use crate::history::{Outcome, Recording};
+use crate::history::{Outcome, Recording, Untraced};
 use crate::provenance::Inquiry;
+use crate::telemetry::{self, Facts, Parent};
 
 /// Runs a build to its end. Dropping the future (the client went away) stops it.
-pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result<SolveResponse, Status> {
+pub(crate) async fn solve(
+    engine: &Arc<Engine>,
+    request: SolveRequest,
+    parent: Option<Parent>,
+) -> Result<SolveResponse, Status> {
     let request = BuildRequest::check(request)?;
     let mut scope = request.scope(&engine.entitlements)?;
     let course = Arc::new(Course::default());
@@ -76,7 +83,8 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
     // A task of its own, so that a client that hangs up in the middle leaves nothing half done: the
     // guard pulls the stop token, and the task sees the build come down.
     let guard = build.stop.clone().drop_guard();
-    let task = tokio::spawn(run(engine.clone(), build, request, recording));
+    let task = run(engine.clone(), build, request, recording, parent).in_current_span();
+    let task = tokio::spawn(task);
     let outcome = task.await.unwrap_or_else(|error| Err(Failure::internal(error.to_string())));
     guard.disarm();
     outcome.map_err(|failure| failure.into_status())
@@ -87,6 +95,7 @@ async fn run(
     build: Arc<Build>,
     request: BuildRequest,
     recording: Option<Recording>,
+    parent: Option<Parent>,
 ) -> Result<SolveResponse, Failure> {
     let mark = engine.mark();
     let following = course::follow(&engine, &build);
@@ -97,10 +106,15 @@ async fn run(
     };
     build.client.containers.release_all().await;
     course::finish(&engine, &build, following).await;
+    let facts = Facts::of(&build.job);
     build.job.end().await;
     build.journal.close();
     engine.collector.ask();
-    let outcome = report(&engine, outcome, recording, mark).await;
+    let (outcome, untraced) = report(&engine, outcome, recording, mark).await;
+    if let Some(untraced) = untraced {
+        let engine = engine.clone();
+        tokio::task::spawn_blocking(move || telemetry::tell(&engine, untraced, parent, &facts));
+    }
     Builds::retire(engine, build);
     outcome
 }
@@ -111,7 +125,7 @@ async fn report(
     outcome: Result<Exported, Failure>,
     recording: Option<Recording>,
     mark: Mark,
-) -> Result<SolveResponse, Failure> {
+) -> (Result<SolveResponse, Failure>, Option<Untraced>) {
     let mut outcome = outcome;
     let provenance = outcome.as_mut().map(|it| std::mem::take(&mut it.provenance)).unwrap_or_default();
     let ended = match &outcome {
@@ -121,21 +135,26 @@ async fn report(
     let results = outcome.as_ref().map_or_else(|_| Vec::new(), |exported| exported.results.clone());
     let at_work = engine.clone();
     let recorded = tokio::task::spawn_blocking(move || {
-        if let Some(recording) = recording {
+        let untraced = recording.map(|recording| {
             recording.complete(match ended {
                 Ok((response, exported)) => {
                     Outcome::Built { response, exported, attestations: attest::record(provenance) }
                 }
                 Err(status) => Outcome::Failed(status),
-            });
-        }
-        at_work.flush(mark, &results)
+            })
+        });
+        (at_work.flush(mark, &results), untraced)
     });
-    let recorded = recorded.await.map_err(|error| Failure::internal(error.to_string()))?;
+    let (flushed, untraced) = match recorded.await {
+        Ok(recorded) => recorded,
+        Err(error) => return (Err(Failure::internal(error.to_string())), None),
+    };
     engine.producers.sweep();
-    let exported = outcome?;
-    recorded.map_err(Failure::from_error)?;
-    Ok(SolveResponse { exporter_response: exported.response })
+    let response = outcome.and_then(|exported| {
+        flushed.map_err(Failure::from_error)?;
+        Ok(SolveResponse { exporter_response: exported.response })
+    });
+    (response, untraced)
 }
 
 /// Returns when the session that the build needs was there and has gone.
@@ -154,20 +173,23 @@ async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) 
     let attests = Attests::parse(&request.attests)?;
     let mut exporters = export::prepare(&request.exporters)?;
     let caches = caches::prepare(&request.cache_exports)?;
+    // Else nobody reads the result: what of it is in a cache elsewhere may stay there.
+    let is_read = !exporters.is_empty() || request.session_decides || !request.attests.is_empty();
+    let read = if is_read { Read::Now } else { Read::Never };
     let imports = caches::entries(&request.cache_imports)?;
     // A client that is the frontend itself says which caches its graphs may use when it brings them.
     let importing = build.imports.add(engine, build, imports);
     let mut solved = match &request.what {
         What::Definition(definition) => {
             importing.await?;
-            definition_result(engine, build, definition).await?
+            definition_result(engine, build, definition, read).await?
         }
         What::Frontend { name, options, inputs } => {
             let asking = frontend::run(engine, build, &build.client, name, options, inputs);
             let (answer, ()) = tokio::try_join!(asking, importing)?;
-            answer.solve(engine, build).await?
+            answer.solve(engine, build, read).await?
         }
-        What::Client { .. } => build.client.wait().await?.solve(engine, build).await?,
+        What::Client { .. } => build.client.wait().await?.solve(engine, build, read).await?,
     };
     let provenance = attest::attach(engine, build, request, attests, &mut solved).await?;
     if request.session_decides {
@@ -199,13 +221,14 @@ async fn definition_result(
     engine: &Arc<Engine>,
     build: &Arc<Build>,
     definition: &pb::Definition,
+    read: Read,
 ) -> Result<BuildResult, Failure> {
     let reference = Reference::new(definition.clone());
     let Built { value, keys } = match &reference {
         None => Built { value: Value::Scratch, keys: Vec::new() },
         Some(reference) => {
             build.client.inquiry.graph(reference);
-            reference.built(engine, build).await?
+            reference.built(engine, build, read).await?
         }
     };
     let platform = images::default_platform(engine);
@@ -223,13 +246,21 @@ async fn definition_result(
     Ok(BuildResult { outputs: vec![output], ..BuildResult::default() })
 }
 
-/// Solves `definition` as part of `build`.
+/// Whether somebody reads what is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// It may be lazy.
+    Never,
+    Now,
+}
+
+/// Solves `definition` as part of `build`, to be read.
 pub(crate) async fn solve_definition(
     engine: &Arc<Engine>,
     build: &Build,
     definition: &pb::Definition,
 ) -> Result<Value, Failure> {
-    Ok(build_definition(engine, build, definition).await?.value)
+    Ok(build_definition(engine, build, definition, Read::Now).await?.value)
 }
 
 /// The same, with the keys that the result is known under.
@@ -237,6 +268,7 @@ pub(crate) async fn build_definition(
     engine: &Arc<Engine>,
     build: &Build,
     definition: &pb::Definition,
+    read: Read,
 ) -> Result<Built<Value>, Failure> {
     let decoded = llb::Definition::decode(definition).map_err(|error| Failure::invalid(error.to_string()))?;
     let decoded = Arc::new(decoded);
@@ -244,7 +276,11 @@ pub(crate) async fn build_definition(
     let Some(edge) = edge else { return Ok(Built { value: Value::Scratch, keys: Vec::new() }) };
     build.course.solves(&decoded);
     renew_caches(engine, build, &decoded).await?;
-    build.job.build(&edge).await.map_err(|error| Failure::solving(error, &decoded))
+    let built = match read {
+        Read::Never => build.job.build(&edge).await,
+        Read::Now => build.job.build_real(&edge, make_real()).await,
+    };
+    built.map_err(|error| Failure::solving(error, &decoded))
 }
 
 /// Gives steps that are to run anew cache mounts without what earlier runs left there; once for each step.

@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::Answers;
 use crate::engine::Engine;
+use crate::telemetry;
 
 pub(super) fn listen(
     engine: &Engine,
@@ -32,7 +33,9 @@ pub(super) async fn update(
         if request.delete {
             history.delete(name)
         } else if request.finalize {
-            history.finalize(name)
+            let untraced = history.without_trace(name)?;
+            untraced.into_iter().for_each(|untraced| telemetry::trace_from_log(untraced));
+            Ok(())
         } else {
             history.pin(name, request.pinned)
         }

@@ -20,10 +20,10 @@ use slipway_proto::health::{HealthCheckRequest, HealthCheckResponse};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::{Code, Request, Response, Status, Streaming};
+use tracing::Instrument as _;
 
 use crate::engine::Engine;
 use crate::telemetry;
-pub(crate) use status::status as status_of;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Answer<T> = Result<Response<T>, Status>;
@@ -68,12 +68,10 @@ impl wire::control_server::Control for Control {
         let request = request.into_inner();
         // What the log says of an id that is none is bounded, too.
         let id: String = request.r#ref.chars().take(64).collect();
-        if self.0.is_watched || self.0.traces.is_some() {
-            tokio::spawn(telemetry::watch(self.0.clone(), request.r#ref.clone(), parent));
-        }
         tracing::info!(build = ?id, "a build begins");
         let count = telemetry::BuildCount::begin(self.0.metrics.clone());
-        let solved = solve::solve(&self.0, request).await;
+        let span = tracing::info_span!("build", id = ?id);
+        let solved = solve::solve(&self.0, request, parent).instrument(span).await;
         let code = solved.as_ref().err().map_or(Code::Ok, Status::code);
         count.ended(code);
         tracing::info!(build = ?id, ?code, "a build ended");

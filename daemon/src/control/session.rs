@@ -20,8 +20,10 @@ pub(super) fn session(
     let introduction = Introduction::from_metadata(request.metadata())
         .ok_or_else(|| Status::invalid_argument("a session needs the header x-docker-expose-session-uuid"))?;
     let (outgoing, answers) = mpsc::channel(16);
-    let stream = SessionStream::server(request.into_inner(), outgoing.clone());
-    let engine = engine.clone();
+    let metrics = engine.metrics.clone();
+    let stream = SessionStream::server(request.into_inner(), outgoing.clone())
+        .telling(move |bytes| metrics.session_in.add(bytes));
+    let entering = engine.clone();
     tokio::spawn(async move {
         let (session, drive) = match Session::connect(introduction, stream).await {
             Ok(connected) => connected,
@@ -30,7 +32,7 @@ pub(super) fn session(
                 return;
             }
         };
-        match engine.sessions.enter(session) {
+        match entering.sessions.enter(session) {
             Some(_entered) => drive.await,
             None => {
                 let taken = Status::already_exists("a session of this id is connected already");
@@ -38,5 +40,9 @@ pub(super) fn session(
             }
         }
     });
-    Ok(ReceiverStream::new(answers).boxed())
+    let metrics = engine.metrics.clone();
+    let counted = ReceiverStream::new(answers).inspect(move |answer| {
+        metrics.session_out.add(answer.as_ref().map_or(0, |message| message.data.len()));
+    });
+    Ok(counted.boxed())
 }

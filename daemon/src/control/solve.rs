@@ -7,13 +7,18 @@ use tonic::Status;
 
 use crate::build;
 use crate::engine::Engine;
+use crate::telemetry::Parent;
 
-pub(super) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result<SolveResponse, Status> {
+pub(super) async fn solve(
+    engine: &Arc<Engine>,
+    request: SolveRequest,
+    parent: Option<Parent>,
+) -> Result<SolveResponse, Status> {
     if !engine.frontends.allows(&request.frontend) {
         let name = request.frontend;
         return Err(Status::permission_denied(format!(
             "frontend {name} is not enabled in the daemon's configuration"
         )));
     }
-    build::solve::solve(engine, request).await
+    build::solve::solve(engine, request, parent).await
 }

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::memory;
+use crate::telemetry::Metrics;
 
 /// Without another end of a build, a collection begins.
 const QUIET: Duration = Duration::from_secs(1);
@@ -24,13 +25,14 @@ const PAUSE: u32 = 10;
 
 pub(crate) struct Collector {
     rules: Vec<PruneOptions>,
+    metrics: Arc<Metrics>,
     asked: Notify,
     stop: CancellationToken,
 }
 
 impl Collector {
-    pub(crate) fn new(rules: Vec<PruneOptions>) -> Self {
-        Self { rules, asked: Notify::new(), stop: CancellationToken::new() }
+    pub(crate) fn new(rules: Vec<PruneOptions>, metrics: Arc<Metrics>) -> Self {
+        Self { rules, metrics, asked: Notify::new(), stop: CancellationToken::new() }
     }
 
     pub(crate) fn rules(&self) -> &[PruneOptions] {
@@ -87,7 +89,7 @@ impl Collector {
     }
 
     fn collect(&self, store: &Store) {
-        let (mut records, mut bytes) = (0_usize, 0_u64);
+        let (mut records, mut bytes, began) = (0_usize, 0_u64, Instant::now());
         for rule in &self.rules {
             let collected = store.prune_to(rule, |removed| {
                 records += removed.len();
@@ -99,6 +101,7 @@ impl Collector {
                 break;
             }
         }
+        self.metrics.collected(records, bytes, began.elapsed());
         if records > 0 {
             tracing::info!(records, bytes, "garbage collected");
             memory::give_back();

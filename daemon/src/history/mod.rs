@@ -8,6 +8,7 @@
 //! | `logs` | all statuses of the build, framed (see [`frames`]) | `application/vnd.buildkit.status.v0` |
 //! | `trace` | spans of the build and its steps, made on demand | `application/vnd.buildkit.otlp.json.v0` |
 //! | `externalError` | the `google.rpc.Status` with its details | `application/vnd.googeapis.google.rpc.status+proto` (so spelled) |
+//! | `trace` | spans of the build and of all it did, as JSON ([`trace`]) | `application/vnd.buildkit.otlp.json.v0` |
 //! | `Result.Results` | index, manifests and configs of what was exported | that of the image |
 //!
 //! ```text
@@ -52,12 +53,13 @@ mod table;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod update;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use slipway_proto::control::{BuildHistoryEvent, BuildHistoryEventType, BuildHistoryRecord};
 use slipway_store::{Metadata, Store};
 use tokio::sync::broadcast;
@@ -70,6 +72,7 @@ pub use limits::Limits;
 pub(crate) use recording::{Outcome, Recording, Started};
 pub(crate) use replay::Log;
 pub(crate) use spool::Spool;
+pub(crate) use trace::Untraced;
 
 /// Events that a listener may be behind.
 const BACKLOG: usize = 1024;
@@ -88,6 +91,8 @@ struct Inner {
     /// Locked before the database, never the other way round. Whoever tells of a change holds it, so that a
     /// listener hears of everything once: it reads what is there and joins under this lock.
     state: Mutex<State>,
+    /// Told when a record has its trace, or will have none.
+    traced: Condvar,
     events: broadcast::Sender<Arc<BuildHistoryEvent>>,
 }
 
@@ -99,6 +104,8 @@ struct State {
     listened: HashMap<String, usize>,
     /// Deleted, but still listened to.
     deleted: HashSet<String>,
+    /// Their builds have ended, and their traces are being made.
+    untraced: HashSet<String>,
 }
 
 /// A build that runs, and what counts its steps.
@@ -126,6 +133,7 @@ impl History {
             store: store.clone(),
             limits,
             state: Mutex::default(),
+            traced: Condvar::new(),
             events: broadcast::channel(BACKLOG).0,
         };
         let history = Self { inner: Arc::new(inner) };

@@ -15,7 +15,7 @@ use tonic::Code;
 
 use super::error::Result;
 use super::table::{self, Named};
-use super::{Active, History, Inner, Spool, redact};
+use super::{Active, History, Inner, Spool, Untraced, redact};
 
 pub(super) const LOG_TYPE: &str = "application/vnd.buildkit.status.v0";
 /// The spelling is BuildKit's.
@@ -62,9 +62,10 @@ impl History {
         Spool::new(self.inner.content.nameless_spool())
     }
 
-    /// Whether some record has no end yet.
+    /// Whether some record has no end yet, or lacks the trace that is being made.
     pub(crate) fn is_recording(&self) -> bool {
-        !self.inner.state.lock().active.is_empty()
+        let state = self.inner.state.lock();
+        !state.active.is_empty() || !state.untraced.is_empty()
     }
 
     /// Records that a build runs. An older record of the same name goes.
@@ -109,12 +110,13 @@ impl Started {
 }
 
 impl Recording {
-    /// Ends the record. Blocks. What cannot be kept is left out, with a warning: the build is what it is.
-    pub(crate) fn complete(mut self, outcome: Outcome) {
-        self.end(outcome);
+    /// Ends the record; its trace may follow. Blocks. What cannot be kept is left out, with a warning: the build is
+    /// what it is.
+    pub(crate) fn complete(mut self, outcome: Outcome) -> Untraced {
+        self.end(outcome)
     }
 
-    fn end(&mut self, outcome: Outcome) {
+    fn end(&mut self, outcome: Outcome) -> Untraced {
         self.open = false;
         let mut record = std::mem::take(&mut self.record);
         let name = record.r#ref.clone();
@@ -122,7 +124,7 @@ impl Recording {
         self.spool.close();
         self.spool.note_steps(&mut record);
         let history = self.history.clone();
-        {
+        let untraced = {
             let mut state = history.state.lock();
             let mut content = Vec::new();
             self.keep_log(&mut record, &mut content);
@@ -133,10 +135,12 @@ impl Recording {
             }
             state.active.remove(&name);
             history.tell(BuildHistoryEventType::Complete, record);
-        }
+            Untraced::of(&history, &mut state, &name)
+        };
         if let Err(error) = (History { inner: history }).enforce_limits() {
             tracing::warn!(%error, "old records of builds are not removed");
         }
+        untraced
     }
 
     fn keep_log(&self, record: &mut BuildHistoryRecord, content: &mut Vec<Named>) {
@@ -159,7 +163,7 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         if self.open {
-            self.end(Outcome::Failed(rpc::Status {
+            let _untraced = self.end(Outcome::Failed(rpc::Status {
                 code: Code::Internal.into(),
                 message: "the build ended without an outcome".into(),
                 details: Vec::new(),

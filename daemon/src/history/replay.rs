@@ -100,7 +100,7 @@ impl History {
     }
 }
 
-fn digest(text: &str) -> Result<BlobDigest> {
+pub(super) fn digest(text: &str) -> Result<BlobDigest> {
     // Whatever is no digest names nothing.
     text.parse().map_err(|_| Error::NoContent(text.chars().take(200).collect()))
 }

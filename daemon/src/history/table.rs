@@ -66,11 +66,19 @@ pub(super) fn change(db: &Connection, record: &BuildHistoryRecord) -> Result<()>
     Ok(())
 }
 
-/// One more file of the history that a record names.
-pub(super) fn add_content(db: &Connection, name: &str, digest: &str) -> Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO history_content VALUES (?1, ?2, 1)")?
-        .execute([name, digest])
-        .map(drop)
+/// [`change`], and names more content. What it names may be torn as long as `epoch` is not durable.
+pub(super) fn add_content(
+    db: &Connection,
+    record: &BuildHistoryRecord,
+    (digest, kept): &Named,
+    epoch: i64,
+) -> Result<()> {
+    change(db, record)?;
+    let name = &record.r#ref;
+    db.prepare_cached("UPDATE history SET epoch = ?2 WHERE name = ?1")?.execute(params![name, epoch])?;
+    db.prepare_cached("INSERT OR REPLACE INTO history_content VALUES (?1, ?2, ?3)")?
+        .execute(params![name, digest, kept])?;
+    Ok(())
 }
 
 pub(super) fn get(db: &Connection, name: &str) -> Result<Option<Row>> {

@@ -1,16 +1,11 @@
 //! Changing records of builds that have ended.
 
-use std::time::SystemTime;
-
 use prost::Message as _;
-use prost_types::Timestamp;
 use slipway_proto::control::{BuildHistoryEventType, BuildHistoryRecord};
 use slipway_store::metadata::Mark;
 
 use super::error::{Error, Result};
-use super::recording::descriptor;
-use super::{History, Inner, State, frames, table};
-use crate::telemetry;
+use super::{History, Inner, State, table};
 
 impl History {
     /// Keeps the record whatever the limits are, or no longer.
@@ -32,53 +27,10 @@ impl History {
         self.inner.delete(&mut state, name)?;
         Ok(self.inner.metadata.flush()?)
     }
-
-    /// Makes the record whole: the trace of the build is made of its log when somebody asks for it. Blocks.
-    pub(crate) fn finalize(&self, name: &str) -> Result<()> {
-        let record = self.inner.ended(&self.inner.state.lock(), name)?;
-        if record.trace.is_some() {
-            return Ok(());
-        }
-        let trace = self.inner.trace(&record)?;
-        // It may have changed meanwhile, or gone.
-        let state = self.inner.state.lock();
-        let mut record = self.inner.ended(&state, name)?;
-        let digest = self.inner.content.put(&trace)?.to_string();
-        record.trace = Some(descriptor(telemetry::TRACE_TYPE, digest.clone(), trace.len() as u64));
-        record.generation = record.generation.saturating_add(1);
-        self.inner.metadata.with(|db| {
-            table::add_content(db, name, &digest)?;
-            table::change(db, &record)
-        })?;
-        self.inner.metadata.flush()?;
-        self.inner.tell(BuildHistoryEventType::Complete, record);
-        Ok(())
-    }
 }
 
 impl Inner {
-    /// What the log of `record` says, as a trace.
-    fn trace(&self, record: &BuildHistoryRecord) -> Result<Vec<u8>> {
-        let digest = record.logs.as_ref().and_then(|logs| logs.digest.parse().ok());
-        let file = digest.and_then(|digest| self.content.open_file(&digest).transpose()).transpose()?;
-        let mut vertices = Vec::new();
-        if let Some(file) = file {
-            let failed = |error| Error::io("read the log of", &record.r#ref, error);
-            let end = file.metadata().map_err(failed)?.len();
-            let mut position = 0;
-            while let Some((status, length)) = frames::read(&file, position, end).map_err(failed)? {
-                position += length as u64;
-                vertices.extend(status.vertexes.into_iter().filter(|vertex| vertex.completed.is_some()));
-            }
-        }
-        let at = |time: Option<Timestamp>| {
-            time.and_then(|time| SystemTime::try_from(time).ok()).unwrap_or(SystemTime::UNIX_EPOCH)
-        };
-        let (started, ended) = (at(record.created_at), at(record.completed_at));
-        Ok(telemetry::trace_of_past(&record.r#ref, started, ended, vertices.iter()))
-    }
-
-    fn ended(&self, state: &State, name: &str) -> Result<BuildHistoryRecord> {
+    pub(super) fn ended(&self, state: &State, name: &str) -> Result<BuildHistoryRecord> {
         if state.active.contains_key(name) {
             return Err(Error::Running(name.to_owned()));
         }

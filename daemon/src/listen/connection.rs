@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -80,10 +80,6 @@ impl Connected for Connection {
     fn connect_info(&self) {}
 }
 
-fn count(counter: &AtomicU64, length: usize) {
-    counter.fetch_add(length as u64, Ordering::Relaxed);
-}
-
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -96,7 +92,7 @@ impl AsyncRead for Connection {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         };
-        count(&self.present.0.metrics.bytes_in, buffer.filled().len() - before);
+        self.present.0.metrics.bytes_in.add(buffer.filled().len() - before);
         read
     }
 }
@@ -109,7 +105,7 @@ impl AsyncWrite for Connection {
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         };
         if let Poll::Ready(Ok(length)) = &written {
-            count(&self.present.0.metrics.bytes_out, *length);
+            self.present.0.metrics.bytes_out.add(*length);
         }
         written
     }

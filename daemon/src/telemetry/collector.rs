@@ -25,6 +25,8 @@ use tonic::{Request, Response, Status};
 /// Messages that wait for the collector.
 const WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// By this name the reference's traces are found.
+pub(super) const SERVICE: &str = "buildkitd";
 /// Spans in one message.
 const BATCH: usize = 512;
 
@@ -64,7 +66,7 @@ impl Collector {
     fn start(channel: Channel, service: Option<String>) -> Self {
         let (outgoing, waiting) = mpsc::channel(WAITING);
         tokio::spawn(send(channel, waiting));
-        Self { outgoing, service: service.unwrap_or_else(|| "buildkitd".into()) }
+        Self { outgoing, service: service.unwrap_or_else(|| SERVICE.into()) }
     }
 
     /// Our own spans.

@@ -1,55 +1,66 @@
-//! The numbers, and how they are written.
+//! The numbers, and how they are called.
 //!
 //! | metric | labels | counts |
 //! |---|---|---|
 //! | `slipway_builds_total` | `status`: completed, failed, cancelled | builds that ended |
 //! | `slipway_builds_running` | | builds under way |
 //! | `slipway_build_seconds` | | how long builds took |
-//! | `slipway_steps_total` | `kind`: ran, cached, failed | steps that ended |
-//! | `slipway_steps_running` | | steps under way |
+//! | `slipway_steps_total` | `kind`: ran, cached, remote (cached elsewhere), failed | steps that ended |
+//! | `slipway_steps_running` | | operations under way |
+//! | `slipway_steps_queued` | | operations that wait for the right to run |
 //! | `slipway_phase_seconds` | `phase`: load, resolve, run, export, other | how long steps took |
+//! | `slipway_solver_seconds` | `phase`: identify, digest, realize, queue, run, load, save | what the solver spent on them |
 //! | `slipway_cache_bytes`, `slipway_cache_records` | `type` | what the store holds |
 //! | `slipway_pruned_bytes_total`, `slipway_pruned_records_total` | | what pruning removed when it was asked for |
+//! | `slipway_gc_seconds` | | garbage collections: how many, and how long they took |
+//! | `slipway_gc_bytes_total`, `slipway_gc_records_total` | | what they removed |
 //! | `slipway_client_connections` | | clients that are connected |
 //! | `slipway_client_bytes_total` | `direction`: in, out | what clients sent and were sent |
+//! | `slipway_session_bytes_total` | `direction` | of that, through sessions: files, secrets, outputs |
+//! | `slipway_export_bytes_total` | | of that, results |
+//! | `slipway_registry_bytes_total` | `direction` | bodies of blobs, manifests and files of the web |
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use slipway_solver::{Phase, PhaseTotal};
+
+use super::page::Page;
 
 #[derive(Default)]
 pub(crate) struct Metrics {
     pub builds_running: AtomicI64,
-    pub steps_running: AtomicI64,
     pub connections: AtomicI64,
-    pub bytes_in: AtomicU64,
-    pub bytes_out: AtomicU64,
-    pruned_bytes: AtomicU64,
-    pruned_records: AtomicU64,
+    pub bytes_in: Counter,
+    pub bytes_out: Counter,
+    pub session_in: Counter,
+    pub session_out: Counter,
+    pub exported: Counter,
+    pruned_bytes: Counter,
+    pruned_records: Counter,
+    collected_bytes: Counter,
+    collected_records: Counter,
     counted: Mutex<Counted>,
 }
+
+/// Only goes up.
+#[derive(Default)]
+pub(crate) struct Counter(AtomicU64);
 
 #[derive(Default)]
 struct Counted {
     builds: BTreeMap<&'static str, Times>,
     steps: BTreeMap<&'static str, u64>,
     phases: BTreeMap<&'static str, Times>,
+    collections: Times,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Times {
-    count: u64,
-    seconds: f64,
-}
-
-impl Times {
-    fn add(&mut self, took: Duration) {
-        self.count += 1;
-        self.seconds += took.as_secs_f64();
-    }
+pub(super) struct Times {
+    pub(super) count: u64,
+    pub(super) seconds: f64,
 }
 
 /// What the store holds of one type.
@@ -57,6 +68,34 @@ impl Times {
 pub(crate) struct Held {
     pub records: u64,
     pub bytes: u64,
+}
+
+/// What others count, at one moment.
+#[derive(Clone, Default)]
+pub(crate) struct Moment {
+    pub held: BTreeMap<String, Held>,
+    pub queued: usize,
+    pub running: usize,
+    pub solver: Vec<(Phase, PhaseTotal)>,
+    /// Received from registries, and sent to them.
+    pub registry: [u64; 2],
+}
+
+impl Counter {
+    pub(crate) fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Times {
+    fn add(&mut self, took: Duration) {
+        self.count += 1;
+        self.seconds += took.as_secs_f64();
+    }
 }
 
 impl Metrics {
@@ -71,91 +110,80 @@ impl Metrics {
     }
 
     pub(crate) fn pruned(&self, bytes: i64) {
-        self.pruned_records.fetch_add(1, Ordering::Relaxed);
-        self.pruned_bytes.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+        self.pruned_records.add(1);
+        self.pruned_bytes.add(usize::try_from(bytes).unwrap_or(0));
+    }
+
+    pub(crate) fn collected(&self, records: usize, bytes: u64, took: Duration) {
+        self.collected_records.add(records);
+        self.collected_bytes.add(usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.counted.lock().collections.add(took);
     }
 
     /// All of it, in Prometheus' text format.
-    pub(crate) fn text(&self, held: &BTreeMap<String, Held>) -> String {
+    pub(crate) fn text(&self, moment: &Moment) -> String {
         let mut page = Page::default();
-        {
-            let counted = self.counted.lock();
-            page.family("slipway_builds_total", "counter");
-            for status in ["completed", "failed", "cancelled"] {
-                let count = counted.builds.get(status).map_or(0, |times| times.count);
-                page.line("slipway_builds_total", &[("status", status)], count);
-            }
-            page.family("slipway_build_seconds", "summary");
-            let all = counted.builds.values().fold(Times::default(), |all, times| Times {
-                count: all.count + times.count,
-                seconds: all.seconds + times.seconds,
-            });
-            page.times("slipway_build_seconds", &[], all);
-            page.family("slipway_steps_total", "counter");
-            for kind in ["ran", "cached", "failed"] {
-                let count = counted.steps.get(kind).copied().unwrap_or(0);
-                page.line("slipway_steps_total", &[("kind", kind)], count);
-            }
-            page.family("slipway_phase_seconds", "summary");
-            for (phase, times) in &counted.phases {
-                page.times("slipway_phase_seconds", &[("phase", phase)], *times);
-            }
+        self.builds_and_steps(&mut page, moment);
+        self.storage(&mut page, moment);
+        self.traffic(&mut page, moment);
+        page.0
+    }
+
+    fn builds_and_steps(&self, page: &mut Page, moment: &Moment) {
+        let counted = self.counted.lock();
+        page.family("slipway_builds_total", "counter");
+        for status in ["completed", "failed", "cancelled"] {
+            let count = counted.builds.get(status).map_or(0, |times| times.count);
+            page.line("slipway_builds_total", &[("status", status)], count);
         }
+        page.number("slipway_builds_running", "gauge", self.builds_running.load(Ordering::Relaxed));
+        page.family("slipway_build_seconds", "summary");
+        let all = counted.builds.values().fold(Times::default(), |all, times| Times {
+            count: all.count + times.count,
+            seconds: all.seconds + times.seconds,
+        });
+        page.times("slipway_build_seconds", &[], all);
+        page.family("slipway_steps_total", "counter");
+        for kind in ["ran", "cached", "remote", "failed"] {
+            let count = counted.steps.get(kind).copied().unwrap_or(0);
+            page.line("slipway_steps_total", &[("kind", kind)], count);
+        }
+        page.number("slipway_steps_running", "gauge", moment.running);
+        page.number("slipway_steps_queued", "gauge", moment.queued);
+        page.family("slipway_phase_seconds", "summary");
+        for (phase, times) in &counted.phases {
+            page.times("slipway_phase_seconds", &[("phase", phase)], *times);
+        }
+        page.family("slipway_solver_seconds", "summary");
+        for (phase, total) in &moment.solver {
+            let times = Times { count: total.count, seconds: total.took.as_secs_f64() };
+            page.times("slipway_solver_seconds", &[("phase", phase.name())], times);
+        }
+    }
+
+    fn storage(&self, page: &mut Page, moment: &Moment) {
         page.family("slipway_cache_bytes", "gauge");
-        for (kind, held) in held {
+        for (kind, held) in &moment.held {
             page.line("slipway_cache_bytes", &[("type", kind)], held.bytes);
         }
         page.family("slipway_cache_records", "gauge");
-        for (kind, held) in held {
+        for (kind, held) in &moment.held {
             page.line("slipway_cache_records", &[("type", kind)], held.records);
         }
-        let gauges = [
-            ("slipway_builds_running", &self.builds_running),
-            ("slipway_steps_running", &self.steps_running),
-            ("slipway_client_connections", &self.connections),
-        ];
-        for (name, gauge) in gauges {
-            page.family(name, "gauge");
-            page.line(name, &[], gauge.load(Ordering::Relaxed));
-        }
-        let counters = [
-            ("slipway_pruned_bytes_total", &self.pruned_bytes),
-            ("slipway_pruned_records_total", &self.pruned_records),
-        ];
-        for (name, counter) in counters {
-            page.family(name, "counter");
-            page.line(name, &[], counter.load(Ordering::Relaxed));
-        }
-        page.family("slipway_client_bytes_total", "counter");
-        for (direction, counter) in [("in", &self.bytes_in), ("out", &self.bytes_out)] {
-            page.line(
-                "slipway_client_bytes_total",
-                &[("direction", direction)],
-                counter.load(Ordering::Relaxed),
-            );
-        }
-        page.0
-    }
-}
-
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str) {
-        let _ = writeln!(self.0, "# TYPE {name} {kind}");
+        page.number("slipway_pruned_bytes_total", "counter", self.pruned_bytes.get());
+        page.number("slipway_pruned_records_total", "counter", self.pruned_records.get());
+        page.family("slipway_gc_seconds", "summary");
+        page.times("slipway_gc_seconds", &[], self.counted.lock().collections);
+        page.number("slipway_gc_bytes_total", "counter", self.collected_bytes.get());
+        page.number("slipway_gc_records_total", "counter", self.collected_records.get());
     }
 
-    /// Values of labels are words without quotes and backslashes.
-    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _ = writeln!(self.0, "{name}{labels} {value}");
-    }
-
-    fn times(&mut self, name: &str, labels: &[(&str, &str)], times: Times) {
-        self.line(&format!("{name}_sum"), labels, times.seconds);
-        self.line(&format!("{name}_count"), labels, times.count);
+    fn traffic(&self, page: &mut Page, moment: &Moment) {
+        page.number("slipway_client_connections", "gauge", self.connections.load(Ordering::Relaxed));
+        page.both_ways("slipway_client_bytes_total", [self.bytes_in.get(), self.bytes_out.get()]);
+        page.both_ways("slipway_session_bytes_total", [self.session_in.get(), self.session_out.get()]);
+        page.number("slipway_export_bytes_total", "counter", self.exported.get());
+        page.both_ways("slipway_registry_bytes_total", moment.registry);
     }
 }
 
@@ -170,18 +198,35 @@ mod tests {
         metrics.build_ended("failed", Duration::from_secs(1));
         metrics.step_ended("cached", "run", Duration::from_millis(500));
         metrics.pruned(70);
-        let held = [("regular".to_owned(), Held { records: 2, bytes: 30 })].into();
-        let page = metrics.text(&held);
+        metrics.collected(3, 90, Duration::from_millis(250));
+        metrics.session_in.add(7);
+        let moment = Moment {
+            held: [("regular".to_owned(), Held { records: 2, bytes: 30 })].into(),
+            queued: 4,
+            running: 1,
+            solver: vec![(Phase::Queue, PhaseTotal { count: 5, took: Duration::from_secs(6) })],
+            registry: [11, 12],
+        };
+        let page = metrics.text(&moment);
         for line in [
             "slipway_builds_total{status=\"completed\"} 1",
             "slipway_build_seconds_sum 3",
             "slipway_build_seconds_count 2",
             "slipway_steps_total{kind=\"cached\"} 1",
-            "slipway_steps_total{kind=\"ran\"} 0",
+            "slipway_steps_total{kind=\"remote\"} 0",
+            "slipway_steps_queued 4",
+            "slipway_steps_running 1",
             "slipway_phase_seconds_sum{phase=\"run\"} 0.5",
+            "slipway_solver_seconds_sum{phase=\"queue\"} 6",
             "slipway_cache_bytes{type=\"regular\"} 30",
             "slipway_pruned_bytes_total 70",
+            "slipway_gc_seconds_count 1",
+            "slipway_gc_bytes_total 90",
+            "slipway_gc_records_total 3",
             "slipway_builds_running 0",
+            "slipway_session_bytes_total{direction=\"in\"} 7",
+            "slipway_export_bytes_total 0",
+            "slipway_registry_bytes_total{direction=\"out\"} 12",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is missing:\n{page}");
         }

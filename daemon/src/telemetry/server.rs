@@ -10,9 +10,10 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use slipway_solver::Phase;
 use tokio::sync::Semaphore;
 
-use super::metrics::Held;
+use super::metrics::{Held, Moment};
 use crate::config::SocketOwner;
 use crate::engine::Engine;
 use crate::listen::{Listener, PlainStream};
@@ -70,8 +71,8 @@ async fn answer(request: &Request<Incoming>, engine: &Arc<Engine>) -> Response<F
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n".into());
     }
     match request.uri().path() {
-        "/metrics" => match held(engine).await {
-            Ok(held) => text(StatusCode::OK, engine.metrics.text(&held)),
+        "/metrics" => match moment(engine).await {
+            Ok(moment) => text(StatusCode::OK, engine.metrics.text(&moment)),
             Err(reason) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{reason}\n")),
         },
         "/healthz" | "/debug/healthz" => text(StatusCode::OK, "ok\n".into()),
@@ -85,6 +86,17 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let plain = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
     response
+}
+
+async fn moment(engine: &Arc<Engine>) -> std::result::Result<Moment, String> {
+    let (queued, running) = engine.solver.queued_and_running();
+    Ok(Moment {
+        held: held(engine).await?,
+        queued,
+        running,
+        solver: Phase::ALL.iter().map(|phase| (*phase, engine.solver.phase(*phase))).collect(),
+        registry: [engine.traffic.received(), engine.traffic.sent()],
+    })
 }
 
 /// What the store holds, by type.

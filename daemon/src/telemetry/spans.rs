@@ -1,20 +1,25 @@
-//! Spans of one build: one for the build, one for each step and phase below it.
+//! Spans of one build: one for the build, one for each piece of a step, and below it what the solver spent its time
+//! on and what was transferred.
 //!
 //! Names of steps hold arguments, and those may hold secrets. What leaves is the stage and the first word
-//! (`[build 2/3] RUN`), the digest, whether it was cached and whether it failed; never an error's text.
+//! (`[build 2/3] RUN`), digests, whether it was cached and whether it failed; never an error's text.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
-use slipway_proto::control::Vertex;
+use slipway_model::Digest;
+use slipway_proto::control::{StatusResponse, Vertex, VertexStatus};
+use slipway_proto::otlp::common::KeyValue;
 use slipway_proto::otlp::common::any_value::Value;
 use slipway_proto::otlp::trace::span::SpanKind;
 use slipway_proto::otlp::trace::status::StatusCode;
 use slipway_proto::otlp::trace::{Span, Status};
+use slipway_solver::Spent;
 use tonic::metadata::MetadataMap;
 
 use super::collector::{attribute, text};
 
-/// More steps than this are counted and not traced.
+/// Spans beyond are left out.
 const MOST: usize = 20_000;
 
 /// Which span of a client a build belongs to (W3C trace context).
@@ -50,8 +55,11 @@ pub(super) struct Spans {
     trace: Vec<u8>,
     own: Vec<u8>,
     parent: Vec<u8>,
-    started: SystemTime,
+    /// How many pieces there are of each vertex; the first has what is below the vertex.
+    pieces: HashMap<String, usize>,
     spans: Vec<Span>,
+    /// What is below a vertex, with its digest.
+    below: Vec<(String, Span)>,
 }
 
 impl Spans {
@@ -65,27 +73,31 @@ impl Spans {
             trace,
             own: random(8),
             parent,
-            started: SystemTime::now(),
+            pieces: HashMap::new(),
             spans: Vec::new(),
+            below: Vec::new(),
         }
     }
 
-    /// Of a build that began at `started`, some time ago.
-    pub(super) fn of_past(build: &str, started: SystemTime) -> Self {
-        Self { started, ..Self::begin(build, None) }
+    pub(super) fn hear(&mut self, news: &StatusResponse) {
+        news.vertexes.iter().for_each(|vertex| self.piece(vertex));
+        news.statuses.iter().for_each(|status| self.transfer(status));
     }
 
     /// A piece of a step that has ended.
-    pub(super) fn step(&mut self, vertex: &Vertex) {
+    fn piece(&mut self, vertex: &Vertex) {
         let (Some(started), Some(completed)) = (vertex.started, vertex.completed) else { return };
-        if self.spans.len() >= MOST {
+        if self.is_full() {
             return;
         }
+        let number = self.pieces.entry(vertex.digest.clone()).or_default();
+        *number += 1;
+        let id = id_of_piece(&self.own, &vertex.digest, *number);
         let attributes =
             vec![text("vertex", &vertex.digest), attribute("cached", Value::BoolValue(vertex.cached))];
         self.spans.push(Span {
             trace_id: self.trace.clone().into(),
-            span_id: random(8).into(),
+            span_id: id.into(),
             parent_span_id: self.own.clone().into(),
             name: public_name(&vertex.name),
             kind: SpanKind::Internal.into(),
@@ -97,30 +109,90 @@ impl Spans {
         });
     }
 
-    /// All spans, the build's own last.
-    pub(super) fn end(self) -> Vec<Span> {
-        self.end_at(SystemTime::now())
+    /// A layer that came, files that were sent.
+    fn transfer(&mut self, of: &VertexStatus) {
+        let (Some(started), Some(completed)) = (of.started, of.completed) else { return };
+        let (name, subject) = match of.id.split_whitespace().find(|word| word.parse::<Digest>().is_ok()) {
+            Some(digest) => (public_transfer(&of.id), vec![text("digest", digest)]),
+            None => (public_transfer(&of.id), Vec::new()),
+        };
+        self.add_below(&of.vertex, name, nanoseconds(started), nanoseconds(completed), subject);
     }
 
-    pub(super) fn end_at(mut self, ended: SystemTime) -> Vec<Span> {
-        let failed = self
-            .spans
-            .iter()
-            .any(|span| span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error));
+    /// What the solver spent on one vertex.
+    pub(super) fn spent(&mut self, vertex: &str, spent: &Spent) {
+        for span in &spent.phases {
+            let began = nanoseconds(span.began.into());
+            let took = u64::try_from(span.took.as_nanos()).unwrap_or(u64::MAX);
+            self.add_below(vertex, span.phase.name(), began, began.saturating_add(took), Vec::new());
+        }
+    }
+
+    fn add_below(
+        &mut self,
+        vertex: &str,
+        name: &str,
+        start_time_unix_nano: u64,
+        end_time_unix_nano: u64,
+        attributes: Vec<KeyValue>,
+    ) {
+        if self.is_full() {
+            return;
+        }
+        let span = Span {
+            trace_id: self.trace.clone().into(),
+            span_id: random(8).into(),
+            name: name.to_owned(),
+            kind: SpanKind::Internal.into(),
+            start_time_unix_nano,
+            end_time_unix_nano,
+            attributes,
+            status: Some(status(false)),
+            ..Span::default()
+        };
+        self.below.push((vertex.to_owned(), span));
+    }
+
+    fn is_full(&self) -> bool {
+        self.spans.len() + self.below.len() >= MOST
+    }
+
+    /// All spans, the build's own last: from the beginning of the first to the end of the last.
+    pub(super) fn end(mut self) -> Vec<Span> {
+        let has_failed =
+            |span: &Span| span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error);
+        let failed = self.spans.iter().any(has_failed);
+        for (vertex, mut span) in self.below {
+            // What was begun for a vertex that was never shown is the build's.
+            span.parent_span_id = match self.pieces.contains_key(&vertex) {
+                true => id_of_piece(&self.own, &vertex, 1).into(),
+                false => self.own.clone().into(),
+            };
+            self.spans.push(span);
+        }
+        let now = nanoseconds(SystemTime::now().into());
+        let began = self.spans.iter().map(|span| span.start_time_unix_nano).min().unwrap_or(now);
+        let ended = self.spans.iter().map(|span| span.end_time_unix_nano).max().unwrap_or(now);
         self.spans.push(Span {
             trace_id: self.trace.into(),
             span_id: self.own.into(),
             parent_span_id: self.parent.into(),
             name: "build".into(),
             kind: SpanKind::Server.into(),
-            start_time_unix_nano: nanoseconds(self.started.into()),
-            end_time_unix_nano: nanoseconds(ended.into()),
+            start_time_unix_nano: began,
+            end_time_unix_nano: ended,
             attributes: vec![text("build", &self.build)],
             status: Some(status(failed)),
             ..Span::default()
         });
         self.spans
     }
+}
+
+/// Known before the piece has ended.
+fn id_of_piece(build: &[u8], vertex: &str, number: usize) -> Vec<u8> {
+    let digest = Digest::of([build, vertex.as_bytes(), &number.to_le_bytes()].concat());
+    digest.as_bytes().iter().copied().take(8).collect()
 }
 
 fn status(failed: bool) -> Status {
@@ -156,8 +228,30 @@ fn public_name(name: &str) -> String {
     format!("{stage}{word}")
 }
 
+/// Some of these are names of files or layers.
+fn public_transfer(id: &str) -> &'static str {
+    const KNOWN: [&str; 10] = [
+        "copying",
+        "exporting",
+        "extracting",
+        "preparing",
+        "pulling",
+        "pushing",
+        "resolving",
+        "sending",
+        "unpacking",
+        "writing",
+    ];
+    let word = id.split_whitespace().next().unwrap_or_default();
+    KNOWN.into_iter().find(|known| *known == word).unwrap_or("transfer")
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use slipway_solver::{Phase, PhaseSpan};
+
     use super::*;
 
     #[test]
@@ -189,16 +283,35 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_below_their_build() {
+    fn steps_are_below_their_build_and_phases_below_their_step() {
         let mut spans = Spans::begin("b", None);
         let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 1 });
         let error = "password=s3cret".to_owned();
-        spans.step(&Vertex { started: at(1), completed: at(2), error, ..Vertex::default() });
-        spans.step(&Vertex { started: at(1), ..Vertex::default() });
+        let vertex = |digest: &str| Vertex { digest: digest.into(), started: at(1), ..Vertex::default() };
+        let status = |id: &str| VertexStatus {
+            id: id.into(),
+            vertex: "one".into(),
+            started: at(1),
+            completed: at(3),
+            ..VertexStatus::default()
+        };
+        spans.hear(&StatusResponse {
+            vertexes: vec![Vertex { completed: at(2), error, ..vertex("one") }, vertex("two")],
+            statuses: vec![status("sending s3cret"), VertexStatus { completed: None, ..status("open") }],
+            ..StatusResponse::default()
+        });
+        let took = Duration::from_secs(1);
+        let phases = vec![PhaseSpan { phase: Phase::Run, began: SystemTime::UNIX_EPOCH, took }];
+        spans.spent("one", &Spent { phases, imported: false });
         let spans = spans.end();
-        assert_eq!(spans.len(), 2);
-        assert_eq!(spans[0].parent_span_id, spans[1].span_id);
+        assert_eq!(
+            spans.iter().map(|span| &*span.name).collect::<Vec<_>>(),
+            ["step", "sending", "run", "build"]
+        );
+        assert_eq!(spans[0].parent_span_id, spans[3].span_id);
         assert_eq!(spans[0].end_time_unix_nano, 2_000_000_001);
+        assert!(spans[1..3].iter().all(|span| span.parent_span_id == spans[0].span_id));
+        assert_eq!((spans[3].start_time_unix_nano, spans[3].end_time_unix_nano), (0, 3_000_000_001));
         assert!(!format!("{spans:?}").contains("s3cret"));
     }
 }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use futures::future::try_join_all;
-
 use super::Attempt;
 use crate::Value;
 use crate::call::{call, failed, unbroken};
@@ -14,6 +12,7 @@ use crate::interest::Stop;
 use crate::keys::{KeyId, Seen};
 use crate::load::{FreshRun, Outcome};
 use crate::memo::abortable;
+use crate::phases::Phase;
 use crate::progress::journal::Happening;
 use crate::trace::Answer;
 
@@ -40,10 +39,8 @@ impl<V: Value> Attempt<V> {
         names: &[Vec<Seen>],
     ) -> Result<Option<Outcome<V>>> {
         let held = flight.interest.hold();
-        let values = flight.values.get(&held.stop, |stop| {
-            let inputs = inputs.iter().map(|input| input.value.clone()).collect();
-            self.clone().fly(flight.clone(), stop, inputs)
-        });
+        let values =
+            flight.values.get(&held.stop, |stop| self.clone().fly(flight.clone(), stop, inputs.to_vec()));
         let values = tokio::select! {
             biased;
             () = flight.end_of_membership(&self.node) => {
@@ -73,16 +70,23 @@ impl<V: Value> Attempt<V> {
 
     /// The execution itself. Waiting for it to be possible can be dropped half-way, running cannot:
     /// the operation sees the stop signal and cleans up.
-    async fn fly(self: Arc<Self>, flight: Arc<Flight<V>>, stop: Stop, inputs: Vec<V>) -> Result<Vec<V>> {
+    async fn fly(
+        self: Arc<Self>,
+        flight: Arc<Flight<V>>,
+        stop: Stop,
+        inputs: Vec<Outcome<V>>,
+    ) -> Result<Vec<V>> {
         let (vertex, token) = (&self.node.vertex, stop.token.clone());
         flight.run_in_the_name_of(vertex);
         let ctx = OpContext { stop: token.clone(), node: self.node.clone(), flight: Some(flight.clone()) };
         let _released = flight.permit.release_when_dropped();
         let permit = async {
-            unbroken(vertex, self.until(stop).make_inputs_real()).await?;
+            let inputs = unbroken(vertex, self.until(stop).real_inputs(&inputs)).await?;
+            let _queueing = self.node.enters(Phase::Queue);
             // The job's first: waiting for the operation's keeps nobody waiting but this job.
             flight.permit.acquire(&flight).await;
-            call(vertex, &token, vertex.op.acquire(&ctx)).await
+            let permit = call(vertex, &token, vertex.op.acquire(&ctx)).await?;
+            Ok((permit, inputs))
         };
         let permit = abortable(&token, permit).await;
         if let Err(Error::Cancelled) = permit {
@@ -91,7 +95,10 @@ impl<V: Value> Attempt<V> {
         self.node.course.lock().answer = Answer::Ran;
         flight.journal.began(false);
         let values = match permit {
-            Ok(_permit) => call(vertex, &token, vertex.op.exec(&ctx, inputs)).await,
+            Ok((_permit, inputs)) => {
+                let _running = self.node.enters(Phase::Run);
+                call(vertex, &token, vertex.op.exec(&ctx, inputs)).await
+            }
             Err(error) => Err(error),
         };
         match &values {
@@ -99,13 +106,6 @@ impl<V: Value> Attempt<V> {
             ended => flight.journal.ended(false, ended.as_ref().err().map(Error::reason)),
         }
         values
-    }
-
-    /// Also where nobody asks what is in them.
-    async fn make_inputs_real(&self) -> Result<()> {
-        let map = self.cache_map(0).await?;
-        try_join_all((0..map.inputs.len()).map(|input| self.prepare(&map, input))).await?;
-        Ok(())
     }
 }
 

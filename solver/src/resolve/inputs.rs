@@ -11,6 +11,7 @@ use crate::keys::{KeyId, Seen};
 use crate::load::Outcome;
 use crate::memo::abortable;
 use crate::op::CacheMap;
+use crate::phases::Phase;
 
 impl<V: Value> Attempt<V> {
     /// Lets go of the smaller questions only with the results in hand: otherwise what runs for them
@@ -23,23 +24,6 @@ impl<V: Value> Attempt<V> {
         results
     }
 
-    /// Makes input `input` real, if the operation needs it to be.
-    pub(super) async fn prepare(&self, map: &CacheMap<V>, input: usize) -> Result<()> {
-        let Some(prepare) = map.inputs[input].prepare.clone() else { return Ok(()) };
-        let memo = self.node.answers.prepared.of(input);
-        memo.get(&self.stop, |stop| {
-            let (node, prepare) = (self.node.clone(), prepare.clone());
-            async move {
-                let source = &node.inputs[input];
-                let value = abortable(&stop.token, source.node.result(source.output)).await?.value;
-                let ctx = source.node.context(&stop.token);
-                let work = call(&node.vertex, &stop.token, async { prepare(ctx, value).await });
-                abortable(&stop.token, work).await.inspect_err(|error| node.tell_failure(error))
-            }
-        })
-        .await
-    }
-
     /// The key of what input `input` contains, if the operation cares.
     pub(super) async fn content_key(&self, map: &CacheMap<V>, input: usize) -> Result<Option<KeyId>> {
         let Some(content) = map.inputs[input].content.clone() else { return Ok(None) };
@@ -48,12 +32,14 @@ impl<V: Value> Attempt<V> {
             return Ok(known);
         }
         let source = &self.node.inputs[input];
-        let value = source.node.result(source.output).await?.value;
+        source.node.result(source.output).await?;
         self.prepare(map, input).await?;
+        let value = source.node.result(source.output).await?.value;
         memo.get(&self.stop, |stop| {
             let (node, content, value) = (self.node.clone(), content.clone(), value.clone());
             async move {
                 let ctx = node.context(&stop.token);
+                let _digesting = node.enters(Phase::Digest);
                 let digest = call(&node.vertex, &stop.token, async { content(ctx, value).await });
                 let digest =
                     abortable(&stop.token, digest).await.inspect_err(|error| node.tell_failure(error))?;

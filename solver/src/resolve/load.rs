@@ -9,8 +9,9 @@ use crate::Value;
 use crate::call::{caught, unbroken};
 use crate::error::{Error, Result, with_causes};
 use crate::keys::KeyId;
-use crate::load::Outcome;
+use crate::load::{Loaded, Outcome};
 use crate::memo::abortable;
+use crate::phases::Phase;
 use crate::progress::journal::Happening;
 use crate::records::Found;
 use crate::trace::Answer;
@@ -23,7 +24,10 @@ impl<V: Value> Attempt<V> {
         for record in records {
             match self.load(&record).await {
                 Ok(outcome) => {
-                    self.node.course.lock().answer = Answer::Loaded(record.record);
+                    let mut course = self.node.course.lock();
+                    course.spent.imported = record.import.is_some();
+                    course.answer = Answer::Loaded(record.record);
+                    drop(course);
                     return Ok(Some(outcome.also_known_as(&found.keys)));
                 }
                 Err(Error::Load(cause)) => {
@@ -65,6 +69,7 @@ impl<V: Value> Attempt<V> {
 
     async fn load_now(&self, found: &Found<V>) -> Result<Outcome<V>> {
         let (board, ctx) = (&self.node.board, self.node.context(&self.stop.token));
+        let loading = self.node.enters(Phase::Load);
         let value = abortable(&self.stop.token, async {
             let loaded = match &found.import {
                 Some(import) => caught(import.load(&found.record, &ctx)).await,
@@ -72,24 +77,27 @@ impl<V: Value> Attempt<V> {
             };
             loaded.map_err(|failure| Error::Load(Arc::from(failure)))
         });
-        let outcome = Outcome { value: value.await?, keys: vec![found.record.key], fresh: None };
+        let loaded = Loaded { record: found.record.id.clone(), imported: found.import.is_some() };
+        let (value, keys) = (value.await?, vec![found.record.key]);
+        let outcome = Outcome { value, keys, fresh: None, loaded: Some(loaded) };
+        drop(loading);
         if found.import.is_some() {
-            let adopted = async {
-                self.adopt(&outcome, found.record.key).await;
-                Ok(())
-            };
-            unbroken(&self.node.vertex, adopted).await?;
+            self.adopt(&outcome, found.record.key).await?;
         }
         Ok(outcome)
     }
 
     /// Keeps what was imported, and the way to it. Once for all who want it: the store would fill
-    /// with copies otherwise.
-    async fn adopt(&self, outcome: &Outcome<V>, key: KeyId) {
-        self.sources.adopt_chain(&key);
-        let board = &self.node.board;
-        if board.store.records(&key).iter().all(|record| board.is_broken(&record.id)) {
-            self.keep(outcome, key).await;
-        }
+    /// with copies otherwise. What is lazy a store may not be able to keep: once more, then, when it is real.
+    pub(super) async fn adopt(&self, outcome: &Outcome<V>, key: KeyId) -> Result<()> {
+        let adopted = async {
+            self.sources.adopt_chain(&key);
+            let board = &self.node.board;
+            if board.store.records(&key).iter().all(|record| board.is_broken(&record.id)) {
+                self.keep(outcome, key).await;
+            }
+            Ok(())
+        };
+        unbroken(&self.node.vertex, adopted).await
     }
 }

@@ -18,12 +18,14 @@
 //! | what the caches say | [`search`] |
 //! | the newest record that loads | [`load`] |
 //! | inputs: their results, contents, names | [`inputs`] |
+//! | lazy results, made real | [`realize`] |
 //! | running | [`execute`] |
 //! | keeping | [`save`] |
 
 mod execute;
 mod inputs;
 mod load;
+mod realize;
 mod save;
 mod search;
 
@@ -43,7 +45,8 @@ use crate::load::Outcome;
 use crate::memo::abortable;
 use crate::node::Node;
 use crate::op::CacheMap;
-use crate::records::Sources;
+use crate::phases::Phase;
+use crate::records::{RecordSource, Sources};
 
 pub(crate) use search::Lookup;
 
@@ -93,11 +96,14 @@ impl<V: Value> Node<V> {
         F: Future<Output = Result<T>> + Send + 'static,
         W: FnOnce(Arc<Attempt<V>>) -> F,
     {
-        let imports = self.live_jobs().iter().flat_map(|job| job.imports.clone()).collect();
-        let sources = Sources::new(self.board.store.clone(), imports);
+        let sources = Sources::new(self.board.store.clone(), self.imports());
         let (node, token) = (self.clone(), stop.token.clone());
         let work = work(Arc::new(Attempt { node: self.clone(), stop, sources }));
         Box::pin(async move { unbroken(&node.vertex, abortable(&token, work)).await })
+    }
+
+    fn imports(&self) -> Vec<Arc<dyn RecordSource<V>>> {
+        self.live_jobs().iter().flat_map(|job| job.imports.clone()).collect()
     }
 
     fn context(self: &Arc<Self>, stop: &CancellationToken) -> OpContext<V> {
@@ -154,8 +160,10 @@ impl<V: Value> Attempt<V> {
                 if is_root {
                     node.journal.began(false); // finding out what a source is may take its time
                 }
+                let identifying = node.enters(Phase::Identify);
                 let work = call(&node.vertex, &stop.token, node.vertex.op.cache_map(&ctx, index));
                 let map = abortable(&stop.token, work).await.and_then(|map| node.checked(map, index));
+                drop(identifying);
                 match &map {
                     Ok(_) if is_root => node.journal.ended(false, None),
                     Ok(_) => {}

@@ -5,7 +5,8 @@ use super::execute::primary;
 use crate::Value;
 use crate::error::Result;
 use crate::keys::{KeyId, Seen};
-use crate::load::{FreshRun, Outcome};
+use crate::load::{FreshRun, Loaded, Outcome};
+use crate::phases::Phase;
 
 impl<V: Value> Attempt<V> {
     pub(super) async fn save(
@@ -16,7 +17,8 @@ impl<V: Value> Attempt<V> {
         names: &[Vec<Seen>],
     ) -> Result<Outcome<V>> {
         let keys = self.keys_to_save_under(output, names).await?;
-        let outcome = Outcome { value, keys, fresh };
+        let outcome = Outcome { value, keys, fresh, loaded: None };
+        let _saving = self.node.enters(Phase::Save);
         for key in outcome.keys.iter().filter(|key| !key.is_session_bound()) {
             self.keep(&outcome, *key).await;
         }
@@ -27,7 +29,8 @@ impl<V: Value> Attempt<V> {
     pub(super) async fn keep(&self, outcome: &Outcome<V>, key: KeyId) {
         let record = self.sources.store().name(&key);
         // Who finds it as a record need not know that it came of a forced run.
-        let found = Outcome { fresh: None, ..outcome.clone() };
+        let loaded = outcome.loaded.as_ref().map(|_| Loaded { record: record.id.clone(), imported: false });
+        let found = Outcome { fresh: None, loaded, ..outcome.clone() };
         self.node.hold_load(self.node.board.serve_from_memory(&record.id, &found));
         self.sources.store().save(&record, &outcome.value).await;
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use slipway_solver::*;
 
-use crate::world::World;
+use crate::world::{World, there};
 
 fn graph(world: &World) -> Edge<String> {
     let base = world.step("base").option("base's layers".to_owned()).done();
@@ -85,4 +85,62 @@ async fn what_is_imported_again_and_again_is_kept_once() {
         job.discard().await;
     }
     assert_eq!((world.runs(), world.store.all_records().len()), (0, 1));
+}
+
+/// A base that `value` stands for elsewhere, and that is made here as `base`.
+async fn lazy_base(value: &str) -> (World, Job<String>, Edge<String>) {
+    let there = World::on(Arc::new(MemoryRecords::new("elsewhere")));
+    there.build(&there.step("base").gives(value).done()).await.unwrap();
+    let world = World::new();
+    let job = world.job_with("job", &[], Arc::new(Silent), vec![there.store.clone()]);
+    let base = world.step("base").done();
+    (world, job, base)
+}
+
+/// Design point 17: what is lazy may turn out to be lost when others count on it already.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_is_made_anew() {
+    let (world, job, base) = lazy_base("lost base").await;
+    let app = world.step("app").on(&base).prepared().done();
+    let twin = world.step("twin").on_content(&base).prepared().done();
+    let (app, twin) = tokio::join!(job.build(&app), job.build(&twin));
+    assert_eq!((app.unwrap().value, twin.unwrap().value), ("app(base())".into(), "twin(base())".into()));
+    assert_eq!(world.count("exec base"), 1);
+    job.discard().await;
+    let world = world.restarted();
+    let base = world.step("base").done();
+    world.build(&world.step("other").on(&base).prepared().done()).await.unwrap();
+    assert_eq!((world.count("exec base"), world.count("exec other")), (0, 1), "what was made is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lazy_result_is_made_real_for_who_reads_it() {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let prepare = || -> PrepareFn<String> {
+        let asked = asked.clone();
+        Arc::new(move |_, value| {
+            asked.lock().push(value.clone());
+            Box::pin(async move { there(&value) })
+        })
+    };
+    let (world, job, base) = lazy_base("lost base").await;
+    assert_eq!(job.build(&base).await.unwrap().value, "lost base");
+    assert_eq!((world.runs(), asked.lock().len()), (0, 0), "nobody reads it");
+    assert_eq!(job.build_real(&base, prepare()).await.unwrap().value, "base()");
+    assert_eq!(*asked.lock(), ["lost base", "base()"]);
+
+    let (world, job, base) = lazy_base("a base").await;
+    assert_eq!(job.build_real(&base, prepare()).await.unwrap().value, "a base");
+    assert_eq!(world.runs(), 0);
+}
+
+/// That a result cannot be had is a matter of caches: what was just made fails like everything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_here_cannot_be_lost() {
+    let world = World::new();
+    let base = world.step("base").gives("lost base").done();
+    let app = world.step("app").on(&base).prepared().done();
+    let error = world.build(&app).await.unwrap_err();
+    assert!(error.reason().contains("its layers are gone"), "{}", error.reason());
+    assert_eq!(world.count("exec base"), 1);
 }

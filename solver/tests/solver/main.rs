@@ -1,7 +1,8 @@
 //! The solver from outside: what runs, what is loaded, what is told. Things are counted, so that
 //! what must not happen is seen when it does.
 //!
-//! What a simple design of a solver gets wrong, and the test that fails when this one does:
+//! What a simple design of a solver gets wrong, and the test that fails when this one does; `cargo xtask mutations`
+//! breaks each on purpose and says which test noticed:
 //!
 //! | point | test |
 //! |---|---|
@@ -20,7 +21,7 @@
 //! | 13 keys without records lead on | `lookup::a_key_without_a_record_leads_on` |
 //! | 14 session-bound roots | `lookup::session_bound_roots_are_found_by_their_content_only` |
 //! | 15, 16 content of exec mounts, keys equal to BuildKit's | not here: `worker/src/ops/cache_key` |
-//! | 17 lazy inputs | `lookup::lazy_inputs_are_made_real_before_running_but_not_for_a_hit` |
+//! | 17 lazy inputs | `lookup::lazy_inputs_are_made_real_before_running_but_not_for_a_hit`, `imports::what_is_lost_is_made_anew`, `imports::a_lazy_result_is_made_real_for_who_reads_it` |
 //! | 18 limits around running only | `sharing::a_limit_on_parallelism_is_held_only_while_running`, `sharing::a_job_of_one_at_a_time_can_have_sub_builds` |
 //! | 19 options of those far below | `imports::loading_sees_the_options_of_vertices_far_below` |
 //! | 20 any live session | `sharing::shared_work_may_use_the_sessions_of_all_live_jobs` |

@@ -75,3 +75,28 @@ async fn a_large_job_is_not_traced_and_one_that_ended_has_nothing_to_tell() {
     job.end().await;
     assert_eq!(job.traces(3).map(|traces| traces.len()), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_vertices_spend_their_time_on_is_told() {
+    let world = World::new();
+    let edge = graph(&world);
+    let spent = async |world: &World, edge: &Edge<String>| {
+        let job = world.job();
+        job.build(edge).await.unwrap();
+        let spent = job.spent(100);
+        job.discard().await;
+        let found = spent.into_iter().find(|(vertex, _)| *vertex == edge.vertex.digest).unwrap().1;
+        found
+            .phases
+            .iter()
+            .map(|span| span.phase)
+            .filter(|phase| *phase != Phase::Identify)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(spent(&world, &edge).await, [Phase::Queue, Phase::Run, Phase::Save]);
+    assert_eq!((world.solver.phase(Phase::Run).count, world.solver.phase(Phase::Digest).count), (4, 1));
+    assert_eq!(world.solver.queued_and_running(), (0, 0));
+    let world = world.restarted();
+    assert_eq!(spent(&world, &graph(&world)).await, [Phase::Load]);
+    assert_eq!(world.solver.phase(Phase::Run).count, 0);
+}

@@ -293,9 +293,9 @@ impl Op<V> for Fake {
                 })
             });
             rule.prepare = mine.prepare.then(|| -> PrepareFn<V> {
-                Arc::new(move |_, _| {
+                Arc::new(move |_, value| {
                     world.note(format!("prepare {name} {input}"));
-                    Box::pin(async { Ok(()) })
+                    Box::pin(async move { there(&value) })
                 })
             });
         }
@@ -321,6 +321,14 @@ impl Op<V> for Fake {
                     .collect())
             }
         }
+    }
+}
+
+/// Whether a lazy value can be had: those that say so cannot.
+pub(crate) fn there(value: &V) -> OpResult<()> {
+    match value.starts_with("lost") {
+        true => Err(Lost(Arc::from(Failure::from("its layers are gone"))).into()),
+        false => Ok(()),
     }
 }
 

@@ -7,16 +7,18 @@ use slipway_store::content_hash;
 
 use super::cache_key::CacheKey;
 use crate::remains::{Part, Remains};
+use crate::source::cache::make_real;
 use crate::{Value, Worker};
 
-/// The cache map of an operation with inputs.
+/// The cache map of an operation that reads its inputs.
 pub(super) fn input_rules(worker: &Arc<Worker>, key: CacheKey, inputs: usize) -> CacheMap<Value> {
     let mut map = CacheMap::new(OpDigest(key.digest), inputs);
+    let prepare = make_real();
     for (index, (rule, input)) in map.inputs.iter_mut().zip(key.inputs).enumerate() {
         *rule = InputRule {
             selector: input.selector.map(Selector),
             content: input.content.map(|selectors| content_digest(worker, index, selectors)),
-            prepare: None,
+            prepare: Some(prepare.clone()),
         };
     }
     map

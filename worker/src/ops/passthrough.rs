@@ -31,7 +31,9 @@ impl PassthroughOp {
 impl Op<Value> for PassthroughOp {
     async fn cache_map(&self, _: &OpContext<Value>, _: usize) -> OpResult<CacheMap<Value>> {
         let key = cache_key::passthrough(&self.passthrough, self.inputs)?;
-        Ok(input_rules(&self.worker, key, self.inputs))
+        let mut map = input_rules(&self.worker, key, self.inputs);
+        map.inputs.iter_mut().for_each(|rule| rule.prepare = None); // they are handed on unread
+        Ok(map)
     }
 
     async fn exec(&self, _: &OpContext<Value>, inputs: Vec<Value>) -> OpResult<Vec<Value>> {

@@ -1,7 +1,8 @@
 //! Results of imported caches: their layers, fetched from where the cache is.
 //!
-//! Only what a build takes is fetched, and of that only the layers that are not here. A cache that does not
-//! hold what it says costs the build a step and earns it a warning: the solver goes on without.
+//! A result is lazy: nothing of it is fetched until an operation, an exporter or a frontend reads it
+//! ([`make_real`]), and of that only the layers that are not here. A cache that does not hold what it says costs
+//! the build a step and earns it a warning: the solver goes on without.
 
 use std::sync::Arc;
 
@@ -9,14 +10,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use slipway_cache::remote::records::{RemoteLayer, RemoteResults};
 use slipway_solver::progress::Warning;
-use slipway_solver::{Failure, OpContext, with_causes};
+use slipway_solver::{Failure, Lost, OpContext, PrepareFn, with_causes};
 use slipway_store::RecordType;
+use tokio::sync::OnceCell;
 
 use super::image::{ImageSource, LayerSet, Origin};
 use crate::ops::Transfers;
 use crate::{Error, Value};
 
 /// The layers of one cache.
+#[derive(Clone)]
 pub struct CachedLayers {
     pub images: ImageSource,
     pub origin: Arc<dyn Origin>,
@@ -24,16 +27,53 @@ pub struct CachedLayers {
     pub name: String,
 }
 
+/// A result that was found and not read yet, perhaps.
+pub struct Lazy {
+    cache: CachedLayers,
+    layers: Vec<RemoteLayer>,
+    real: OnceCell<Value>,
+}
+
 #[async_trait]
 impl RemoteResults<Value> for CachedLayers {
-    async fn load(&self, layers: &[RemoteLayer], ctx: &OpContext<Value>) -> Result<Value, Failure> {
+    async fn load(&self, layers: &[RemoteLayer], _: &OpContext<Value>) -> Result<Value, Failure> {
+        let lazy = Lazy { cache: self.clone(), layers: layers.to_vec(), real: OnceCell::new() };
+        Ok(Value::Lazy(Arc::new(lazy)))
+    }
+}
+
+/// Fetches what is lazy; for everything else there is nothing to do.
+pub fn make_real() -> PrepareFn<Value> {
+    Arc::new(|ctx, value| {
+        Box::pin(async move {
+            match value {
+                Value::Lazy(lazy) => lazy.real.get_or_try_init(|| lazy.fetch(&ctx)).await.map(drop),
+                _ => Ok(()),
+            }
+        })
+    })
+}
+
+impl Lazy {
+    /// What was fetched, if it was.
+    pub(crate) fn real(&self) -> Option<&Value> {
+        self.real.get()
+    }
+
+    /// Whoever reads has it fetched before: this is a mistake of ours.
+    pub(crate) fn unread(&self) -> Error {
+        Error::Failed(format!("a result of the cache {} is read before it is fetched", self.cache.name))
+    }
+
+    async fn fetch(&self, ctx: &OpContext<Value>) -> Result<Value, Failure> {
         let wanted = LayerSet {
-            name: format!("the cache {}", self.name),
-            layers: layers.iter().map(|layer| (layer.descriptor.clone(), layer.diff_id)).collect(),
+            name: format!("the cache {}", self.cache.name),
+            layers: self.layers.iter().map(|layer| (layer.descriptor.clone(), layer.diff_id)).collect(),
             described_by: Vec::new(),
         };
+        let CachedLayers { images, origin, name } = &self.cache;
         let progress = Arc::new(Transfers::of(ctx));
-        let fetching = self.images.fetch_layers(self.origin.clone(), &wanted, RecordType::Regular, progress);
+        let fetching = images.fetch_layers(origin.clone(), &wanted, RecordType::Regular, progress);
         let fetched = tokio::select! {
             () = ctx.stop.cancelled() => return Err(Error::Cancelled.into()),
             fetched = fetching => fetched,
@@ -44,11 +84,11 @@ impl RemoteResults<Value> for CachedLayers {
                 let cause = with_causes(&error);
                 ctx.warn(Warning {
                     level: 1,
-                    short: format!("a result of the cache {} cannot be used: {cause}", self.name).into(),
+                    short: format!("a result of the cache {name} cannot be used: {cause}").into(),
                     detail: vec![Bytes::from_static(b"The step is done without it.")],
                     url: String::new(),
                 });
-                Err(Error::Image(error).into())
+                Err(Lost(Arc::new(Error::Image(error))).into())
             }
         }
     }

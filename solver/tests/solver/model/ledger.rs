@@ -28,6 +28,8 @@ struct Inner {
     forcing: Vec<Forcing>,
     /// Jobs that have not come down.
     up: BTreeSet<String>,
+    /// Some job since the solver was made has a limit: its turn to run may be waited for by others, too.
+    limited_job: bool,
     /// What is being loaded now.
     loading: usize,
     limit: usize,
@@ -96,6 +98,7 @@ impl Ledger {
             jobs: BTreeSet::new(),
             forcing: Vec::new(),
             up: BTreeSet::new(),
+            limited_job: false,
             loading: 0,
             limit,
             broken: Vec::new(),
@@ -146,7 +149,9 @@ impl Ledger {
 
     /// There is a new solver.
     pub(crate) fn round_begins(&self) {
-        self.inner.lock().forcing.clear();
+        let mut inner = self.inner.lock();
+        inner.forcing.clear();
+        inner.limited_job = false;
     }
 
     /// `job` forces these from now on.
@@ -162,8 +167,9 @@ impl Ledger {
         own.for_each(|forcing| forcing.left = true);
     }
 
-    pub(crate) fn job_begins(&self, job: &str) {
+    pub(crate) fn job_begins(&self, job: &str, limited: bool) {
         let mut inner = self.inner.lock();
+        inner.limited_job |= limited;
         inner.jobs.insert(job.to_owned());
         inner.up.insert(job.to_owned());
     }
@@ -197,7 +203,9 @@ impl Ledger {
         if identity.is_some() && course != Course::TakenUp {
             let equal = || inner.executions.iter().filter(|known| known.identity == identity);
             // Whoever takes up what was cut short may have waited for it before the forced work began.
-            let at_once = at_once && equal().all(|known| known.course == Course::Forced || known.went_well());
+            let at_once = at_once
+                && !inner.limited_job
+                && equal().all(|known| known.course == Course::Forced || known.went_well());
             // Forced work joins no unforced work, nor unforced what was led before the forced.
             let joinable = |known: &&Execution| match (course, known.course) {
                 (Course::Forced, Course::Forced) | (Course::Plain, Course::Plain) => true,

@@ -20,6 +20,8 @@ pub(crate) struct Made {
     pub(crate) stamp: usize,
     /// That, and those that made what it was made of, as far as only definitions were looked at.
     pub(crate) made_of: Arc<BTreeSet<usize>>,
+    /// It came out of a cache that cannot give it, which shows when somebody makes it real.
+    pub(crate) lost: bool,
 }
 
 /// What a job's vertices are made with.
@@ -29,7 +31,6 @@ pub(crate) struct Workshop<'a> {
     pub(crate) limit: &'a Arc<Semaphore>,
     pub(crate) session: &'a str,
     pub(crate) forced: &'a BTreeSet<usize>,
-    pub(crate) parallelism: Option<usize>,
 }
 
 struct Operation {
@@ -41,8 +42,6 @@ struct Operation {
     inputs: Vec<VertexDigest>,
     sub_build: Option<(Edge<Made>, Option<u64>)>,
     names: Vec<OpDigest>,
-    /// Its job lets it run whatever else runs.
-    unlimited: bool,
 }
 
 /// How often each input was made real, since the solver asked how the operation is cached: it asks once for
@@ -72,7 +71,6 @@ impl Workshop<'_> {
                 inputs: inputs.iter().map(|edge| edge.vertex.digest).collect(),
                 sub_build: step.sub_build.map(|sub| (made[sub].clone(), oracle[sub])),
                 names: step.second_name.iter().map(|name| OpDigest(Digest::of(name))).collect(),
-                unlimited: self.parallelism.is_none(),
             };
             let vertex = Vertex {
                 digest: vertex_digest,
@@ -122,10 +120,14 @@ impl Op<Made> for Operation {
             }
             if input.lazy {
                 let (ledger, real) = (self.ledger.clone(), real.clone());
-                rule.prepare = Some(Arc::new(move |_, _| {
+                rule.prepare = Some(Arc::new(move |_, value: Made| {
                     let (ledger, real) = (ledger.clone(), real.clone());
                     Box::pin(async move {
                         ledger.pause().await;
+                        if value.lost {
+                            ledger.count("lost");
+                            return Err(Lost(Arc::from(Failure::from("it is lost"))).into());
+                        }
                         if real.0[at].fetch_add(1, Ordering::Relaxed) > 0 {
                             ledger.broken("an input was made real twice".into());
                         }
@@ -153,13 +155,14 @@ impl Op<Made> for Operation {
             identity,
             forced: self.forced,
             limited: step.limited,
-            at_once: self.unlimited && !step.limited && step.inputs.iter().all(|input| !input.lazy),
+            at_once: !step.limited && step.inputs.iter().all(|input| !input.lazy),
             stop: &ctx.stop,
         });
         let real = ctx.option(|real: &Arc<Real>| Some(real.clone()));
         let unreal = |real: &AtomicUsize| real.load(Ordering::Relaxed) == 0;
         let lazy = |real: Arc<Real>| step.inputs.iter().zip(&real.0).any(|(i, real)| i.lazy && unreal(real));
-        if real.is_none_or(lazy) {
+        let lost = step.inputs.iter().zip(&inputs).any(|(input, made)| input.lazy && made.lost);
+        if lost || real.is_none_or(lazy) {
             ledger.broken(format!("{} runs on what is not real", ctx.name()));
         }
         match self.run(ctx, &inputs, running.stamp()).await {
@@ -219,7 +222,7 @@ impl Operation {
             self.by_definition(inputs)
                 .fold(BTreeSet::from([stamp]), |all, made| all.union(&made.made_of).copied().collect()),
         );
-        let made = |output| Made { number: of(number, output), stamp, made_of: made_of.clone() };
+        let made = |output| Made { number: of(number, output), stamp, made_of: made_of.clone(), lost: false };
         End::Whole(Ok((0..OUTPUTS).map(made).collect()))
     }
 

@@ -51,9 +51,10 @@ impl RecordSource<Made> for Unreliable {
                 self.ledger.scheduler.sleep(NO_ANSWER).await;
                 Err("no answer".into())
             }
-            _ => {
+            luck => {
                 self.ledger.count("loads");
-                self.records.load(record, ctx).await
+                let made = self.records.load(record, ctx).await?;
+                Ok(Made { lost: made.lost || matches!(luck, Some(60..100)), ..made })
             }
         }
     }
@@ -71,6 +72,9 @@ impl RecordStore<Made> for Unreliable {
 
     async fn save(&self, record: &Record, value: &Made) {
         self.ledger.pause().await;
+        if value.lost {
+            return; // as a store that cannot keep what it does not have
+        }
         self.saved.lock().push((record.clone(), value.clone()));
         self.ledger.say(|| format!("{} is saved: {value:?}", record.id));
         self.records.save(record, value).await;

@@ -166,7 +166,7 @@ impl Story {
             )
         });
         let heard = Arc::new(Heard::default());
-        ledger.job_begins(&plan.name);
+        ledger.job_begins(&plan.name, plan.parallelism.is_some());
         let job = solver.job(JobOptions {
             id: plan.name.clone(),
             sessions: vec![plan.name.clone()],
@@ -180,7 +180,6 @@ impl Story {
             limit: &self.limit,
             session: &plan.name,
             forced: &plan.forced,
-            parallelism: plan.parallelism,
         };
         let vertices = workshop.vertices();
         let forced = plan.forced.iter().map(|step| self.plan.steps[*step].digest(&plan.name));
