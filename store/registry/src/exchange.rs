@@ -64,7 +64,8 @@ impl Client {
         let asked = Asked { host: host.clone(), repository, what: what.to_owned() };
         let response = self.transmit_exchange(&host, exchange, &asked).await?;
         if !is_transient(response.status()) {
-            return Ok(WebResponse::new(response, asked, self.options.retry.silence));
+            let traffic = self.options.traffic.clone();
+            return Ok(WebResponse::new(response, asked, self.options.retry.silence, traffic));
         }
         let patience = retry_after(response.headers(), OffsetDateTime::now_utc());
         let answer = body::answer(response, &asked, self.options.retry.silence).await;
@@ -93,9 +94,13 @@ impl Client {
                 request = request.header(CONTENT_LENGTH, 0);
             }
             ExchangePayload::Empty => {}
-            ExchangePayload::Bytes(bytes) => request = request.body(bytes),
+            ExchangePayload::Bytes(bytes) => {
+                self.options.traffic.send(bytes.len());
+                request = request.body(bytes);
+            }
             ExchangePayload::Blob { source, offset, length } => {
-                let outgoing = Outgoing { source, offset, length, progress: None, silence };
+                let traffic = self.options.traffic.clone();
+                let outgoing = Outgoing { source, offset, length, progress: None, silence, traffic };
                 return outgoing.transmit(request, asked).await;
             }
         }

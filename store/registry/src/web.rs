@@ -66,12 +66,8 @@ impl Client {
             };
             match redirect(&url, &response, &asked)? {
                 None => {
-                    return Ok(WebResponse {
-                        response,
-                        asked,
-                        silence,
-                        traffic: self.options.traffic.clone(),
-                    });
+                    let traffic = self.options.traffic.clone();
+                    return Ok(WebResponse::new(response, asked, silence, traffic));
                 }
                 Some(next) => url = next,
             }
@@ -81,8 +77,13 @@ impl Client {
 }
 
 impl WebResponse {
-    pub(crate) fn new(response: reqwest::Response, asked: Asked, silence: std::time::Duration) -> Self {
-        Self { response, asked, silence }
+    pub(crate) fn new(
+        response: reqwest::Response,
+        asked: Asked,
+        silence: std::time::Duration,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        Self { response, asked, silence, traffic }
     }
 
     pub fn status(&self) -> u16 {
