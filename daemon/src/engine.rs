@@ -119,8 +119,8 @@ impl Engine {
         let hosts = hosts(&config.registries);
         let options =
             ClientOptions { hosts, traffic: traffic.clone(), ..ClientOptions::new(Arc::new(Anonymous)) };
-        let images = Images::new(source, Client::new(options), sessions.clone());
-        let worker = Arc::new(worker(config, store.clone(), images, executor, sessions.clone())?);
+        let sources = Images::new(source, Client::new(options), sessions.clone());
+        let worker = Arc::new(worker(config, store.clone(), sources, executor, sessions.clone())?);
         Ok(Self {
             solver: Solver::new(SolverOptions { store: records.clone() }),
             records,
