@@ -35,7 +35,7 @@ pub enum Command {
     /// Build an image from a Dockerfile
     Build(Box<BuildArguments>),
     /// Serve builds
-    Daemon(DaemonArguments),
+    Daemon(Box<DaemonArguments>),
     /// Show what the build cache holds
     Du(DuArguments),
     /// Remove what the build cache does not need

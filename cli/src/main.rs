@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { connection, command } = arguments;
     if let Command::Daemon(options) = command {
-        return daemon::run(&connection, options);
+        return daemon::run(&connection, *options);
     }
     if let Command::Debug { command: DebugCommand::Fsck(options) } = &command {
         return fsck::run(&connection, options);

@@ -127,7 +127,9 @@ impl slipway_containerd::Names for OwnNames {
 
 impl Register for Names {
     fn set(&self, name: &str, image: &Committed) -> Result<(), RegisterError> {
-        let described = image.index.iter().chain(image.images.iter().map(|image| &image.manifest));
+        let manifests = image.images.iter().map(|image| &image.manifest);
+        let attestations = image.attestations.iter().flat_map(|attestations| attestations.blobs());
+        let described = image.index.iter().chain(manifests).chain(attestations);
         let described_by =
             described.map(|stored| (stored.descriptor.digest, stored.bytes.to_vec())).collect();
         Ok(self.images.set(name, &NamedImage { root: &image.root, described_by })?)

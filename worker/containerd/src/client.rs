@@ -172,7 +172,9 @@ impl Client {
             Ok(tonic::Response::new((server, plugins)))
         }))?;
         let (server, plugins) = asked.map_err(|error| match error {
-            Error::Refused { status, .. } => Error::Unreachable { address, source: status },
+            Error::Refused { status, .. } => {
+                Error::Unreachable { address, reason: status.message().to_owned() }
+            }
             other => other,
         })?;
         let runtimes =

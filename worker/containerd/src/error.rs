@@ -8,8 +8,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("containerd is not reachable at {}: start it, or give its socket's path", address.display())]
-    Unreachable { address: PathBuf, source: Box<tonic::Status> },
+    #[error("containerd is not reachable at {}: {reason}; start it, or give its socket's path", address.display())]
+    Unreachable { address: PathBuf, reason: String },
 
     #[error("containerd cannot {action}: {}", status.message())]
     Refused { action: String, status: Box<tonic::Status> },
@@ -46,7 +46,7 @@ impl Error {
 
     fn code(&self) -> Option<Code> {
         match self {
-            Self::Refused { status, .. } | Self::Unreachable { source: status, .. } => Some(status.code()),
+            Self::Refused { status, .. } => Some(status.code()),
             _ => None,
         }
     }
@@ -64,7 +64,7 @@ impl Error {
         // What the connection's end is called depends on when it comes.
         const ENDS: [&str; 3] = ["transport error", "h2 protocol error", "connection"];
         let says_so = |status: &tonic::Status| ENDS.iter().any(|end| status.message().contains(end));
-        matches!(self, Self::Silent { .. } | Self::Closed)
+        matches!(self, Self::Silent { .. } | Self::Unreachable { .. } | Self::Closed)
             || matches!(self.code(), Some(Code::Unavailable | Code::Cancelled))
             || matches!(self, Self::Refused { status, .. } if says_so(status))
     }

@@ -71,7 +71,7 @@ pub struct Runtime {
 
 impl Runtime {
     fn record(&self) -> RuntimeRecord {
-        let options = runc::Options { binary_name: self.binary.clone(), ..Default::default() };
+        let options = runc::Options { binary_name: self.binary.clone() };
         let options = Any { type_url: OPTIONS.into(), value: options.encode_to_vec() };
         RuntimeRecord { name: self.name.clone(), options: Some(options).filter(|_| !self.binary.is_empty()) }
     }

@@ -103,8 +103,10 @@ impl ImageStore {
     pub fn remove(&self, name: &str) -> Result<()> {
         let message = DeleteImageRequest { name: name.to_owned(), sync: false };
         let (mut images, request) = (self.images(), self.client.request(message, Leased::No));
+        let removed =
+            self.client.call(format!("remove image {name}"), async move { images.delete(request).await });
         self.client.note_garbage();
-        match self.client.call(format!("remove image {name}"), async move { images.delete(request).await }) {
+        match removed {
             Err(error) if error.is_not_found() => Ok(()),
             removed => removed,
         }

@@ -52,8 +52,10 @@ pub(crate) fn keep(client: &Client, id: &str, kind: &str) -> Result<()> {
 pub(crate) fn let_go(client: &Client, id: &str, kind: &str) -> Result<()> {
     let message = DeleteResourceRequest { id: client.lease().to_owned(), resource: resource(id, kind) };
     let (mut leases, request) = (leases(client), client.request(message, Leased::No));
+    let done = client.call(format!("let go of {id}"), async move { leases.delete_resource(request).await });
+    // Afterwards: a collection that ran meanwhile may have missed it.
     client.note_garbage();
-    match client.call(format!("let go of {id}"), async move { leases.delete_resource(request).await }) {
+    match done {
         Err(error) if error.is_not_found() => Ok(()),
         done => done,
     }

@@ -325,10 +325,11 @@ impl Snapshotter for ContainerdSnapshotter {
     }
 
     fn collect(&self) -> StoreResult<()> {
-        if self.client.take_garbage() {
-            lease::collect(&self.client)?;
+        if !self.client.take_garbage() {
+            return Ok(());
         }
-        Ok(())
+        // What could not be collected is garbage still.
+        Ok(lease::collect(&self.client).inspect_err(|_| self.client.note_garbage())?)
     }
 }
 
