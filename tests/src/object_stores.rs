@@ -1,5 +1,5 @@
-//! Real object stores on loopback, out of npm: `s3rver` speaks S3's protocol, `azurite` that of Azure. Both check
-//! signatures.
+//! Real object stores on loopback, out of npm: `s3rver` speaks S3's protocol, `azurite` that of Azure. The latter
+//! checks signatures, the former no more than whose they are.
 //!
 //! `cargo xtask test` installs them beside the binary under test; they are found there, or on the path.
 
@@ -75,13 +75,10 @@ impl ObjectStore {
     pub fn s3_options(&self) -> String {
         format!(
             "type=s3,bucket=cache,region=us-east-1,endpoint_url=http://127.0.0.1:{},use_path_style=true,\
-             access_key_id=S3RVER,secret_access_key={}",
-            self.port,
-            Self::S3_SECRET
+             access_key_id=S3RVER,secret_access_key=S3RVER",
+            self.port
         )
     }
-
-    pub const S3_SECRET: &'static str = "S3RVER";
 
     /// The options of a cache in a container that is not there yet. The account is the one that everybody's
     /// emulator has.

@@ -222,7 +222,11 @@ impl Objects for Bucket {
         match response.status() {
             200 => {}
             404 => return Ok(false),
-            _ => return Err(self.refused("look-up", response).await),
+            // An answer to HEAD has no words; that to GET says why.
+            _ => {
+                self.get(object, 0).await?;
+                return Err(self.refused("look-up", response).await);
+            }
         }
         let age = response.header(LAST_MODIFIED.as_str()).and_then(age);
         if age.is_some_and(|age| age > self.0.options.touch_refresh) {

@@ -47,7 +47,9 @@ impl Bucket {
 
     /// Writes `object` over itself, so that rules about the age of objects spare it.
     pub(super) async fn touch(&self, object: &str, size: u64) -> Result<()> {
-        let source = format!("{}/{}", encode(&self.0.options.bucket, false), encode(object, true));
+        // Not every server decodes it, so digests are spelled as they are.
+        let object_name = encode(object, true).replace("%3A", ":");
+        let source = format!("{}/{object_name}", encode(&self.0.options.bucket, false));
         if size >= LARGEST_COPY {
             return self.in_parts(object, |upload| self.copy_parts(object, upload, size, source)).await;
         }
