@@ -15,6 +15,7 @@ use slipway_model::Descriptor;
 use slipway_proto::fsutil::Stat;
 use slipway_session::caller::{FileWriter, Session};
 use slipway_session::fsutil::{Source, mode};
+use slipway_solver::with_causes;
 use slipway_store::layer::tar::Kind;
 use tokio::runtime::Handle;
 
@@ -191,7 +192,7 @@ impl Source for SentFiles {
     ) -> slipway_session::Result<()> {
         let files = self.files.lock().take();
         for file in files.into_iter().flatten() {
-            let file = file.map_err(|error| slipway_session::Error::Sender(error.to_string()))?;
+            let file = file.map_err(|error| slipway_session::Error::Sender(with_causes(&error)))?;
             let stat = stat(&file)?;
             if file.entry.kind == Kind::File {
                 self.described.lock().insert(stat.path.clone(), file);
@@ -203,7 +204,7 @@ impl Source for SentFiles {
 
     fn open(&self, path: &str) -> slipway_session::Result<Option<OwnedFd>> {
         let Some(file) = self.described.lock().remove(path) else { return Ok(None) };
-        let file = file.open().map_err(|error| slipway_session::Error::Sender(error.to_string()))?;
+        let file = file.open().map_err(|error| slipway_session::Error::Sender(with_causes(&error)))?;
         Ok(Some(OwnedFd::from(file)))
     }
 }
