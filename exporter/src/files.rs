@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
+use rustix::io::Errno;
 use slipway_store::layer::tar::entry::{Entry, Kind, Time};
 use slipway_store::{Mounted, Ref, inroot};
 
@@ -209,6 +210,8 @@ impl Tree {
         let read = Error::output("read the tree");
         let stat = match statat(&level.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
+            // The removal of a file that no layer below has: overlayfs lists it in a directory of one layer.
+            Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(read(error.into())),
         };
         let Some(mut entry) = self.entry(&stat) else { return Ok(None) };

@@ -38,7 +38,7 @@ fn step(script: &str, readonly_root: bool, mounts: &[pb::Mount]) -> pb::Op {
         mounts: std::iter::once(root).chain(mounts.iter().cloned()).collect(),
         ..pb::ExecOp::default()
     };
-    pb::Op { inputs: vec![pb::Input::default()], op: Some(Op::Exec(exec)), ..pb::Op::default() }
+    pb::Op { op: Some(Op::Exec(exec)), ..pb::Op::default() }
 }
 
 /// A new tree that becomes the output.

@@ -27,15 +27,14 @@ async fn failure(guest: &mut Guest, definition: pb::Definition) -> Status {
     guest.client.solve(request).await.expect_err("it fails")
 }
 
-fn file_op(inputs: usize, actions: Vec<(i64, i64, pb::file_action::Action)>) -> pb::Op {
+fn file_op(actions: Vec<(i64, i64, pb::file_action::Action)>) -> pb::Op {
     let last = actions.len() - 1;
     let actions = actions.into_iter().enumerate().map(|(index, (input, secondary_input, action))| {
         let output = if index == last { 0 } else { -1 };
         pb::FileAction { input, secondary_input, output, action: Some(action) }
     });
     let actions = actions.collect();
-    let inputs = (0..inputs).map(|_| pb::Input::default()).collect();
-    pb::Op { inputs, op: Some(pb::op::Op::File(pb::FileOp { actions })), ..pb::Op::default() }
+    pb::Op { op: Some(pb::op::Op::File(pb::FileOp { actions })), ..pb::Op::default() }
 }
 
 fn mkfile(path: &str) -> pb::file_action::Action {
@@ -67,7 +66,7 @@ fn exec(args: &[&str], selector: Option<&str>) -> pb::Op {
     }));
     let meta = Some(pb::Meta { args, cwd: "/".into(), ..pb::Meta::default() });
     let op = pb::op::Op::Exec(pb::ExecOp { meta, mounts, ..pb::ExecOp::default() });
-    pb::Op { inputs: vec![pb::Input::default()], op: Some(op), ..pb::Op::default() }
+    pb::Op { op: Some(op), ..pb::Op::default() }
 }
 
 fn ids<'a>(solve: &'a Value, kind: &str) -> Vec<&'a str> {
@@ -117,7 +116,7 @@ fn the_trees_of_failed_file_actions_have_names_action_by_action() {
     let daemon = Daemon::start();
     guest::run(&daemon, "files", &[], async |mut guest| -> Result<()> {
         let actions = vec![(-1, -1, mkfile("/found")), (0, -1, mkfile("/nowhere/lost"))];
-        let status = failure(&mut guest, guest::definition(&[file_op(0, actions)])).await;
+        let status = failure(&mut guest, guest::definition(&[file_op(actions)])).await;
         let solve = detail(&status, "errdefs.Solve+json").context("no detail")?;
         assert_eq!(solve["file"]["index"], "1");
         assert!(ids(&solve, "inputIDs").is_empty());

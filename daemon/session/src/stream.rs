@@ -30,6 +30,14 @@ pub struct SessionStream<T> {
     _ended: Option<DropGuard>,
 }
 
+impl<T> SessionStream<T> {
+    /// It is at its end when `stop` is pulled.
+    pub(crate) fn until(mut self, stop: &CancellationToken) -> Self {
+        self.stop = Some(Box::pin(stop.clone().cancelled_owned()));
+        self
+    }
+}
+
 impl SessionStream<Result<BytesMessage, Status>> {
     /// The daemon's end: answers are results.
     pub fn server(

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::Path;
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use rustix::fs::FileType;
@@ -61,6 +61,11 @@ fn read_range(mut file: File, range: FileRange) -> io::Result<Vec<u8>> {
 pub(super) async fn read_dir(tree: Tree, request: ReadDirRequest) -> Result<ReadDirResponse, Status> {
     let ReadDirRequest { dir_path: path, include_pattern: pattern, .. } = request;
     blocking(move || {
+        let is_root =
+            Path::new(&path).components().all(|part| matches!(part, Component::RootDir | Component::CurDir));
+        if is_root && matches!(tree, Tree::Value(Value::Scratch)) {
+            return Ok(ReadDirResponse::default());
+        }
         let tree = tree.mounted(&path)?;
         let matcher = PatternMatcher::new(Some(&pattern).filter(|pattern| !pattern.is_empty()))
             .map_err(|error| Status::invalid_argument(error.to_string()))?;

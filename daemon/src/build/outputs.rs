@@ -15,6 +15,7 @@ use slipway_model::Descriptor;
 use slipway_proto::fsutil::Stat;
 use slipway_session::caller::{FileWriter, Session};
 use slipway_session::fsutil::{Source, mode};
+use slipway_solver::with_causes;
 use slipway_store::layer::tar::Kind;
 use tokio::runtime::Handle;
 
@@ -200,7 +201,7 @@ impl Source for SentFiles {
     ) -> slipway_session::Result<()> {
         let files = self.files.lock().take();
         for file in files.into_iter().flatten() {
-            let file = file.map_err(|error| slipway_session::Error::Sender(error.to_string()))?;
+            let file = file.map_err(|error| slipway_session::Error::Sender(with_causes(&error)))?;
             let stat = stat(&file)?;
             if file.entry.kind == Kind::File {
                 self.described.lock().insert(stat.path.clone(), file);
@@ -214,7 +215,7 @@ impl Source for SentFiles {
         let Some(file) = self.described.lock().remove(path) else { return Ok(None) };
         // The client asks for what it does not have: that is sent.
         self.metrics.exported.add(usize::try_from(file.entry.size).unwrap_or(usize::MAX));
-        let file = file.open().map_err(|error| slipway_session::Error::Sender(error.to_string()))?;
+        let file = file.open().map_err(|error| slipway_session::Error::Sender(with_causes(&error)))?;
         Ok(Some(OwnedFd::from(file)))
     }
 }

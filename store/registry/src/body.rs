@@ -1,5 +1,6 @@
 //! Reading answers: bounded, and given up when they fall silent.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -53,7 +54,26 @@ pub(crate) async fn answer(response: reqwest::Response, asked: &Asked, silence: 
 /// A transport failure, and whether it may pass.
 pub(crate) fn broken(asked: &Asked, error: reqwest::Error) -> Error {
     let transient = !error.is_builder() && (error.is_timeout() || !error.is_connect());
-    Error::Unreachable { asked: asked.clone(), source: Box::new(error.without_url()), transient }
+    let host = error.url().and_then(|url| url.host_str()).map(str::to_owned);
+    let error = error.without_url();
+    let source = match host.filter(|_| is_about_a_name(&error)) {
+        // In the words of Go's programs: people and scripts search for them.
+        Some(host) => format!("dial tcp: lookup {host}: no such host").into(),
+        None => Box::new(error) as Box<dyn StdError + Send + Sync>,
+    };
+    Error::Unreachable { asked: asked.clone(), source, transient }
+}
+
+/// Whether it was the name that could not be found.
+fn is_about_a_name(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.to_string().starts_with("dns error") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 pub(crate) fn silent(asked: &Asked, silence: Duration) -> Error {

@@ -13,6 +13,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use slipway_proto::control::BytesMessage;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -53,6 +54,9 @@ impl Session {
         introduction: Introduction,
         stream: SessionStream<std::result::Result<BytesMessage, Status>>,
     ) -> Result<(Self, impl Future<Output = ()> + Send)> {
+        // A connection waits for the answers it was promised; only the end of its stream ends it.
+        let cut = CancellationToken::new();
+        let stream = stream.until(&cut);
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -84,6 +88,7 @@ impl Session {
                     tracing::warn!(session = introduction.name, "the client of a session answers no more");
                 }
             }
+            cut.cancel();
             let _ = close.send(true);
         };
         Ok((session, drive))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::try_join_all;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use slipway_cache::remote::compose::compose;
 use slipway_cache::remote::config::Config;
 use slipway_cache::remote::manifest::{config_descriptor, layer_annotations, pack};
@@ -129,7 +129,9 @@ async fn write(
         layers.extend(blobs.remove(&digest));
     }
     let writing = layers.iter().map(|blob| write_blob(&target, blob, step));
-    stream::iter(writing.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    // All come to an end, also after a failure: nothing is left half-written for the next attempt.
+    let written = stream::iter(writing.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
+    written.collect::<Vec<_>>().await.into_iter().collect::<Result<(), String>>()?;
 
     let saved = match &export.mounts {
         Some(wanted) => mounts::save(engine, build, wanted, &target, step).await?,

@@ -138,14 +138,16 @@ async fn send(
         return Ok(());
     }
     let mut reader = source.open(0).await?;
+    // What cannot be read at all leaves nothing begun at the other side.
+    let mut chunk = BytesMut::with_capacity(CHUNK);
+    reader.read_buf(&mut chunk).await?;
     let mut writer = session.write_blob(store, digest, descriptor.size).await.map_err(io::Error::other)?;
-    loop {
-        let mut chunk = BytesMut::with_capacity(CHUNK);
-        if reader.read_buf(&mut chunk).await? == 0 {
-            return writer.finish().await.map_err(io::Error::other);
-        }
-        writer.write(chunk.freeze()).await.map_err(io::Error::other)?;
+    while !chunk.is_empty() {
+        writer.write(chunk.split().freeze()).await.map_err(io::Error::other)?;
+        chunk.reserve(CHUNK);
+        reader.read_buf(&mut chunk).await?;
     }
+    writer.finish().await.map_err(io::Error::other)
 }
 
 /// Blobs that are not where they were imported from, though the cache there tells of them.

@@ -9,7 +9,7 @@ use slipway_model::{BlobDigest, Descriptor, DiffId, ImageConfig, Index, Manifest
 
 use super::config::{Config, Layer, LayerAnnotations, Record, time_from};
 use super::records::RemoteLayer;
-use super::{CONFIG_TYPE, CREATED_AT, INLINE_FIELD, UNCOMPRESSED};
+use super::{CONFIG_TYPE, CREATED_AT, DESCRIPTION, INLINE_FIELD, UNCOMPRESSED};
 use crate::error::{Error, Result};
 
 /// The layer blobs that a cache holds, by digest.
@@ -100,11 +100,17 @@ pub fn inline(manifest: &Manifest, config: &[u8]) -> Result<Option<(Config, Cach
     let json = base64::engine::general_purpose::STANDARD.decode(text);
     let json = json.map_err(|_| Error::Broken("the inline cache is not base64"))?;
     let records: Option<Vec<Record>> = serde_json::from_slice(&json).map_err(Error::Config)?;
+    // Images made of these layers tell the same history again.
+    let made_by = image.history.iter().filter(|line| !line.empty_layer).map(|line| line.created_by.clone());
+    let mut made_by = made_by.collect::<Vec<_>>().into_iter();
     let mut layers = Vec::new();
     let mut blobs = Vec::new();
     for (index, (descriptor, diff_id)) in manifest.layers.iter().zip(&image.rootfs.diff_ids).enumerate() {
         let mut blob = descriptor.clone();
         blob.annotations.insert(UNCOMPRESSED.into(), diff_id.to_string());
+        if let Some(made_by) = made_by.next().filter(|made_by| !made_by.is_empty()) {
+            blob.annotations.insert(DESCRIPTION.into(), made_by);
+        }
         layers.push(Layer { blob: blob.digest.to_string(), parent: index as i64 - 1, annotations: None });
         blobs.push(blob);
     }

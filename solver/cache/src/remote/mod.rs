@@ -40,5 +40,7 @@ pub const CONFIG_TYPE: &str = "application/vnd.buildkit.cacheconfig.v0";
 pub const INLINE_FIELD: &str = "moby.buildkit.cache.v0";
 /// The annotation of a layer that says what it unpacks to.
 pub const UNCOMPRESSED: &str = "containerd.io/uncompressed";
+/// The annotation of a layer that says what made it, while it is on its way into a store.
+pub const DESCRIPTION: &str = "buildkit/description";
 /// The annotation of a layer that says when it was made.
 pub const CREATED_AT: &str = "buildkit/createdat";

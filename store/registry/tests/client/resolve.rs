@@ -152,6 +152,14 @@ async fn nobody_there_is_unreachable_at_once() {
 }
 
 #[tokio::test]
+async fn a_name_that_nobody_has_is_told_in_words_that_people_search_for() {
+    let error = anonymous().resolve(&"nobody.invalid:5000/app:v1".parse().unwrap()).await.unwrap_err();
+    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+    let told: Vec<String> = causes.map(ToString::to_string).collect();
+    assert!(told.iter().any(|told| told == "dial tcp: lookup nobody.invalid: no such host"), "{told:?}");
+}
+
+#[tokio::test]
 async fn silence_is_given_up() {
     let registry = FakeRegistry::start(Options::default()).await.unwrap();
     registry.put_image("app", "v1", &linux("amd64"), &[]).unwrap();

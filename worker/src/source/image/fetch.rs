@@ -117,10 +117,13 @@ impl ImageSource {
                 runtime: Handle::current(),
                 opened: flag,
             };
+            // A cache may know what made a layer; that is no part of the layer.
+            let mut described = descriptor.clone();
+            let known = described.annotations.remove(slipway_cache::remote::DESCRIPTION);
             inputs.push(LayerInput {
-                descriptor: descriptor.clone(),
+                descriptor: described,
                 diff_id: *diff_id,
-                description: description.clone(),
+                description: known.unwrap_or_else(|| description.clone()),
                 open: Box::new(move || incoming.open()),
             });
         }
