@@ -13,6 +13,7 @@ use slipway_session::caller::Sessions;
 use slipway_solver::{Solver, SolverOptions, with_causes};
 use slipway_store::metadata::Mark;
 use slipway_store::{Ref, SnapshotterChoice, Store, StoreOptions};
+use slipway_worker::source::answers::Answers;
 use slipway_worker::source::image::ImageSource;
 use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
@@ -221,11 +222,13 @@ fn worker(
     let options =
         ClientOptions { hosts: hosts(&config.registries), ..ClientOptions::new(Arc::new(Anonymous)) };
     let images = Images::new(source, Client::new(options), sessions.clone());
+    let answers = Answers::open(store.clone())?;
     Ok(Worker::new(WorkerOptions {
         executor,
         store,
         sessions,
         images,
+        answers,
         default_network: network(config)?,
         max_parallelism: config.max_parallelism,
         log_limits: config.log_limits,

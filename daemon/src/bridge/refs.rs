@@ -4,6 +4,7 @@
 //! mounted into a container, or when it is part of what the frontend returns. Frontends that call each other
 //! share references, each under names of its own.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,11 +12,12 @@ use parking_lot::Mutex;
 use slipway_proto::pb;
 use slipway_solver::Built;
 use slipway_worker::Value;
+use slipway_worker::policy::Rules;
 use tokio::sync::OnceCell;
 
 use crate::build::Build;
 use crate::build::failure::Failure;
-use crate::build::solve::build_definition;
+use crate::build::solve::{admit, build_definition};
 use crate::engine::Engine;
 
 /// More references than this of one frontend are refused.
@@ -27,14 +29,24 @@ pub(crate) struct Refs(Mutex<HashMap<String, Arc<Reference>>>);
 pub(crate) struct Reference {
     /// Empty for a tree that no graph is known of.
     pub definition: pb::Definition,
+    /// That came with it.
+    rules: Rules,
+    /// What policies made of the definition, if that is another one.
+    admitted: OnceCell<Option<pb::Definition>>,
     built: OnceCell<Built<Value>>,
 }
 
 impl Reference {
     /// None for an empty graph, which is scratch.
     pub(crate) fn new(definition: pb::Definition) -> Option<Arc<Self>> {
+        Self::with_rules(definition, Rules::default())
+    }
+
+    /// Of a graph whose sources obey `rules` beside those of the build.
+    pub(crate) fn with_rules(definition: pb::Definition, rules: Rules) -> Option<Arc<Self>> {
         let has_operations = !definition.def.is_empty();
-        has_operations.then(|| Arc::new(Self { definition, built: OnceCell::new() }))
+        has_operations
+            .then(|| Arc::new(Self { definition, rules, admitted: OnceCell::new(), built: OnceCell::new() }))
     }
 
     /// Whether it is solved already.
@@ -45,7 +57,8 @@ impl Reference {
     /// A tree that is there already.
     pub(crate) fn of(value: Value) -> Arc<Self> {
         let built = OnceCell::new_with(Some(Built { value, keys: Vec::new() }));
-        Arc::new(Self { definition: pb::Definition::default(), built })
+        let (definition, rules) = (pb::Definition::default(), Rules::default());
+        Arc::new(Self { definition, rules, admitted: OnceCell::new(), built })
     }
 
     /// The tree, solved now if it was not before.
@@ -55,8 +68,23 @@ impl Reference {
 
     /// The same, with the keys that it is known under.
     pub(crate) async fn built(&self, engine: &Arc<Engine>, build: &Build) -> Result<Built<Value>, Failure> {
-        let solving = || build_definition(engine, build, &self.definition);
+        let solving = async || {
+            let admitting = async || {
+                let admitted = admit(engine, build, &self.definition, &self.rules).await?;
+                Ok::<_, Failure>(match admitted {
+                    Cow::Borrowed(_) => None,
+                    Cow::Owned(other) => Some(other),
+                })
+            };
+            self.admitted.get_or_try_init(admitting).await?;
+            build_definition(engine, build, self.solved()).await
+        };
         self.built.get_or_try_init(solving).await.cloned()
+    }
+
+    /// The graph that is solved in fact: what policies have made of the definition.
+    pub(crate) fn solved(&self) -> &pb::Definition {
+        self.admitted.get().and_then(Option::as_ref).unwrap_or(&self.definition)
     }
 }
 

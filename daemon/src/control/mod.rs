@@ -65,11 +65,11 @@ impl wire::control_server::Control for Control {
 
     async fn solve(&self, request: Request<wire::SolveRequest>) -> Answer<wire::SolveResponse> {
         let parent = telemetry::Parent::of(request.metadata());
-        let request = request.into_inner();
+        let asked = &request.get_ref().r#ref;
         // What the log says of an id that is none is bounded, too.
-        let id: String = request.r#ref.chars().take(64).collect();
+        let id: String = asked.chars().take(64).collect();
         if self.0.is_watched || self.0.traces.is_some() {
-            tokio::spawn(telemetry::watch(self.0.clone(), request.r#ref.clone(), parent));
+            tokio::spawn(telemetry::watch(self.0.clone(), asked.clone(), parent));
         }
         tracing::info!(build = ?id, "a build begins");
         let count = telemetry::BuildCount::begin(self.0.metrics.clone());

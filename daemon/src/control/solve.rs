@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use slipway_proto::control::{SolveRequest, SolveResponse};
-use tonic::Status;
+use tonic::{Request, Status};
 
 use crate::build;
 use crate::engine::Engine;
 
-pub(super) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result<SolveResponse, Status> {
-    if !engine.frontends.allows(&request.frontend) {
-        let name = request.frontend;
+pub(super) async fn solve(
+    engine: &Arc<Engine>,
+    request: Request<SolveRequest>,
+) -> Result<SolveResponse, Status> {
+    let name = &request.get_ref().frontend;
+    if !engine.frontends.allows(name) {
         return Err(Status::permission_denied(format!(
             "frontend {name} is not enabled in the daemon's configuration"
         )));
