@@ -169,9 +169,19 @@ pub struct BuildArguments {
     /// Stages to run whatever the cache holds
     #[arg(long, value_delimiter = ',', value_name = "STAGE")]
     pub no_cache_filter: Vec<String>,
-    /// Ask registries for newer base images
-    #[arg(long)]
-    pub pull: bool,
+    /// When registries are asked for base images: always, or only for what is missing. Without it they are asked, and
+    /// what is known will do if they do not answer
+    #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "always")]
+    pub pull: Option<Pull>,
+    /// Keep what sources (images, git, HTTP) come to in this file: it is written, or brought up to date
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
+    /// Fail if a source is not what the lock file says, or is not in it
+    #[arg(long, requires = "lock")]
+    pub locked: bool,
+    /// Rules about sources, as JSON: which are allowed, denied, or replaced by others
+    #[arg(long, value_name = "FILE", env = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY")]
+    pub source_policy_file: Option<PathBuf>,
     /// How progress is shown
     #[arg(long, value_enum, default_value_t, env = "BUILDKIT_PROGRESS")]
     pub progress: ProgressMode,
@@ -229,6 +239,18 @@ pub struct BuildArguments {
     /// Check the Dockerfile without building: short for --call=check
     #[arg(long)]
     pub check: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pull {
+    /// Ask; who does not answer fails the build
+    #[value(alias = "true")]
+    Always,
+    /// Ask for what was never asked for
+    Missing,
+    /// Ask; what is known will do if nobody answers
+    #[value(alias = "false")]
+    Default,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

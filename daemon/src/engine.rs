@@ -13,6 +13,7 @@ use slipway_session::caller::Sessions;
 use slipway_solver::{Solver, SolverOptions, with_causes};
 use slipway_store::metadata::Mark;
 use slipway_store::{Ref, SnapshotterChoice, Store, StoreOptions};
+use slipway_worker::source::answers::Answers;
 use slipway_worker::source::image::ImageSource;
 use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
 
@@ -223,11 +224,13 @@ fn worker(
     executor: Arc<dyn Executor>,
     sessions: Arc<Sessions>,
 ) -> Result<Worker> {
+    let answers = Answers::open(store.clone())?;
     Ok(Worker::new(WorkerOptions {
         executor,
         store,
         sessions,
         images,
+        answers,
         default_network: network(config)?,
         max_parallelism: config.max_parallelism,
         log_limits: config.log_limits,

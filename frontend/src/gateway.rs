@@ -27,7 +27,7 @@ pub trait Gateway: Send + Sync {
     /// `SOURCE_DATE_EPOCH` that names a source.
     async fn source_time(&self, source: &pb::SourceOp, log_name: &str) -> Result<Option<i64>, GatewayError> {
         let (identifier, _) = (&source.identifier, log_name);
-        Err(GatewayError(format!(
+        Err(GatewayError::Said(format!(
             "the time of {identifier} is not known to this builder: give SOURCE_DATE_EPOCH as a number of seconds"
         )))
     }
@@ -62,10 +62,27 @@ pub struct ResolvedImage {
     pub config: Bytes,
 }
 
-/// The text is shown as it came.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct GatewayError(pub String);
+pub enum GatewayError {
+    /// The text is shown as it came.
+    #[error("{0}")]
+    Said(String),
+    /// A policy wants something else in the place of an image.
+    #[error("ref mutated by policy to non-image: docker-image://{reference} -> {instead}")]
+    Replaced {
+        reference: String,
+        /// A source with its scheme.
+        instead: String,
+    },
+}
+
+/// When a git commit was made, in seconds since 1970: of its bytes, the time in the line
+/// `committer NAME <MAIL> SECONDS ZONE`.
+pub fn commit_time(commit: &[u8]) -> Option<i64> {
+    let commit = String::from_utf8_lossy(commit);
+    let committer = commit.lines().find_map(|line| line.strip_prefix("committer "))?;
+    committer.rsplit(' ').nth(1)?.parse().ok()
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Warning {

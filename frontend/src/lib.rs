@@ -19,5 +19,7 @@ pub use build::{FrontendResult, Opened, OtherFrontend, PlatformResult, build, op
 pub use diagnostic::Diagnostic;
 pub use dockerfile::{Extensions, Language};
 pub use error::{Error, ErrorSource, Unsupported};
-pub use gateway::{Facts, Gateway, GatewayError, ImageConfigRequest, OciLayout, ResolvedImage, Warning};
+pub use gateway::{
+    Facts, Gateway, GatewayError, ImageConfigRequest, OciLayout, ResolvedImage, Warning, commit_time,
+};
 pub use named::{NamedSource, named_source};

@@ -7,6 +7,7 @@ use slipway_model::Digest;
 use slipway_proto::control as wire;
 use slipway_proto::gateway;
 use slipway_proto::pb::{self, op::Op};
+use slipway_proto::policy::{Policy, Rule};
 use slipway_tests::Daemon;
 use slipway_tests::wire::{answer, assert_nothing_kept, bridge, control, encode, held, silent};
 use tonic::{Code, Status};
@@ -74,9 +75,12 @@ async fn every_field_is_honoured_or_refused_by_name() {
     let cases: Vec<(wire::SolveRequest, Code, &str)> = vec![
         (wire::SolveRequest { proxy_network: true, ..request() }, Code::Unimplemented, "proxy network"),
         (
-            wire::SolveRequest { source_policy_session: "s".into(), ..request() },
-            Code::Unimplemented,
-            "source policy session",
+            wire::SolveRequest {
+                source_policy: Some(Policy { rules: vec![Rule::default()], ..Policy::default() }),
+                ..request()
+            },
+            Code::InvalidArgument,
+            "invalid nil selector in policy",
         ),
         (
             wire::SolveRequest { compatibility_version: 11, ..request() },

@@ -38,6 +38,10 @@ pub enum Error {
     Layer(#[from] slipway_store::layer::LayerError),
     #[error(transparent)]
     Session(#[from] slipway_session::Error),
+    #[error(transparent)]
+    Policy(#[from] crate::policy::PolicyError),
+    #[error(transparent)]
+    Locked(#[from] crate::source::lock::LockError),
     #[error("cannot download {url}")]
     Download { url: String, source: Box<slipway_registry::Error> },
     #[error("{context}: {source}")]

@@ -6,23 +6,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use slipway_model::{Platform, Reference};
+use slipway_model::Reference;
 use slipway_registry::{Client, Credential, Credentials, CredentialsError, Token, TokenRequest};
 use slipway_session::caller::{self, Sessions};
 
-use crate::source::image::{ImageRequest, ImageSource, Origin, Pinned, RegistryOrigin, ResolveMode};
+use crate::source::image::{ImageSource, Origin, RegistryOrigin};
 use crate::source::oci_layout::{LayoutOrigin, SessionLayout};
-use crate::{Error, Result};
 
 /// Where images are looked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Place {
+    #[default]
     Registry,
     /// An OCI layout of a client: a store of its session, of this one or of any that builds.
-    Layout {
-        session: Option<String>,
-        store: String,
-    },
+    Layout { session: Option<String>, store: String },
 }
 
 #[derive(Clone)]
@@ -60,20 +57,6 @@ impl Images {
                 Arc::new(LayoutOrigin { layout, reference })
             }
         }
-    }
-
-    /// Which image a name means for a platform: its manifest and config.
-    pub async fn resolve(
-        &self,
-        place: &Place,
-        reference: Reference,
-        platform: Platform,
-        mode: ResolveMode,
-        sessions: Vec<String>,
-    ) -> Result<Pinned> {
-        let origin = self.origin(place, reference, sessions);
-        let request = ImageRequest { resolve_mode: mode, ..ImageRequest::new(platform) };
-        self.source.pin(&*origin, &request).await.map_err(Error::Image)
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`container`] | processes that frontends ask for, and frontends themselves |
 //! | [`ops`] | LLB operations as the solver runs them |
+//! | [`policy`] | which sources a build may use |
 //! | [`source`] | where trees come from: images, the client's directories, OCI layouts |
 //! | [`value`] | what operations hand to each other |
 //! | [`results`] | values by name, so that the record store can keep them |
@@ -19,6 +20,7 @@ mod digests;
 mod error;
 pub mod images;
 pub mod ops;
+pub mod policy;
 pub mod remains;
 pub mod results;
 pub mod source;

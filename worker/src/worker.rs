@@ -18,6 +18,7 @@ use crate::blocking::blocking;
 use crate::contents::Contents;
 use crate::digests::Digests;
 use crate::ops::exec::LogLimits;
+use crate::source::answers::Answers;
 use crate::{Error, Images, Result, Value};
 
 /// In the state directory: sockets of agents and the like, each for as long as one operation uses it.
@@ -29,6 +30,7 @@ pub struct WorkerOptions {
     pub executor: Arc<dyn Executor>,
     pub sessions: Arc<Sessions>,
     pub images: Images,
+    pub answers: Answers,
     pub default_network: Network,
     /// How many operations run at once; `None` is no limit.
     pub max_parallelism: Option<usize>,
@@ -42,6 +44,7 @@ pub struct Worker {
     pub executor: Arc<dyn Executor>,
     pub sessions: Arc<Sessions>,
     pub images: Images,
+    pub answers: Answers,
     pub default_network: Network,
     pub log_limits: LogLimits,
     pub platforms: Vec<Platform>,
@@ -67,6 +70,7 @@ impl Worker {
             executor: options.executor,
             sessions: options.sessions,
             images: options.images,
+            answers: options.answers,
             default_network: options.default_network,
             log_limits: options.log_limits,
             platforms: options.platforms,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::attests;
-use crate::arguments::BuildArguments;
+use crate::arguments::{BuildArguments, Pull};
 use crate::error::Failure;
 use crate::format;
 
@@ -32,8 +32,10 @@ pub fn frontend(arguments: &BuildArguments) -> Result<BTreeMap<String, String>, 
     } else if !arguments.no_cache_filter.is_empty() {
         set("no-cache", arguments.no_cache_filter.join(","));
     }
-    if arguments.pull {
-        set("image-resolve-mode", "pull".into());
+    match arguments.pull {
+        Some(Pull::Always) => set("image-resolve-mode", "pull".into()),
+        Some(Pull::Missing) => set("image-resolve-mode", "local".into()),
+        Some(Pull::Default) | None => {}
     }
     match arguments.network.as_deref() {
         None | Some("default") => {}

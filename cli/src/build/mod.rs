@@ -5,6 +5,8 @@
 //! attributes   options for the frontend
 //! attests      what is to be said about the image
 //! caches       which are used, and which are written
+//! lock         what sources come to, in a file
+//! source_policy  rules about sources
 //! outputs      what is made of the result, and where it goes
 //! provenance   facts about the build that its history has
 //! run          session, Status and Solve, side by side; Ctrl-C
@@ -16,12 +18,14 @@ pub mod caches;
 mod context;
 mod credentials;
 pub mod layout;
+mod lock;
 pub mod metadata;
 pub mod outputs;
 mod provenance;
 pub mod run;
 pub mod secrets;
 pub mod source;
+pub mod source_policy;
 pub mod ssh;
 mod subrequest;
 
@@ -50,7 +54,11 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
     let agents = ssh::read(&arguments.ssh)?;
     let caches = caches::Caches::prepare(&arguments)?;
     frontend_attrs.extend(caches.attribute());
+    let lock = lock::LockFile::read(&arguments)?;
     let channel = connect::connect(connection).await?;
+    if let Some(lock) = &lock {
+        lock.require_daemon(channel.clone()).await?;
+    }
 
     let (id, session) = (new_id()?, new_id()?);
     let mut request = SolveRequest {
@@ -60,6 +68,7 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         frontend_attrs,
         entitlements: entitlements(&arguments),
         cache: Some(caches.options()),
+        source_policy: arguments.source_policy_file.as_deref().map(source_policy::read).transpose()?,
         ..SolveRequest::default()
     };
     let mut layouts = context.layouts.clone();
@@ -75,9 +84,13 @@ pub async fn run(connection: &Connection, arguments: BuildArguments) -> Result<(
         secrets,
         agents,
         credentials: Arc::new(DockerConfig::of_user()),
+        lock: lock.as_ref().map(|lock| lock.offer.clone()),
     };
     let mode = if arguments.quiet { ProgressMode::Quiet } else { arguments.progress };
     let mut response = run::run(channel.clone(), provider, request, Progress::start(mode)).await?;
+    if let Some(lock) = lock {
+        lock.write()?;
+    }
     if let Some(folder) = exported {
         layout::list_exported(&folder, &response)?;
     }

@@ -10,8 +10,10 @@ use slipway_proto::control::{SolveRequest, SolveResponse, StatusRequest, StatusR
 use slipway_proto::explain::explain_client::ExplainClient;
 use slipway_proto::explain::{Step, WatchRequest};
 use slipway_session::LARGEST_MESSAGE;
+use slipway_session::caller::HAS_LOCK;
 use slipway_session::provider::Provider;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
 
 use crate::error::Failure;
@@ -27,12 +29,17 @@ pub async fn run(
     progress: Progress,
 ) -> Result<SolveResponse, Failure> {
     let mut interrupts = Interrupts::new()?;
+    let mut request = tonic::Request::new(request);
+    if provider.lock.is_some() {
+        request.metadata_mut().insert(HAS_LOCK, AsciiMetadataValue::from_static("yes"));
+    }
+    let id = request.get_ref().r#ref.clone();
     let session = tokio::spawn(provider.attach(channel.clone()).await?);
-    let explained = Explained::of(channel.clone(), &request.r#ref, &progress);
+    let explained = Explained::of(channel.clone(), &id, &progress);
     let mut control = ControlClient::new(channel)
         .max_decoding_message_size(LARGEST_MESSAGE)
         .max_encoding_message_size(LARGEST_MESSAGE);
-    let watching = tokio::spawn(watch(control.clone(), request.r#ref.clone(), progress, explained));
+    let watching = tokio::spawn(watch(control.clone(), id, progress, explained));
 
     let outcome = tokio::select! {
         outcome = control.solve(request) => Some(outcome),

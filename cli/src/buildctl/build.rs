@@ -16,7 +16,7 @@ use slipway_session::provider::{Layout, Provider};
 use super::flags::{BuildFlags, Connection};
 use crate::build::caches::{Caches, entries};
 use crate::build::outputs::Placed;
-use crate::build::{layout, metadata, new_id, outputs, secrets, ssh};
+use crate::build::{layout, metadata, new_id, outputs, secrets, source_policy, ssh};
 use crate::credentials::DockerConfig;
 use crate::error::Failure;
 use crate::progress::Progress;
@@ -44,6 +44,7 @@ pub async fn run(connection: &Connection, flags: BuildFlags) -> Result<(), Failu
         secrets: secrets::read(&flags.secret)?,
         agents: ssh::read(&flags.ssh)?,
         credentials: Arc::new(DockerConfig::of_user()),
+        lock: None,
     };
     let trace = flags.trace.as_deref().map(trace_file).transpose()?;
     let channel = connection.channel().await?;
@@ -65,7 +66,6 @@ pub async fn run(connection: &Connection, flags: BuildFlags) -> Result<(), Failu
 
 fn refuse_unsupported(flags: &BuildFlags) -> Result<(), Failure> {
     let given = [
-        ("--source-policy-file", flags.source_policy_file.is_some()),
         ("--registry-auth-tlscontext", !flags.registry_auth_tlscontext.is_empty()),
         ("--debug-json-cache-metrics", flags.debug_json_cache_metrics.is_some()),
     ];
@@ -92,6 +92,7 @@ fn request(flags: &BuildFlags, id: &str, caches: &Caches) -> Result<SolveRequest
         frontend_attrs,
         entitlements: flags.allow.clone(),
         cache: Some(caches.options()),
+        source_policy: flags.source_policy_file.as_deref().map(source_policy::read).transpose()?,
         proxy_network: flags.proxy_network,
         ..SolveRequest::default()
     })

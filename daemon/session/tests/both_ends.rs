@@ -104,6 +104,7 @@ impl CredentialSource for NoAccounts {
 
 fn provider() -> Provider {
     Provider {
+        lock: None,
         id: "session".into(),
         shared_key: "key".into(),
         directories: HashMap::new(),

@@ -32,6 +32,8 @@ const FRONTEND: &[&str] = &[
     "gateway.exec.signals",
     "gateway.exec.filesystem",
     "source.metaresolver",
+    "source.metaresolver.image.attestations",
+    "source.metaresolver.http.checksumrequest",
 ];
 
 const LLB: &[&str] = &[
@@ -67,6 +69,8 @@ const LLB: &[&str] = &[
     "source.http.perm",
     // The spelling is BuildKit's.
     "soruce.http.uidgid",
+    "source.policy",
+    "source.policy.session",
     "source.buildop.llbfilename",
     "exec.meta.base",
     "exec.meta.cgroup.parent",

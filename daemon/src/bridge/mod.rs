@@ -11,7 +11,7 @@
 //! | [`refs`] | graphs by name |
 //! | [`answer`] | what a frontend makes of a build |
 //! | [`attestation`] | what it says about that |
-//! | [`solve`], [`source_meta`], [`files`] | questions about graphs, sources, files |
+//! | [`solve`], [`files`] | questions about graphs and files; those about sources are the build's |
 //! | [`containers`], [`exec`], [`streams`], [`signals`] | processes |
 //! | [`capabilities`] | what may be asked at all |
 
@@ -25,7 +25,6 @@ mod files;
 mod refs;
 mod signals;
 mod solve;
-mod source_meta;
 mod streams;
 
 use std::pin::Pin;
@@ -45,7 +44,7 @@ pub(crate) use refs::{Reference, Refs};
 use crate::build::failure::Failure;
 use crate::build::journal::WarningEntry;
 use crate::build::solve::Read;
-use crate::build::{Build, images};
+use crate::build::{Build, images, sources};
 use crate::engine::Engine;
 use crate::provenance::ImageSource;
 
@@ -139,21 +138,24 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
                 store: request.store_id,
             },
         };
-        if !request.source_policies.iter().all(|policy| policy.rules.is_empty()) {
-            return Err(Failure::unsupported("a source policy").into_status());
-        }
-        let platform = request.platform.as_ref().map(Platform::from);
-        let (reference, mode, log_name) = (&request.r#ref, &request.resolve_mode, &request.log_name);
-        let local = place != Place::Registry;
-        let resolving =
-            images::resolve(&self.engine, &build, reference, platform.clone(), mode, log_name, place);
-        let resolved = resolving.await.map_err(Failure::into_status)?;
-        let (reference, digest) = (reference.clone(), resolved.digest);
+        let (platform, local) = (request.platform.as_ref().map(Platform::from), place != Place::Registry);
+        let question = images::ImageQuestion {
+            reference: request.r#ref.clone(),
+            platform: platform.clone(),
+            mode: request.resolve_mode,
+            log_name: request.log_name,
+            place,
+            policies: request.source_policies,
+        };
+        let answer = images::resolve(&self.engine, &build, question).await;
+        let resolved =
+            answer.and_then(|answer| answer.image(&request.r#ref)).map_err(Failure::into_status)?;
+        let (reference, digest) = (resolved.reference.clone(), resolved.digest);
         conversation.inquiry.image(ImageSource { reference, platform, digest, local });
         Ok(Response::new(wire::ResolveImageConfigResponse {
             digest: resolved.digest.to_string(),
             config: resolved.config,
-            r#ref: request.r#ref,
+            r#ref: resolved.reference,
         }))
     }
 
@@ -161,9 +163,14 @@ impl wire::llb_bridge_server::LlbBridge for Bridge {
         &self,
         request: Request<wire::ResolveSourceMetaRequest>,
     ) -> Answered<wire::ResolveSourceMetaResponse> {
-        let guest = self.guest(request.metadata()).await?;
-        let resolved = source_meta::resolve(&self.engine, &guest, request.into_inner()).await;
-        resolved.map(Response::new).map_err(Failure::into_status)
+        let Guest { build, conversation } = self.guest(request.metadata()).await?;
+        let request = request.into_inner();
+        let platform = request.platform.as_ref().map(Platform::from);
+        let resolved = sources::resolve(&self.engine, &build, request).await.map_err(Failure::into_status)?;
+        if let Some(image) = sources::image_of(&resolved, platform) {
+            conversation.inquiry.image(image);
+        }
+        Ok(Response::new(resolved))
     }
 
     async fn read_file(&self, request: Request<wire::ReadFileRequest>) -> Answered<wire::ReadFileResponse> {

@@ -4,6 +4,7 @@
 //! mounted into a container, or when it is part of what the frontend returns. Frontends that call each other
 //! share references, each under names of its own.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,11 +12,12 @@ use parking_lot::Mutex;
 use slipway_proto::pb;
 use slipway_solver::Built;
 use slipway_worker::Value;
+use slipway_worker::policy::Rules;
 use tokio::sync::OnceCell;
 
 use crate::build::Build;
 use crate::build::failure::Failure;
-use crate::build::solve::{Read, build_definition};
+use crate::build::solve::{Read, admit, build_definition};
 use crate::engine::Engine;
 
 /// More references than this of one frontend are refused.
@@ -27,6 +29,10 @@ pub(crate) struct Refs(Mutex<HashMap<String, Arc<Reference>>>);
 pub(crate) struct Reference {
     /// Empty for a tree that no graph is known of.
     pub definition: pb::Definition,
+    /// That came with it.
+    rules: Rules,
+    /// What policies made of the definition, if that is another one.
+    admitted: OnceCell<Option<pb::Definition>>,
     /// Solved, and perhaps lazy.
     built: OnceCell<Built<Value>>,
     /// Solved, and real.
@@ -36,8 +42,20 @@ pub(crate) struct Reference {
 impl Reference {
     /// None for an empty graph, which is scratch.
     pub(crate) fn new(definition: pb::Definition) -> Option<Arc<Self>> {
+        Self::with_rules(definition, Rules::default())
+    }
+
+    /// Of a graph whose sources obey `rules` beside those of the build.
+    pub(crate) fn with_rules(definition: pb::Definition, rules: Rules) -> Option<Arc<Self>> {
         let has_operations = !definition.def.is_empty();
-        has_operations.then(|| Arc::new(Self { definition, built: OnceCell::new(), read: OnceCell::new() }))
+        let new = || Self {
+            definition,
+            rules,
+            admitted: OnceCell::new(),
+            built: OnceCell::new(),
+            read: OnceCell::new(),
+        };
+        has_operations.then(|| Arc::new(new()))
     }
 
     /// Whether it is solved already.
@@ -48,7 +66,8 @@ impl Reference {
     /// A tree that is there already.
     pub(crate) fn of(value: Value) -> Arc<Self> {
         let there = || OnceCell::new_with(Some(Built { value: value.clone(), keys: Vec::new() }));
-        Arc::new(Self { definition: pb::Definition::default(), built: there(), read: there() })
+        let (definition, rules) = (pb::Definition::default(), Rules::default());
+        Arc::new(Self { definition, rules, admitted: OnceCell::new(), built: there(), read: there() })
     }
 
     /// The tree, to be read; solved now if it was not before.
@@ -67,8 +86,23 @@ impl Reference {
             Read::Never => &self.built,
             Read::Now => &self.read,
         };
-        let solving = || build_definition(engine, build, &self.definition, read);
+        let solving = async || {
+            let admitting = async || {
+                let admitted = admit(engine, build, &self.definition, &self.rules).await?;
+                Ok::<_, Failure>(match admitted {
+                    Cow::Borrowed(_) => None,
+                    Cow::Owned(other) => Some(other),
+                })
+            };
+            self.admitted.get_or_try_init(admitting).await?;
+            build_definition(engine, build, self.solved(), read).await
+        };
         known.get_or_try_init(solving).await.cloned()
+    }
+
+    /// The graph that is solved in fact: what policies have made of the definition.
+    pub(crate) fn solved(&self) -> &pb::Definition {
+        self.admitted.get().and_then(Option::as_ref).unwrap_or(&self.definition)
     }
 }
 

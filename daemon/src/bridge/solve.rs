@@ -18,6 +18,7 @@ use crate::build::caches;
 use crate::build::failure::Failure;
 use crate::build::frontend;
 use crate::build::solve::Read;
+use crate::build::sources;
 use crate::engine::Engine;
 
 pub(super) async fn solve(
@@ -25,7 +26,7 @@ pub(super) async fn solve(
     guest: &Guest,
     mut request: SolveRequest,
 ) -> Result<SolveResponse, Failure> {
-    refuse(&request)?;
+    let rules = sources::rules(std::mem::take(&mut request.source_policies))?;
     let imports = request.cache_imports.iter().map(|entry| (entry.r#type.as_str(), &entry.attrs));
     let imports = imports.map(|(kind, options)| caches::entry(kind, options)).collect::<Result<_, _>>()?;
     guest.build.imports.add(engine, &guest.build, imports).await?;
@@ -35,9 +36,12 @@ pub(super) async fn solve(
         }
         Some(definition) => {
             check_definition(engine, &guest.build, &definition)?;
-            Answer::of(Reference::new(definition))
+            Answer::of(Reference::with_rules(definition, rules))
         }
         None if request.frontend.is_empty() => Answer::of(None),
+        None if !rules.is_empty() => {
+            return Err(Failure::unsupported("a source policy for another frontend"));
+        }
         None => from_frontend(engine, guest, &request).await?,
     };
     for reference in answer.references() {
@@ -58,13 +62,6 @@ pub(super) async fn solve(
         finish(guest, answer.clone(), &request.exporter_attr)?;
     }
     respond(guest, answer, &request)
-}
-
-fn refuse(request: &SolveRequest) -> Result<(), Failure> {
-    if !request.source_policies.iter().all(|policy| policy.rules.is_empty()) {
-        return Err(Failure::unsupported("a source policy"));
-    }
-    Ok(())
 }
 
 async fn from_frontend(

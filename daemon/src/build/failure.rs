@@ -13,8 +13,10 @@ use slipway_frontend::ErrorSource;
 use slipway_model::llb;
 use slipway_model::llb::pb;
 use slipway_proto::errdefs::solve::Subject;
+use slipway_proto::policy::PolicyAction;
 use slipway_proto::{errdefs, json, rpc, stack};
 use slipway_solver::{VertexDigest, with_causes};
+use slipway_worker::policy::{PolicyError, Refused};
 use slipway_worker::remains::{Part, Remains, Remnant};
 use slipway_worker::{Value, ops};
 use tonic::{Code, Status};
@@ -100,7 +102,21 @@ impl Failure {
         if matches!(error, slipway_worker::Error::Cancelled) {
             return Self::cancelled();
         }
-        Self::new(code_of(&error), with_causes(&error))
+        Self::new(code_of(&error), with_causes(&error)).with_details(denials(&error))
+    }
+
+    /// A source of `definition` that may not be used, and which lines of which file asked for it.
+    pub(crate) fn refused(refused: Refused, definition: &pb::Definition) -> Self {
+        let Refused { vertex, error } = refused;
+        let is_policy = matches!(error, slipway_worker::Error::Policy(_));
+        let mut failure = Self::from_worker(error);
+        if is_policy {
+            failure = failure.context("error evaluating the source policy");
+        }
+        failure.sources =
+            definition.source.as_ref().map(|source| sources_of(&vertex, source)).unwrap_or_default();
+        failure.vertex = Some(vertex);
+        failure
     }
 
     /// A graph that could not be solved: what failed, and which lines of which file asked for it.
@@ -112,6 +128,7 @@ impl Failure {
         let cause = error.find::<slipway_worker::Error>().map(slipway_worker::Error::parts);
         let (cause, remains) = cause.unzip();
         let mut failure = Self::new(cause.map_or(Code::Unknown, code_of), error.reason());
+        failure.details.extend(cause.map(denials).unwrap_or_default());
         if let Some(slipway_worker::Error::Exit { code, .. }) = cause {
             failure.details.push(exit_detail(u32::try_from(*code).unwrap_or(u32::MAX)));
         }
@@ -197,8 +214,22 @@ fn code_of(error: &slipway_worker::Error) -> Code {
         slipway_worker::Error::NotAllowed(_) => Code::PermissionDenied,
         slipway_worker::Error::Unsupported(_) => Code::Unimplemented,
         slipway_worker::Error::Invalid { .. } => Code::InvalidArgument,
+        slipway_worker::Error::Locked(_) => Code::FailedPrecondition,
+        slipway_worker::Error::Policy(PolicyError::Denied(_) | PolicyError::NotAllowed { .. }) => {
+            Code::PermissionDenied
+        }
         _ => Code::Unknown,
     }
+}
+
+/// What the client's own session has to say about a source that it does not allow.
+fn denials(error: &slipway_worker::Error) -> Vec<prost_types::Any> {
+    let slipway_worker::Error::Policy(PolicyError::NotAllowed { messages, .. }) = error else {
+        return Vec::new();
+    };
+    let messages: Vec<_> = messages.iter().map(|deny| json!({ "message": deny.message })).collect();
+    let decision = json!({ "action": PolicyAction::Deny as i32, "denyMessages": messages });
+    vec![detail("policysession.DecisionResponse+json", decision.to_string())]
 }
 
 /// How a process ended, for clients that end the same way.

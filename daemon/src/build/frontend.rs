@@ -31,6 +31,9 @@ pub(crate) async fn run(
     options: &BTreeMap<String, String>,
     inputs: &BTreeMap<String, pb::Definition>,
 ) -> Result<Answer, Failure> {
+    if options.get("image-resolve-mode").is_some_and(|mode| mode == "pull") {
+        build.scope.sources.always_ask();
+    }
     // It may name caches for its graphs.
     build.imports.add(engine, build, caches::of_frontend(options)?).await?;
     let question = Question { frontend: name.to_owned(), options: options.clone(), inputs: inputs.clone() };

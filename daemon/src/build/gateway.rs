@@ -6,12 +6,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use slipway_frontend::{Facts, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning};
 use slipway_model::llb::pb;
+use slipway_proto::gateway::{ResolveSourceGitRequest, ResolveSourceHttpResponse, ResolveSourceMetaRequest};
+use slipway_worker::source::metadata;
 use slipway_worker::{Place, Value};
 
 use super::Build;
 use super::failure::Failure;
-use super::images;
+use super::images::{self, Answer, ImageQuestion};
 use super::journal::WarningEntry;
+use super::sources;
 use crate::bridge::Reference;
 use crate::engine::Engine;
 use crate::provenance::{ImageSource, Inquiry};
@@ -35,14 +38,42 @@ impl Gateway for BuildGateway {
             session: Some(layout.session_id).filter(|session| !session.is_empty()),
             store: layout.store_id,
         });
-        let (engine, build, local) = (&self.engine, &self.build, place != Place::Registry);
-        let resolving =
-            images::resolve(engine, build, &reference, platform.clone(), &resolve_mode, &log_name, place);
-        let resolved = resolving.await;
-        let resolved = resolved.map_err(|failure| gateway_error(&failure))?;
-        let digest = resolved.digest;
-        self.inquiry.image(ImageSource { reference: reference.clone(), platform, digest, local });
-        Ok(ResolvedImage { reference, digest: Some(resolved.digest.0), config: resolved.config })
+        let (asked, local) = (reference.clone(), place != Place::Registry);
+        let wanted = platform.clone();
+        let question =
+            ImageQuestion { reference, platform, mode: resolve_mode, log_name, place, ..Default::default() };
+        let answer = images::resolve(&self.engine, &self.build, question).await;
+        match answer.map_err(|failure| gateway_error(&failure))? {
+            Answer::Image(images::ResolvedImage { reference, digest, config }) => {
+                let image = ImageSource { reference: reference.clone(), platform: wanted, digest, local };
+                self.inquiry.image(image);
+                Ok(ResolvedImage { reference, digest: Some(digest.0), config })
+            }
+            Answer::Other(instead) => Err(GatewayError::Replaced { reference: asked, instead }),
+        }
+    }
+
+    async fn source_time(&self, source: &pb::SourceOp, log_name: &str) -> Result<Option<i64>, GatewayError> {
+        let request = ResolveSourceMetaRequest {
+            source: Some(source.clone()),
+            log_name: log_name.to_owned(),
+            git: Some(ResolveSourceGitRequest { return_object: true }),
+            ..ResolveSourceMetaRequest::default()
+        };
+        let answer = sources::resolve(&self.engine, &self.build, request).await;
+        let answer = answer.map_err(|failure| gateway_error(&failure))?;
+        match (answer.http, answer.source) {
+            (Some(ResolveSourceHttpResponse { last_modified: Some(time), .. }), _) => {
+                return Ok(Some(time.seconds));
+            }
+            (Some(_), Some(source)) => {
+                let archive =
+                    metadata::time_of_archive(&self.engine.worker, &self.build.scope.sources, &source).await;
+                return archive.map_err(|error| gateway_error(&Failure::from_worker(error)));
+            }
+            _ => {}
+        }
+        Ok(answer.git.and_then(|git| slipway_frontend::commit_time(&git.commit_object)))
     }
 
     async fn read_file(
@@ -57,7 +88,7 @@ impl Gateway for BuildGateway {
         let path = path.to_owned();
         let read = tokio::task::spawn_blocking(move || read_file(&value, &path));
         read.await
-            .map_err(|error| GatewayError(error.to_string()))?
+            .map_err(|error| GatewayError::Said(error.to_string()))?
             .map_err(|failure| gateway_error(&failure))
     }
 
@@ -89,5 +120,5 @@ pub(crate) fn read_file(value: &Value, path: &str) -> Result<Option<Bytes>, Fail
 }
 
 fn gateway_error(failure: &Failure) -> GatewayError {
-    GatewayError(failure.message().to_owned())
+    GatewayError::Said(failure.message().to_owned())
 }

@@ -6,20 +6,57 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use slipway_model::{BlobDigest, Platform, Reference};
+use slipway_proto::gateway::ResolveSourceMetaRequest;
+use slipway_proto::pb;
+use slipway_proto::policy::Policy;
 use slipway_worker::Place;
-use slipway_worker::source::image::ResolveMode;
 use tokio::sync::OnceCell;
 
-use super::Build;
 use super::failure::Failure;
+use super::{Build, sources};
 use crate::engine::Engine;
-use slipway_solver::with_causes;
+
+/// Which image is meant, and how it is looked for.
+#[derive(Default)]
+pub(crate) struct ImageQuestion {
+    pub reference: String,
+    pub platform: Option<Platform>,
+    /// `default` (also if empty), `pull` or `local`.
+    pub mode: String,
+    /// What the build's progress calls it; may be empty.
+    pub log_name: String,
+    pub place: Place,
+    /// Beside those of the build.
+    pub policies: Vec<Policy>,
+}
 
 /// What a name means for one platform.
 #[derive(Clone)]
 pub(crate) struct ResolvedImage {
+    /// As asked, unless a policy wants another.
+    pub reference: String,
     pub digest: BlobDigest,
     pub config: Bytes,
+}
+
+/// What came of a question.
+#[derive(Clone)]
+pub(crate) enum Answer {
+    Image(ResolvedImage),
+    /// A policy wants this source instead, which is no image.
+    Other(String),
+}
+
+impl Answer {
+    /// For who has no use for anything else; `reference` is what was asked for.
+    pub(crate) fn image(self, reference: &str) -> Result<ResolvedImage, Failure> {
+        match self {
+            Self::Image(image) => Ok(image),
+            Self::Other(instead) => Err(Failure::invalid(format!(
+                "ref mutated by policy to non-image: docker-image://{reference} -> {instead}"
+            ))),
+        }
+    }
 }
 
 pub(crate) fn default_platform(engine: &Engine) -> Platform {
@@ -28,53 +65,60 @@ pub(crate) fn default_platform(engine: &Engine) -> Platform {
 
 /// Names that a build has asked about: each once, however many stages begin with it.
 #[derive(Default)]
-pub(crate) struct Resolved(Mutex<HashMap<String, Arc<OnceCell<ResolvedImage>>>>);
+pub(crate) struct Resolved(Mutex<HashMap<String, Arc<OnceCell<Answer>>>>);
 
-/// Resolves `reference`, once for each build; the build's progress shows it as `log_name`, unless that is empty.
+/// Resolves a name, once for each build.
 pub(crate) async fn resolve(
     engine: &Arc<Engine>,
     build: &Build,
-    reference: &str,
-    platform: Option<Platform>,
-    mode: &str,
-    log_name: &str,
-    place: Place,
-) -> Result<ResolvedImage, Failure> {
+    question: ImageQuestion,
+) -> Result<Answer, Failure> {
+    let ImageQuestion { reference, platform, mode, place, policies, .. } = &question;
     let parsed: Reference = reference
         .parse()
         .map_err(|error| Failure::invalid(format!("invalid reference {reference:?}: {error}")))?;
-    let mode: ResolveMode = mode.parse().map_err(Failure::from_error)?;
-    let platform = platform.unwrap_or_else(|| default_platform(engine));
+    if !policies.is_empty() {
+        return resolve_now(engine, build, parsed, question).await;
+    }
+    let platform = platform.clone().unwrap_or_else(|| default_platform(engine));
     let key = format!("{place:?} {parsed} {platform} {mode:?}");
     let once = build.resolved.0.lock().entry(key).or_default().clone();
-    let resolving = || resolve_now(engine, build, parsed, platform, mode, log_name, &place);
-    once.get_or_try_init(resolving).await.cloned()
+    once.get_or_try_init(|| resolve_now(engine, build, parsed, question)).await.cloned()
 }
 
 async fn resolve_now(
     engine: &Arc<Engine>,
     build: &Build,
     parsed: Reference,
-    platform: Platform,
-    mode: ResolveMode,
-    log_name: &str,
-    place: &Place,
-) -> Result<ResolvedImage, Failure> {
-    let sessions = vec![build.session.clone()];
-    let name =
-        if log_name.is_empty() { format!("resolve image config for {parsed}") } else { log_name.to_owned() };
-    let step = build.journal.step(&name);
-    let resolving = engine.worker.images.resolve(place, parsed.or_latest(), platform, mode, sessions);
-    let resolved = resolving.await.map_err(|error| Failure::new(tonic::Code::Unknown, with_causes(&error)));
-    let pinned = match resolved {
-        Ok(pinned) => {
-            step.done();
-            pinned
+    question: ImageQuestion,
+) -> Result<Answer, Failure> {
+    let reference = parsed.or_latest();
+    let attribute = |key: &str, value: String| (key.to_owned(), value);
+    let source = match question.place {
+        Place::Registry => {
+            pb::SourceOp { identifier: format!("docker-image://{reference}"), ..Default::default() }
         }
-        Err(failure) => {
-            step.fail(failure.message());
-            return Err(failure);
-        }
+        Place::Layout { session, store } => pb::SourceOp {
+            identifier: format!("oci-layout://{reference}"),
+            attrs: session
+                .map(|session| attribute("oci.session", session))
+                .into_iter()
+                .chain([attribute("oci.store", store)])
+                .collect(),
+        },
     };
-    Ok(ResolvedImage { digest: pinned.root.digest, config: pinned.config.clone() })
+    let request = ResolveSourceMetaRequest {
+        source: Some(source),
+        platform: question.platform.as_ref().map(Into::into),
+        log_name: question.log_name,
+        resolve_mode: question.mode,
+        source_policies: question.policies,
+        ..ResolveSourceMetaRequest::default()
+    };
+    let response = sources::resolve(engine, build, request).await?;
+    let identifier = response.source.map(|source| source.identifier).unwrap_or_default();
+    let Some(image) = response.image else { return Ok(Answer::Other(identifier)) };
+    let digest = image.digest.parse().map_err(|error| Failure::internal(format!("{identifier}: {error}")))?;
+    let reference = identifier.split_once("://").map_or(identifier.as_str(), |(_, name)| name).to_owned();
+    Ok(Answer::Image(ResolvedImage { reference, digest, config: image.config }))
 }

@@ -1,11 +1,14 @@
 //! What `Control.Solve` was asked: checked, and nothing silently ignored.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use slipway_exporter::source::COMPATIBILITY;
 use slipway_model::llb::pb;
 use slipway_proto::control::{CacheOptionsEntry, Exporter, SolveRequest};
 use slipway_worker::ops::Scope;
+use slipway_worker::policy::Rules;
+use slipway_worker::source::of_build::BuildSources;
 use tonic::Status;
 
 use crate::history::Started;
@@ -21,6 +24,9 @@ pub(crate) struct BuildRequest {
     pub id: String,
     pub session: String,
     pub what: What,
+    /// What its sources obey: rules, and a session that is asked.
+    pub rules: Rules,
+    pub policy_session: Option<String>,
     pub exporters: Vec<ExporterRequest>,
     /// The client says what else is made of the result when it is there.
     pub session_decides: bool,
@@ -29,6 +35,8 @@ pub(crate) struct BuildRequest {
     pub cache_exports: Vec<CacheOptionsEntry>,
     /// In which of the reference's ways results are made.
     pub compatibility: i64,
+    /// The session says what sources may come to.
+    pub has_lock: bool,
     /// Of a client for itself: it leaves no record.
     pub internal: bool,
     /// What the record says of it: the frontend's name and options, whoever runs it.
@@ -67,12 +75,8 @@ impl BuildRequest {
         if !is_id(&request.r#ref) {
             return invalid("a build needs a Ref of at most 256 visible characters, without slashes");
         }
-        if request.source_policy.is_some_and(|policy| !policy.rules.is_empty()) {
-            return unsupported("a source policy");
-        }
-        if !request.source_policy_session.is_empty() {
-            return unsupported("a source policy session");
-        }
+        let rules = Rules::compile(request.source_policy)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         if request.proxy_network {
             return unsupported("the proxy network");
         }
@@ -110,8 +114,11 @@ impl BuildRequest {
         Ok(Self {
             id: request.r#ref,
             session: request.session,
+            rules,
+            policy_session: Some(request.source_policy_session).filter(|session| !session.is_empty()),
             internal: request.internal,
             compatibility,
+            has_lock: false,
             frontend: (frontend.clone(), frontend_attrs.clone()),
             attests: asked,
             inputs: request.frontend_inputs.clone(),
@@ -154,9 +161,12 @@ impl BuildRequest {
         }
     }
 
-    /// What this build may do: what it asks for, if the daemon grants it.
-    pub(crate) fn scope(&self, granted: &[String]) -> Result<Scope, Status> {
-        let mut scope = Scope::default();
+    /// What this build may do: what it asks for, if the daemon grants it. Takes its policies along.
+    pub(crate) fn scope(&mut self, granted: &[String]) -> Result<Scope, Status> {
+        let sessions = Some(self.session.clone()).filter(|session| !session.is_empty());
+        let (rules, asked) = (std::mem::take(&mut self.rules), self.policy_session.take());
+        let sources = Arc::new(BuildSources::new(rules, asked, sessions.into_iter().collect()));
+        let mut scope = Scope { sources, ..Scope::default() };
         for entitlement in &self.entitlements {
             if !granted.contains(entitlement) {
                 return Err(Status::permission_denied(format!("entitlement {entitlement} is not allowed")));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use slipway_exporter::attestation::{Attestation, Content, Kind, SPDX, sbom};
 use slipway_model::llb::{Graph, Node, pb};
 use slipway_model::{ImageConfig, Reference};
-use slipway_worker::{Place, Value};
+use slipway_worker::Value;
 
 use super::attest::has_sbom;
 use super::failure::Failure;
@@ -188,9 +188,13 @@ impl Scanner {
         let options = &request.frontend.1;
         let mode = options.get("image-resolve-mode").map_or("default", String::as_str);
         let platform = images::default_platform(engine);
-        let resolving =
-            images::resolve(engine, build, image, Some(platform.clone()), mode, "", Place::Registry);
-        let resolved = resolving.await?;
+        let question = images::ImageQuestion {
+            reference: image.to_owned(),
+            platform: Some(platform.clone()),
+            mode: mode.to_owned(),
+            ..Default::default()
+        };
+        let resolved = images::resolve(engine, build, question).await?.image(image)?;
         let config: ImageConfig = serde_json::from_slice(&resolved.config).map_err(|error| {
             Failure::invalid(format!("the config of scanner {image} is not valid: {error}"))
         })?;

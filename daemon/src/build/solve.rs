@@ -1,5 +1,6 @@
 //! From the request to the response.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,12 +9,14 @@ use parking_lot::Mutex;
 use slipway_model::llb;
 use slipway_model::llb::pb;
 use slipway_proto::control::{SolveRequest, SolveResponse};
+use slipway_session::caller::HAS_LOCK;
 use slipway_solver::{Built, JobOptions};
 use slipway_store::metadata::Mark;
+use slipway_worker::policy::{Rules, admit_definition};
 use slipway_worker::source::cache::make_real;
 use slipway_worker::{Value, ops};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Request, Status};
 use tracing::Instrument as _;
 
 use super::attest::{self, Attests};
@@ -24,7 +27,7 @@ use super::journal::Journal;
 use super::request::{BuildRequest, What};
 use super::result::{BuildResult, PlatformOutput};
 use super::verify::platform_warnings;
-use super::{Build, Builds, caches, images};
+use super::{Build, Builds, caches, images, lock};
 use crate::bridge::{Conversation, Reference};
 use crate::engine::Engine;
 use crate::explain::{Course, course};
@@ -35,10 +38,11 @@ use crate::telemetry::{self, Facts, Parent};
 /// Runs a build to its end. Dropping the future (the client went away) stops it.
 pub(crate) async fn solve(
     engine: &Arc<Engine>,
-    request: SolveRequest,
+    request: Request<SolveRequest>,
     parent: Option<Parent>,
 ) -> Result<SolveResponse, Status> {
-    let request = BuildRequest::check(request)?;
+    let has_lock = request.metadata().contains_key(HAS_LOCK);
+    let mut request = BuildRequest { has_lock, ..BuildRequest::check(request.into_inner())? };
     let mut scope = request.scope(&engine.entitlements)?;
     let course = Arc::new(Course::default());
     let spool = Arc::new(match request.internal {
@@ -108,6 +112,7 @@ async fn run(
     course::finish(&engine, &build, following).await;
     let facts = Facts::of(&build.job);
     build.job.end().await;
+    build.scope.sources.forget();
     build.journal.close();
     engine.collector.ask();
     let (outcome, untraced) = report(&engine, outcome, recording, mark).await;
@@ -177,6 +182,9 @@ async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) 
     let is_read = !exporters.is_empty() || request.session_decides || !request.attests.is_empty();
     let read = if is_read { Read::Now } else { Read::Never };
     let imports = caches::entries(&request.cache_imports)?;
+    if request.has_lock {
+        lock::read(engine, build).await?;
+    }
     // A client that is the frontend itself says which caches its graphs may use when it brings them.
     let importing = build.imports.add(engine, build, imports);
     let mut solved = match &request.what {
@@ -213,6 +221,7 @@ async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) 
     if request.session_decides {
         export::told_to_client(engine, build, &exported.response).await?;
     }
+    lock::write(engine, build).await?;
     exported.results = solved.outputs.iter().filter_map(|output| output.value.snapshot().cloned()).collect();
     Ok(exported)
 }
@@ -260,17 +269,29 @@ pub(crate) async fn solve_definition(
     build: &Build,
     definition: &pb::Definition,
 ) -> Result<Value, Failure> {
-    Ok(build_definition(engine, build, definition, Read::Now).await?.value)
+    let admitted = admit(engine, build, definition, &Rules::default()).await?;
+    Ok(build_definition(engine, build, &admitted, Read::Now).await?.value)
 }
 
-/// The same, with the keys that the result is known under.
+/// The definition as the policies of the build, its lock, and the rules that came with it want it.
+pub(crate) async fn admit<'a>(
+    engine: &Arc<Engine>,
+    build: &Build,
+    definition: &'a pb::Definition,
+    rules: &Rules,
+) -> Result<Cow<'a, pb::Definition>, Failure> {
+    let admitting = admit_definition(&engine.worker, &build.scope.sources, rules, definition);
+    admitting.await.map_err(|refused| Failure::refused(refused, definition))
+}
+
+/// Solves what was admitted; also tells the keys that the result is known under.
 pub(crate) async fn build_definition(
     engine: &Arc<Engine>,
     build: &Build,
-    definition: &pb::Definition,
+    admitted: &pb::Definition,
     read: Read,
 ) -> Result<Built<Value>, Failure> {
-    let decoded = llb::Definition::decode(definition).map_err(|error| Failure::invalid(error.to_string()))?;
+    let decoded = llb::Definition::decode(admitted).map_err(|error| Failure::invalid(error.to_string()))?;
     let decoded = Arc::new(decoded);
     let edge = ops::load(&engine.worker, &decoded, &build.scope).map_err(Failure::from_error)?;
     let Some(edge) = edge else { return Ok(Built { value: Value::Scratch, keys: Vec::new() }) };

@@ -65,9 +65,9 @@ impl wire::control_server::Control for Control {
 
     async fn solve(&self, request: Request<wire::SolveRequest>) -> Answer<wire::SolveResponse> {
         let parent = telemetry::Parent::of(request.metadata());
-        let request = request.into_inner();
+        let asked = &request.get_ref().r#ref;
         // What the log says of an id that is none is bounded, too.
-        let id: String = request.r#ref.chars().take(64).collect();
+        let id: String = asked.chars().take(64).collect();
         tracing::info!(build = ?id, "a build begins");
         let count = telemetry::BuildCount::begin(self.0.metrics.clone());
         let span = tracing::info_span!("build", id = ?id);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use slipway_proto::control::{SolveRequest, SolveResponse};
-use tonic::Status;
+use tonic::{Request, Status};
 
 use crate::build;
 use crate::engine::Engine;
@@ -11,11 +11,11 @@ use crate::telemetry::Parent;
 
 pub(super) async fn solve(
     engine: &Arc<Engine>,
-    request: SolveRequest,
+    request: Request<SolveRequest>,
     parent: Option<Parent>,
 ) -> Result<SolveResponse, Status> {
-    if !engine.frontends.allows(&request.frontend) {
-        let name = request.frontend;
+    let name = &request.get_ref().frontend;
+    if !engine.frontends.allows(name) {
         return Err(Status::permission_denied(format!(
             "frontend {name} is not enabled in the daemon's configuration"
         )));

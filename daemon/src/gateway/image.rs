@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use slipway_model::llb::{Graph, Node, pb};
 use slipway_model::{BlobDigest, ImageConfig, Reference};
-use slipway_worker::{Place, Value};
+use slipway_worker::Value;
 
 use crate::bridge::Reference as Asked;
 use crate::build::failure::Failure;
@@ -44,11 +44,20 @@ pub(super) async fn load(
                 .map_err(|error| Failure::invalid(format!("invalid frontend image {name:?}: {error}")))?;
             let reference = reference.or_latest();
             let text = reference.to_string();
-            let resolving = images::resolve(engine, build, &text, None, "default", "", Place::Registry);
-            let resolved = resolving.await.map_err(|failure| cannot_load(name, failure))?;
+            let question = images::ImageQuestion { reference: text.clone(), ..Default::default() };
+            let resolved = images::resolve(engine, build, question).await;
+            let resolved = resolved
+                .and_then(|answer| answer.image(&text))
+                .map_err(|failure| cannot_load(name, failure))?;
+            // A policy may want another image than the one that was named.
+            let wanted: Reference = resolved
+                .reference
+                .parse()
+                .map_err(|error| Failure::internal(format!("{}: {error}", resolved.reference)))?;
+            let pinned = wanted.with_digest(resolved.digest);
             let digest = resolved.digest;
-            inquiry.image(ImageSource { reference: text, platform: None, digest, local: false });
-            let pinned = reference.with_digest(resolved.digest);
+            let reference = resolved.reference.clone();
+            inquiry.image(ImageSource { reference, platform: None, digest, local: false });
             (definition_of(&pinned), Some(resolved.digest), resolved.config)
         }
     };

@@ -79,7 +79,7 @@ pub(crate) fn capture(engine: &Engine, pins: &Pins, root: &Arc<Inquiry>, subject
 }
 
 fn add(capture: &mut Capture, reference: &Reference, pins: &Pins) {
-    match llb::Definition::decode(&reference.definition) {
+    match llb::Definition::decode(reference.solved()) {
         Ok(decoded) => capture.add(&decoded, pins),
         Err(_) => capture.incomplete = true,
     }
@@ -192,11 +192,11 @@ impl Maker {
         match self.options.mode {
             Mode::Min => is_request_complete &= !request.reduce(),
             Mode::Max => {
-                let decoded = llb::Definition::decode(&reference.definition)?;
+                let decoded = llb::Definition::decode(reference.solved())?;
                 let secrets = question.as_deref().map(secret_arguments).unwrap_or_default();
-                let steps = Steps::of(&reference.definition, &decoded, &secrets);
+                let steps = Steps::of(reference.solved(), &decoded, &secrets);
                 build_config = Some(steps.build_config());
-                source = steps.source(&reference.definition);
+                source = steps.source(reference.solved());
                 layers_of_steps = layers(&self.engine, &self.pins, &steps, layers_of_image);
             }
         }

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use slipway_frontend::{Facts, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning};
+use slipway_frontend::{
+    Facts, Gateway, GatewayError, ImageConfigRequest, ResolvedImage, Warning, commit_time,
+};
 use slipway_frontend_image::Builder;
 use slipway_model::llb::pb;
 use slipway_proto::gateway::{
@@ -40,7 +42,7 @@ impl Gateway for BridgeGateway {
         let reference = if resolved.r#ref.is_empty() { request.reference } else { resolved.r#ref };
         let digest = Some(&resolved.digest).filter(|digest| !digest.is_empty());
         let digest = digest.map(|digest| digest.parse()).transpose();
-        let digest = digest.map_err(|error| GatewayError(format!("{reference}: {error}")))?;
+        let digest = digest.map_err(|error| GatewayError::Said(format!("{reference}: {error}")))?;
         Ok(ResolvedImage { reference, digest, config: resolved.config })
     }
 
@@ -49,7 +51,7 @@ impl Gateway for BridgeGateway {
         definition: &pb::Definition,
         path: &str,
     ) -> Result<Option<Bytes>, GatewayError> {
-        self.0.read_file(definition, path).await.map_err(|error| GatewayError(error.to_string()))
+        self.0.read_file(definition, path).await.map_err(|error| GatewayError::Said(error.to_string()))
     }
 
     async fn warn(&self, warning: Warning) {
@@ -83,15 +85,13 @@ impl Gateway for BridgeGateway {
 }
 
 fn said(status: Status) -> GatewayError {
-    GatewayError(status.message().to_owned())
+    GatewayError::Said(status.message().to_owned())
 }
 
-/// Of HTTP the last change; of git the time in the line `committer NAME <MAIL> SECONDS ZONE` of the commit.
+/// Of HTTP the last change; of git the commit's time.
 fn time_of(answer: &ResolveSourceMetaResponse) -> Option<i64> {
     if let Some(http) = &answer.http {
         return http.last_modified.as_ref().map(|time| time.seconds);
     }
-    let commit = String::from_utf8_lossy(&answer.git.as_ref()?.commit_object).into_owned();
-    let committer = commit.lines().find_map(|line| line.strip_prefix("committer "))?;
-    committer.rsplit(' ').nth(1)?.parse().ok()
+    commit_time(&answer.git.as_ref()?.commit_object)
 }

@@ -10,13 +10,15 @@ use super::context::{definition_of, git_source};
 use super::ignore;
 use super::options::Options;
 use crate::error::Failure;
-use crate::gateway::{Gateway, ImageConfigRequest, OciLayout};
+use crate::gateway::{Gateway, GatewayError, ImageConfigRequest, OciLayout};
 use crate::lower::metadata::Metadata;
 use crate::lower::progress::format_all;
 use crate::lower::source::{self, GitOptions, Local};
 use slipway_model::quote::quoted;
 
 const IGNORE_FILE: &str = ".dockerignore";
+/// How often a policy may put another source in the place of a context.
+const MOST_REPLACED: usize = 10;
 
 #[derive(Clone, Debug)]
 pub(crate) struct NamedContext {
@@ -26,6 +28,13 @@ pub(crate) struct NamedContext {
     key: String,
     shared_key: String,
     platform: Option<Platform>,
+}
+
+/// What comes of one attempt to load a context.
+enum Outcome {
+    Loaded(Box<Loaded>),
+    /// A policy wants this source in the place of the image.
+    Replaced(String),
 }
 
 /// A context with all that had to be asked for.
@@ -89,12 +98,31 @@ impl NamedContext {
         options: &Options,
         inputs: &BTreeMap<String, pb::Definition>,
     ) -> Result<Loaded, Failure> {
+        let mut context = self.clone();
+        for _ in 0..MOST_REPLACED {
+            match context.load_once(gateway, options, inputs).await? {
+                Outcome::Loaded(loaded) => return Ok(*loaded),
+                Outcome::Replaced(instead) => context.input = instead.replacen("://", ":", 1),
+            }
+        }
+        Err(Failure::new(format!(
+            "policies replace the context {} more than {MOST_REPLACED} times",
+            self.key
+        )))
+    }
+
+    async fn load_once(
+        &self,
+        gateway: &dyn Gateway,
+        options: &Options,
+        inputs: &BTreeMap<String, pb::Definition>,
+    ) -> Result<Outcome, Failure> {
         let Some((kind, rest)) = self.input.split_once(':') else {
             return Err(Failure::new(format!("invalid context specifier {} for {}", self.input, self.key)));
         };
-        match kind {
+        let loaded = match kind {
             "docker-image" => {
-                self.load_image(gateway, options, rest.strip_prefix("//").unwrap_or(rest)).await
+                return self.load_image(gateway, options, rest.strip_prefix("//").unwrap_or(rest)).await;
             }
             kind if kind == "git" || kind.starts_with("git@") => {
                 let node = git_source(&self.input, GitOptions::default())?
@@ -114,7 +142,8 @@ impl NamedContext {
             "local" => self.load_local(gateway, options, rest).await,
             "input" => self.load_input(options, inputs, rest),
             kind => Err(Failure::new(format!("unsupported context source {kind} for {}", self.key))),
-        }
+        };
+        Ok(Outcome::Loaded(Box::new(loaded?)))
     }
 
     fn metadata(&self, text: &str) -> Metadata {
@@ -126,23 +155,25 @@ impl NamedContext {
         gateway: &dyn Gateway,
         options: &Options,
         reference: &str,
-    ) -> Result<Loaded, Failure> {
+    ) -> Result<Outcome, Failure> {
         if reference == "scratch" {
-            return Ok(Loaded::Scratch);
+            return Ok(Outcome::Loaded(Box::new(Loaded::Scratch)));
         }
         let named = reference.parse::<Reference>()?.or_latest();
-        let resolved = gateway
-            .resolve_image_config(ImageConfigRequest {
-                reference: named.to_string(),
-                platform: self.platform.clone(),
-                resolve_mode: options.resolve_mode.clone(),
-                log_name: format!("[context {}] load metadata for {reference}", self.key),
-                oci_layout: None,
-            })
-            .await?;
+        let request = ImageConfigRequest {
+            reference: named.to_string(),
+            platform: self.platform.clone(),
+            resolve_mode: options.resolve_mode.clone(),
+            log_name: format!("[context {}] load metadata for {reference}", self.key),
+            oci_layout: None,
+        };
+        let resolved = match gateway.resolve_image_config(request).await {
+            Err(GatewayError::Replaced { instead, .. }) => return Ok(Outcome::Replaced(instead)),
+            resolved => resolved?,
+        };
         let metadata = self.metadata(reference);
         let node = source::image(&resolved.reference, "default", self.platform.as_ref(), metadata);
-        Ok(Loaded::Image { node: Box::new(node), config: resolved.config })
+        Ok(Outcome::Loaded(Box::new(Loaded::Image { node: Box::new(node), config: resolved.config })))
     }
 
     async fn load_oci_layout(

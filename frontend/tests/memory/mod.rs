@@ -33,7 +33,7 @@ impl Memory {
 impl Gateway for Memory {
     async fn resolve_image_config(&self, request: ImageConfigRequest) -> Result<ResolvedImage, GatewayError> {
         if request.reference.contains("missing") {
-            return Err(GatewayError("no such image".to_owned()));
+            return Err(GatewayError::Said("no such image".to_owned()));
         }
         let layout = request.oci_layout.map(|layout| layout.store_id).unwrap_or_default();
         let config = format!(

@@ -43,9 +43,13 @@ pub mod otlp {
     pub use super::generated::opentelemetry::proto::resource::v1 as resource;
     pub use super::generated::opentelemetry::proto::trace::v1 as trace;
 }
+pub use generated::moby::buildkit::v1::sourcepolicy as policy;
 pub use generated::pb;
 pub use generated::slipway::v1 as explain;
 pub use generated::stack;
+
+/// What a client says about sources when it is asked.
+pub use generated::moby::buildkit::v1::sourcepolicy::policysession;
 
 /// What a frontend may ask of the builder (`LLBBridge`).
 pub use generated::moby::buildkit::v1::frontend as gateway;

@@ -11,6 +11,7 @@ pub mod definition;
 pub mod graph;
 pub mod json;
 pub mod marshal;
+pub mod replace;
 
 pub use definition::{Definition, DefinitionError, Vertex, VertexDigest};
 pub use graph::{Graph, Node, NodeId, NodeOutput};

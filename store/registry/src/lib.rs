@@ -10,6 +10,7 @@
 //! | `credentials`, `auth` | accounts; challenges, scopes and tokens |
 //! | `request`, `retry`, `limit`, `body` | one request: authorised, redirected, tried again, bounded |
 //! | `manifest`, `resolve`, `platform` | from a name to an image |
+//! | `referrers` | what refers to a manifest: signatures |
 //! | `pull`, `push` | blobs |
 //! | `web`, `exchange` | one file of any web server, or one request to it, over the same connections |
 //! | `error` | what is told when it fails |
@@ -44,6 +45,7 @@ mod manifest;
 mod platform;
 mod pull;
 mod push;
+mod referrers;
 mod request;
 mod resolve;
 mod retry;

@@ -1,8 +1,8 @@
 //! A graph that is itself the result of a graph: `pb.BuildOp`.
 //!
 //! One input holds a file with a definition, as `buildctl debug dump-llb` and the client libraries write it. It is
-//! read when the input is there, loaded with the entitlements of the build that brought the operation, and solved in
-//! its place. It takes no permit: it only waits for others, which take theirs.
+//! read when the input is there, loaded with the entitlements and policies of the build that brought the operation, and
+//! solved in its place. It takes no permit: it only waits for others, which take theirs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::cache_key;
 use super::content::input_rules;
 use super::graph::{Scope, load};
 use crate::blocking::blocking;
+use crate::policy::{Rules, admit_definition};
 use crate::{Error, Result, Value, Worker};
 
 /// The only builder there is.
@@ -67,6 +68,9 @@ impl BuildOp {
         let invalid =
             |reason: String| Error::Failed(format!("the definition to build is not valid: {reason}"));
         let wire = pb::Definition::decode(&bytes[..]).map_err(|error| invalid(error.to_string()))?;
+        let wire = admit_definition(&self.worker, &self.scope.sources, &Rules::default(), &wire)
+            .await
+            .map_err(|refused| refused.error)?;
         llb::Definition::decode(&wire).map_err(|error| invalid(error.to_string()))
     }
 }

@@ -25,6 +25,7 @@ use super::merge::MergeOp;
 use super::passthrough::PassthroughOp;
 use super::room::WithRoom;
 use super::source;
+use crate::source::of_build::BuildSources;
 use crate::{Error, Result, Value, Worker};
 
 /// What one build brings to all of its graphs.
@@ -34,6 +35,8 @@ pub struct Scope {
     pub allow_insecure: bool,
     /// Cache mounts that come from elsewhere, or go there.
     pub mounts: Option<Arc<dyn TravellingMounts>>,
+    /// Its policies, and what it knows of sources.
+    pub sources: Arc<BuildSources>,
 }
 
 impl std::fmt::Debug for Scope {
@@ -204,7 +207,7 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
             if inputs != 0 {
                 return Err(invalid("a source has no inputs"));
             }
-            source::load(worker, op, vertex.op.platform.as_ref())?
+            source::load(worker, scope.sources.clone(), op, vertex.op.platform.as_ref())?
         }
         Some(Kind::Merge(merge)) => {
             Arc::new(MergeOp::new(worker, merge, inputs).map_err(|reason| invalid(&reason))?)

@@ -10,22 +10,20 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use slipway_model::BlobDigest;
 use slipway_model::llb::pb;
-use slipway_model::{BlobDigest, Platform, Reference};
 use slipway_solver::progress::Status;
 use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
-use slipway_store::RecordType;
 
-use super::cache_key::source::{ImageIdentifier, RecordType as WireRecordType, ResolveMode as WireMode};
-use crate::source::image::{ImageRequest, LayerProgress, LayerState, Origin, Pinned, ResolveMode};
-use crate::{Error, Place, Result, Value, Worker};
+use crate::source::answers::warn;
+use crate::source::image::{LayerProgress, LayerState, NamedImage, Pinned};
+use crate::source::of_build::BuildSources;
+use crate::{Error, Result, Value, Worker};
 
 pub(super) struct ImageOp {
     worker: Arc<Worker>,
-    reference: Reference,
-    place: Place,
-    request: ImageRequest,
-    record_type: RecordType,
+    build: Arc<BuildSources>,
+    image: NamedImage,
     /// What the name means; asked once for each vertex.
     pinned: tokio::sync::OnceCell<Arc<Pinned>>,
 }
@@ -33,49 +31,20 @@ pub(super) struct ImageOp {
 impl ImageOp {
     pub(super) fn new(
         worker: Arc<Worker>,
+        build: Arc<BuildSources>,
         text: &str,
         source: &pb::SourceOp,
         platform: Option<&pb::Platform>,
     ) -> Result<Self> {
-        let failed = |reason: String| Error::Failed(format!("image source {text:?}: {reason}"));
-        let identifier = ImageIdentifier::parse(text, source).map_err(|error| failed(error.to_string()))?;
-        let reference: Reference = text.parse().map_err(|error| failed(format!("{error}")))?;
-        let platform = match platform {
-            Some(platform) => Platform::from(platform).normalized(),
-            None => worker.platforms.first().cloned().unwrap_or_else(Platform::host),
-        };
-        let request = ImageRequest {
-            resolve_mode: match identifier.resolve_mode {
-                WireMode::Default => ResolveMode::Default,
-                WireMode::ForcePull => ResolveMode::Pull,
-                WireMode::PreferLocal => ResolveMode::Local,
-            },
-            checksum: identifier.checksum.map(BlobDigest),
-            layer_limit: identifier.layer_limit,
-            ..ImageRequest::new(platform)
-        };
-        let record_type = match identifier.record_type {
-            WireRecordType::Regular => RecordType::Regular,
-            WireRecordType::Internal => RecordType::Internal,
-            WireRecordType::Frontend => RecordType::Frontend,
-        };
-        let place = match identifier.store {
-            Some(store) => Place::Layout { session: identifier.session, store },
-            None => Place::Registry,
-        };
-        Ok(Self { worker, reference, place, request, record_type, pinned: tokio::sync::OnceCell::new() })
-    }
-
-    fn origin(&self, ctx: &OpContext<Value>) -> Arc<dyn Origin> {
-        self.worker.images.origin(&self.place, self.reference.clone(), ctx.sessions())
+        let image = NamedImage::parse(&worker, text, source, platform)?;
+        Ok(Self { worker, build, image, pinned: tokio::sync::OnceCell::new() })
     }
 
     async fn pinned(&self, ctx: &OpContext<Value>) -> Result<Arc<Pinned>> {
         let pin = || async {
-            let origin = self.origin(ctx);
-            let pinned =
-                self.worker.images.source.pin(&*origin, &self.request).await.map_err(Error::Image)?;
-            Ok(Arc::new(pinned))
+            let pinned = self.image.pin(&self.worker, &self.build, ctx.sessions()).await?;
+            warn(ctx, pinned.remembered.as_deref());
+            Ok(pinned)
         };
         self.pinned.get_or_try_init(pin).await.cloned()
     }
@@ -96,9 +65,9 @@ impl Op<Value> for ImageOp {
 
     async fn exec(&self, ctx: &OpContext<Value>, _: Vec<Value>) -> OpResult<Vec<Value>> {
         let pinned = self.pinned(ctx).await?;
-        let origin = self.origin(ctx);
+        let origin = self.image.origin(&self.worker, ctx.sessions());
         let progress = Arc::new(Transfers::of(ctx));
-        let fetching = self.worker.images.source.fetch(origin, &pinned, self.record_type, progress);
+        let fetching = self.worker.images.source.fetch(origin, &pinned, self.image.record_type, progress);
         let fetched = tokio::select! {
             () = ctx.stop.cancelled() => return Err(Error::Cancelled.into()),
             fetched = fetching => fetched.map_err(Error::Image)?,

@@ -8,7 +8,11 @@
 //! | [`cache`] | results of imported caches |
 //! | [`http`] | a file of a web server |
 //! | [`git`] | a commit of a git repository |
+//!
+//! Beside them: [`metadata`], what a source stands for just now; [`of_build`], what one build decides and knows about
+//! its sources; [`lock`], what they may come to; [`answers`], what was answered before.
 
+pub mod answers;
 pub mod cache;
 pub mod credentials_of_url;
 pub(crate) mod git;
@@ -16,4 +20,9 @@ pub(crate) mod http;
 pub mod image;
 mod links;
 pub mod local;
+pub mod lock;
+pub mod metadata;
 pub mod oci_layout;
+pub mod of_build;
+
+pub use credentials_of_url::hidden as without_credentials;

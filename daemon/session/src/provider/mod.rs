@@ -9,6 +9,7 @@ mod content;
 mod files;
 mod health;
 mod ingest;
+mod lock;
 mod output;
 mod secrets;
 
@@ -23,6 +24,7 @@ use futures::StreamExt;
 use slipway_model::Redacted;
 use slipway_proto::content::content_server::ContentServer;
 use slipway_proto::control::control_client::ControlClient;
+use slipway_proto::explain::lock_server::LockServer;
 use slipway_proto::filesync::auth_server::AuthServer;
 use slipway_proto::filesync::file_sync_server::FileSyncServer;
 use slipway_proto::health::health_server::HealthServer;
@@ -37,6 +39,7 @@ use tonic::transport::{Channel, Server};
 
 pub use self::agent::Agent;
 pub use self::content::Layout;
+pub use self::lock::{LockOffer, LockedSources};
 use crate::caller::Credential;
 use crate::{Error, LARGEST_MESSAGE, Result, SessionStream};
 
@@ -53,6 +56,9 @@ const METHODS: [&str; 10] = [
     "/containerd.services.content.v1.Content/Write",
     "/grpc.health.v1.Health/Check",
 ];
+
+/// The same for a build that has a lock.
+const LOCK_METHODS: [&str; 2] = ["/slipway.v1.Lock/Read", "/slipway.v1.Lock/Write"];
 
 /// Where registry credentials come from.
 #[async_trait]
@@ -85,6 +91,8 @@ pub struct Provider {
     /// SSH agents by id.
     pub agents: HashMap<String, Agent>,
     pub credentials: Arc<dyn CredentialSource>,
+    /// What sources may come to.
+    pub lock: Option<Arc<LockOffer>>,
 }
 
 impl Provider {
@@ -115,7 +123,8 @@ impl Provider {
         metadata.insert("x-docker-expose-session-uuid", value(&self.id)?);
         metadata.insert("x-docker-expose-session-name", value("slipway")?);
         metadata.insert("x-docker-expose-session-sharedkey", value(&self.shared_key)?);
-        for method in METHODS {
+        let lock = self.lock.iter().flat_map(|_| LOCK_METHODS);
+        for method in METHODS.into_iter().chain(lock) {
             metadata.append("x-docker-expose-session-grpc-method", AsciiMetadataValue::from_static(method));
         }
         Ok(())
@@ -132,6 +141,7 @@ impl Provider {
         let secrets = SecretsServer::new(secrets::SecretStore(self.secrets));
         let agents = SshServer::new(agent::Agents(self.agents));
         let auth = AuthServer::new(auth::Auth(self.credentials));
+        let lock = self.lock.map(|offer| LockServer::new(lock::Offered(offer)));
         Server::builder()
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(16 << 20)
@@ -142,6 +152,7 @@ impl Provider {
             .add_service(secrets)
             .add_service(agents)
             .add_service(auth)
+            .add_optional_service(lock)
             .add_service(HealthServer::new(health::Serving))
             .serve_with_incoming(only(stream, ended))
             .await

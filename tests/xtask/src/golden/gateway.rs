@@ -40,12 +40,12 @@ impl<'a> FakeGateway<'a> {
 impl Gateway for FakeGateway<'_> {
     async fn resolve_image_config(&self, request: ImageConfigRequest) -> Result<ResolvedImage, GatewayError> {
         let parsed: Reference =
-            request.reference.parse().map_err(|error| GatewayError(format!("{error}")))?;
+            request.reference.parse().map_err(|error| GatewayError::Said(format!("{error}")))?;
         let parsed = parsed.or_latest();
         let canonical = parsed.to_string();
         let base = self.bases.get(parsed.familiar_name()).unwrap_or(&self.bases["*"]);
         if let Some(error) = base["error"].as_str() {
-            return Err(GatewayError(format!("{canonical}: {error}")));
+            return Err(GatewayError::Said(format!("{canonical}: {error}")));
         }
         let digest = parsed.digest().map_or_else(|| Digest::of(canonical.as_bytes()), |digest| digest.0);
         let config = config(base, &canonical, request.platform.as_ref()).to_string();
@@ -61,7 +61,8 @@ impl Gateway for FakeGateway<'_> {
         if !solved.contains(definition) {
             solved.push(definition.clone());
         }
-        let decoded = Definition::decode(definition).map_err(|error| GatewayError(error.to_string()))?;
+        let decoded =
+            Definition::decode(definition).map_err(|error| GatewayError::Said(error.to_string()))?;
         let identifier = match decoded.head.as_ref().and_then(|(vertex, _)| vertex.op.op.as_ref()) {
             Some(pb::op::Op::Source(source)) => source.identifier.clone(),
             _ => return Ok(None),

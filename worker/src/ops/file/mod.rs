@@ -49,5 +49,6 @@ pub use error::FileError;
 pub use mode::{ModeChange, ModeError};
 pub use owner::{Owner, owner};
 pub use remove::rm;
+pub(crate) use unpack::newest;
 
 type Result<T> = std::result::Result<T, FileError>;

@@ -59,6 +59,20 @@ pub(super) fn unpack(
     target.finish().map(|()| true)
 }
 
+/// The time of the newest regular file in an archive, in seconds since 1970; `None` for what is no archive, or a broken
+/// one.
+pub(crate) fn newest(file: File) -> Option<i64> {
+    let mut archive = tar::Archive::new(inflate(file, b"archive").ok()?);
+    let mut newest = None;
+    for entry in archive.entries().ok()? {
+        let entry = entry.ok()?;
+        if entry.header().entry_type() == EntryType::Regular {
+            newest = newest.max(i64::try_from(entry.header().mtime().ok()?).ok());
+        }
+    }
+    newest
+}
+
 fn is_archive(file: &mut File, path: &[u8]) -> Result<bool> {
     let copy = file.try_clone().map_err(|source| FileError::Io {
         what: "open",

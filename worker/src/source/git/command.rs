@@ -86,6 +86,17 @@ impl Git {
 
     /// What it answers; if it fails, the error holds what it complained, without secrets.
     pub(super) async fn run(&self, reach: Reach, place: Place<'_>, arguments: &[&str]) -> Result<String> {
+        let answer = self.run_for_bytes(reach, place, arguments).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// The same for what need not be a text.
+    pub(super) async fn run_for_bytes(
+        &self,
+        reach: Reach,
+        place: Place<'_>,
+        arguments: &[&str],
+    ) -> Result<Vec<u8>> {
         let mut command = Command::new("git");
         if let Some(work_tree) = place.work_tree {
             command.arg("--work-tree").arg(work_tree);
@@ -119,6 +130,7 @@ impl Git {
         if ended.success() {
             return Ok(answer);
         }
+        let complaint = String::from_utf8_lossy(&complaint);
         Err(Error::Failed(format!("git stderr:\n{}", self.without_secrets(complaint.trim_end()))))
     }
 
@@ -195,13 +207,13 @@ impl Git {
 }
 
 /// Reads to the end and keeps what is below `limit`.
-async fn read(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> String {
-    let Some(mut stream) = stream else { return String::new() };
+async fn read(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
+    let Some(mut stream) = stream else { return Vec::new() };
     let mut kept = Vec::new();
     // A pipe that breaks has ended.
     let _ = (&mut stream).take(limit).read_to_end(&mut kept).await;
     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
-    String::from_utf8_lossy(&kept).into_owned()
+    kept
 }
 
 /// All processes of a run that is given up: git leaves the talking to children of its own.

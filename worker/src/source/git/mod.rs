@@ -3,6 +3,7 @@
 //! ```text
 //! cache_map   a full commit is named ──────> its key, nobody is asked
 //!             else ls-remote ──────────────> the commit of a branch or tag, checked against `git.checksum`
+//!                            nobody answers > what it was the last time, and a warning
 //! exec        a snapshot of the same key ──> that
 //!             else ─> repository of the remote (kept) ─> fetch what is missing ─> checkout into a snapshot
 //! ```
@@ -14,6 +15,7 @@
 //! | `remote` | what a name means at the remote |
 //! | `repository` | the repository that is kept for each remote, and fetching into it |
 //! | `checkout` | from a commit to files |
+//! | `objects` | the bytes of commits and tags |
 //!
 //! # What a repository may do
 //!
@@ -30,6 +32,7 @@
 mod access;
 mod checkout;
 mod command;
+mod objects;
 mod remote;
 mod repository;
 
@@ -41,22 +44,60 @@ use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
 use slipway_store::Ref;
 use tokio::sync::OnceCell;
 
+use super::answers::{PATIENCE, warn};
 use super::credentials_of_url;
+use super::of_build::BuildSources;
 use crate::ops::cache_key::source::{GitIdentifier, ResolvedGit};
 use crate::{Error, Result, Value, Worker};
 use access::Access;
 use command::Git;
+pub(crate) use objects::Objects;
 
 pub(crate) struct GitOp {
+    source: GitSource,
+    build: Arc<BuildSources>,
+    /// Asked once for each vertex.
+    resolved: OnceCell<Commit>,
+}
+
+/// A tree of a repository, and how it is asked for.
+pub(crate) struct GitSource {
     worker: Arc<Worker>,
     identifier: GitIdentifier,
     /// The remote without names and passwords.
     shown: String,
-    /// Asked once for each vertex.
-    resolved: OnceCell<ResolvedGit>,
+}
+
+/// What a name came to.
+#[derive(Clone)]
+pub(crate) struct Commit {
+    pub(crate) resolved: ResolvedGit,
+    /// Why it is the commit of before: nobody answered.
+    pub(crate) remembered: Option<Arc<str>>,
 }
 
 impl GitOp {
+    /// `address` is the identifier without its scheme.
+    pub(crate) fn new(
+        worker: Arc<Worker>,
+        build: Arc<BuildSources>,
+        address: &str,
+        source: &pb::SourceOp,
+    ) -> Result<Self> {
+        Ok(Self { source: GitSource::new(worker, address, source)?, build, resolved: OnceCell::new() })
+    }
+
+    async fn resolved(&self, ctx: &OpContext<Value>) -> Result<&ResolvedGit> {
+        let resolve = || async {
+            let commit = self.source.resolve(&self.build, &ctx.sessions()).await?;
+            warn(ctx, commit.remembered.as_deref());
+            Ok::<_, Error>(commit)
+        };
+        Ok(&self.resolved.get_or_try_init(resolve).await?.resolved)
+    }
+}
+
+impl GitSource {
     /// `address` is the identifier without its scheme.
     pub(crate) fn new(worker: Arc<Worker>, address: &str, source: &pb::SourceOp) -> Result<Self> {
         let identifier =
@@ -71,32 +112,63 @@ impl GitOp {
             return Err(Error::Failed(format!("invalid git.mtime {:?}", identifier.mtime)));
         }
         let shown = credentials_of_url::hidden(&identifier.remote);
-        Ok(Self { worker, identifier, shown, resolved: OnceCell::new() })
+        Ok(Self { worker, identifier, shown })
     }
 
-    async fn resolved(&self, ctx: &OpContext<Value>) -> Result<&ResolvedGit> {
-        self.resolved.get_or_try_init(|| self.resolve(ctx)).await
-    }
-
-    async fn resolve(&self, ctx: &OpContext<Value>) -> Result<ResolvedGit> {
+    /// What the name means; asked once for each build.
+    pub(crate) async fn resolve(&self, build: &BuildSources, sessions: &[String]) -> Result<Commit> {
         let failed = |error: crate::ops::cache_key::CacheKeyError| Error::Failed(error.to_string());
-        match self.identifier.resolve_by_text().map_err(failed)? {
-            Some(resolved) => Ok(resolved),
-            None => remote::resolve(&self.git(ctx).await?, &self.identifier, &self.shown).await,
+        if let Some(resolved) = self.identifier.resolve_by_text().map_err(failed)? {
+            return Ok(Commit { resolved, remembered: None });
         }
+        let question = self.question();
+        let commit = build.commits.get(&question, || self.ask(&question, sessions, build.must_ask())).await?;
+        remote::check(&self.identifier, &commit.resolved)?;
+        Ok(commit)
     }
 
-    async fn git(&self, ctx: &OpContext<Value>) -> Result<Git> {
-        let access = Access::of(&self.worker, &self.identifier, &ctx.sessions()).await?;
+    /// The remote and the name, and who asks: what one may see is no answer to another.
+    fn question(&self) -> String {
+        let GitIdentifier { remote, reference, auth_token_secret, auth_header_secret, ssh_socket, .. } =
+            &self.identifier;
+        format!("git {remote:?} {reference:?} {auth_token_secret:?} {auth_header_secret:?} {ssh_socket:?}")
+    }
+
+    /// Asks the remote; what it said last will do if it does not answer.
+    async fn ask(&self, question: &str, sessions: &[String], must_ask: bool) -> Result<Commit> {
+        let git = self.git(sessions).await?;
+        let asking = remote::resolve(&git, &self.identifier, &self.shown);
+        let answers = &self.worker.answers;
+        let last = answers.last(question)?.and_then(|text| remote::from_text(&text));
+        let Some(last) = last.filter(|_| !must_ask) else {
+            return self.noted(question, asking.await?);
+        };
+        let reason = match tokio::time::timeout(PATIENCE, asking).await {
+            Ok(Ok(resolved)) => return self.noted(question, resolved),
+            Ok(Err(error)) if remote::is_unreachable(&error.to_string()) => error.to_string(),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => format!("no answer within {} seconds", PATIENCE.as_secs()),
+        };
+        let warning = format!("{} is used as it was seen last, {}: {reason}", self.shown, last.checksum);
+        Ok(Commit { resolved: last, remembered: Some(warning.into()) })
+    }
+
+    fn noted(&self, question: &str, resolved: ResolvedGit) -> Result<Commit> {
+        self.worker.answers.note(question, &remote::to_text(&resolved))?;
+        Ok(Commit { resolved, remembered: None })
+    }
+
+    async fn git(&self, sessions: &[String]) -> Result<Git> {
+        let access = Access::of(&self.worker, &self.identifier, sessions).await?;
         Ok(Git::new(access, &self.identifier.remote))
     }
 
-    async fn snapshot(&self, ctx: &OpContext<Value>, resolved: &ResolvedGit) -> Result<Ref> {
+    async fn snapshot(&self, sessions: &[String], resolved: &ResolvedGit) -> Result<Ref> {
         let name = format!("git\n{}", self.identifier.key(resolved).digest);
         if let Some(known) = self.worker.store.named(&name)? {
             return Ok(known);
         }
-        let git = self.git(ctx).await?;
+        let git = self.git(sessions).await?;
         let repository =
             repository::of(&self.worker.store, &git, &self.identifier, resolved, &self.shown).await?;
         let made =
@@ -105,22 +177,31 @@ impl GitOp {
         self.worker.store.set_name(&name, &made)?;
         Ok(made)
     }
+
+    /// The bytes of the commit, and of the tag if it is an annotated one.
+    pub(crate) async fn objects(&self, sessions: &[String], resolved: &ResolvedGit) -> Result<Objects> {
+        let git = self.git(sessions).await?;
+        let repository =
+            repository::of(&self.worker.store, &git, &self.identifier, resolved, &self.shown).await?;
+        objects::read(&git, &repository, resolved).await
+    }
 }
 
 #[async_trait]
 impl Op<Value> for GitOp {
     async fn cache_map(&self, ctx: &OpContext<Value>, _: usize) -> OpResult<CacheMap<Value>> {
         let resolved = self.resolved(ctx).await?;
-        let mut map = CacheMap::new(OpDigest(self.identifier.key(resolved).digest), 0);
+        let mut map = CacheMap::new(OpDigest(self.source.identifier.key(resolved).digest), 0);
         map.resolved = Some(resolved.checksum.as_str().into());
         Ok(map)
     }
 
     async fn exec(&self, ctx: &OpContext<Value>, _: Vec<Value>) -> OpResult<Vec<Value>> {
         let resolved = self.resolved(ctx).await?;
+        let sessions = ctx.sessions();
         tokio::select! {
             () = ctx.stop.cancelled() => Err(Error::Cancelled.into()),
-            snapshot = self.snapshot(ctx, resolved) => Ok(vec![Value::Snapshot(snapshot?)]),
+            snapshot = self.source.snapshot(&sessions, resolved) => Ok(vec![Value::Snapshot(snapshot?)]),
         }
     }
 }

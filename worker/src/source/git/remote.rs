@@ -24,11 +24,52 @@ pub(super) async fn resolve(git: &Git, identifier: &GitIdentifier, shown: &str) 
     if !is_hash(&resolved.checksum) {
         return Err(Error::Failed(format!("invalid commit sha {:?}", resolved.checksum)));
     }
+    Ok(resolved)
+}
+
+/// Whether it is what was demanded, if something was.
+pub(super) fn check(identifier: &GitIdentifier, resolved: &ResolvedGit) -> Result<()> {
     let other = resolved.commit.as_deref().map(|commit| identifier.check(commit));
     match (identifier.check(&resolved.checksum), other) {
-        (Ok(()), _) | (_, Some(Ok(()))) => Ok(resolved),
+        (Ok(()), _) | (_, Some(Ok(()))) => Ok(()),
         (Err(error), _) => Err(Error::Failed(error.to_string())),
     }
+}
+
+/// Whether git complains of the way to the remote, and not of the remote's answer.
+pub(super) fn is_unreachable(complaint: &str) -> bool {
+    let known = [
+        "Could not resolve host",
+        "Temporary failure in name resolution",
+        "Name or service not known",
+        "Failed to connect",
+        "Couldn't connect to server",
+        "unable to connect to",
+        "Connection refused",
+        "Connection reset",
+        "Connection timed out",
+        "Operation timed out",
+        "Network is unreachable",
+        "No route to host",
+        "Empty reply from server",
+        "the remote end hung up unexpectedly",
+        "returned error: 502",
+        "returned error: 503",
+        "returned error: 504",
+    ];
+    known.iter().any(|words| complaint.contains(words))
+}
+
+/// As it is remembered: lines of the reference, the object, and the commit behind a tag.
+pub(super) fn to_text(resolved: &ResolvedGit) -> String {
+    let commit = resolved.commit.as_deref().unwrap_or_default();
+    format!("{}\n{}\n{commit}", resolved.reference, resolved.checksum)
+}
+
+pub(super) fn from_text(text: &str) -> Option<ResolvedGit> {
+    let mut lines = text.split('\n');
+    let (reference, checksum, commit) = (lines.next()?, lines.next()?, lines.next()?);
+    Some(resolved(reference, checksum, Some(commit).filter(|commit| !commit.is_empty())))
 }
 
 /// Of `ref: refs/heads/main<TAB>HEAD` and `HASH<TAB>HEAD`.
@@ -76,6 +117,15 @@ mod tests {
         let both = format!("{answer}dd\trefs/heads/v1\n");
         assert_eq!(named("v1", &both), Some(resolved("refs/heads/v1", "dd", None)));
         assert_eq!(named("v2", &both), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_was_noted() {
+        for commit in [None, Some("bb")] {
+            let noted = resolved("refs/tags/v1", "aa", commit);
+            assert_eq!(from_text(&to_text(&noted)), Some(noted));
+        }
+        assert_eq!(from_text("nothing"), None);
     }
 
     #[test]

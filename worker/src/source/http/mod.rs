@@ -3,7 +3,8 @@
 //! ```text
 //! cache_map   a checksum is demanded ──────────────────────────────> its key, nobody is asked
 //!             else ask, with what is remembered of the last answer ─> 304, or the same tag: the old snapshot
-//!                                                                  └> 200: body ─> hash and snapshot, in one pass
+//!                                                                  ├> 200: body ─> hash and snapshot, in one pass
+//!                                                                  └> nobody answers: the old snapshot, and a warning
 //! exec        the snapshot found above; else the download, which must have the demanded checksum
 //! ```
 //!
@@ -31,13 +32,15 @@ use slipway_model::Digest;
 use slipway_model::llb::pb;
 use slipway_registry::{WebRequest, WebResponse};
 use slipway_session::caller::UPLOAD_HOST;
-use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
+use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult, with_causes};
 use slipway_store::Ref;
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use super::answers::{PATIENCE, warn};
 use super::credentials_of_url;
+use super::of_build::BuildSources;
 use crate::ops::cache_key::source::HttpIdentifier;
 use crate::{Error, Result, Value, Worker};
 use body::Body;
@@ -47,26 +50,49 @@ use remembered::Remembered;
 use save::{File, save};
 
 pub(crate) struct HttpOp {
+    file: WebFile,
+    build: Arc<BuildSources>,
+    /// Asked once for each vertex.
+    resolved: OnceCell<Resolved>,
+}
+
+/// A file, and how it is asked for.
+pub(crate) struct WebFile {
     worker: Arc<Worker>,
     identifier: HttpIdentifier,
     url: Url,
     /// Without user names and passwords.
     shown: String,
-    /// Asked once for each vertex.
-    resolved: OnceCell<Resolved>,
 }
 
 /// What the address turned out to be.
 #[derive(Clone)]
-struct Resolved {
-    digest: Digest,
-    filename: String,
-    modified: Option<OffsetDateTime>,
+pub(crate) struct Resolved {
+    pub(crate) digest: Digest,
+    pub(crate) filename: String,
+    pub(crate) modified: Option<OffsetDateTime>,
     /// `None` if nobody was asked yet.
-    snapshot: Option<Ref>,
+    pub(crate) snapshot: Option<Ref>,
+    /// Why it is the file of before: nobody answered.
+    pub(crate) remembered: Option<Arc<str>>,
 }
 
 impl HttpOp {
+    pub(crate) fn new(worker: Arc<Worker>, build: Arc<BuildSources>, source: &pb::SourceOp) -> Result<Self> {
+        Ok(Self { file: WebFile::new(worker, source)?, build, resolved: OnceCell::new() })
+    }
+
+    async fn resolved(&self, ctx: &OpContext<Value>) -> Result<&Resolved> {
+        let resolve = || async {
+            let resolved = self.file.resolve(&self.build, ctx.sessions()).await?;
+            warn(ctx, resolved.remembered.as_deref());
+            Ok(resolved)
+        };
+        self.resolved.get_or_try_init(resolve).await
+    }
+}
+
+impl WebFile {
     pub(crate) fn new(worker: Arc<Worker>, source: &pb::SourceOp) -> Result<Self> {
         let identifier = HttpIdentifier::parse(source).map_err(|error| Error::Failed(error.to_string()))?;
         if identifier.signature.is_some() {
@@ -75,43 +101,58 @@ impl HttpOp {
         let shown = credentials_of_url::hidden(&identifier.url);
         let url = Url::parse(&identifier.url)
             .map_err(|error| Error::Failed(format!("invalid address {shown:?}: {error}")))?;
-        Ok(Self { worker, identifier, url, shown, resolved: OnceCell::new() })
+        Ok(Self { worker, identifier, url, shown })
     }
 
-    async fn resolved(&self, ctx: &OpContext<Value>) -> Result<&Resolved> {
-        self.resolved.get_or_try_init(|| self.resolve(ctx)).await
-    }
-
-    async fn resolve(&self, ctx: &OpContext<Value>) -> Result<Resolved> {
+    /// What is there; asked once for each build. A demanded checksum is believed, and nobody asked.
+    pub(crate) async fn resolve(&self, build: &BuildSources, sessions: Vec<String>) -> Result<Resolved> {
+        let question = remembered::name(&self.identifier);
         if self.url.host_str() == Some(UPLOAD_HOST) {
-            return self.upload(ctx).await;
+            return build.files.get(&question, || self.upload(&sessions)).await;
         }
         if let Some(digest) = self.identifier.checksum {
             let filename = file_name(&self.url, &self.identifier.filename, None);
-            return Ok(Resolved { digest, filename, modified: None, snapshot: None });
+            return Ok(Resolved { digest, filename, modified: None, snapshot: None, remembered: None });
         }
+        build.files.get(&question, || self.resolve_now(sessions, build.must_ask())).await
+    }
+
+    async fn resolve_now(&self, sessions: Vec<String>, must_ask: bool) -> Result<Resolved> {
         let known = Remembered::find(&self.worker.store, &self.identifier)?;
-        let mut request = self.request(ctx).await?;
-        if let Some((remembered, _)) = &known {
-            ask_whether_changed(&mut request.headers, remembered);
+        let mut request = self.request(&sessions).await?;
+        let Some((remembered, snapshot)) = known else {
+            return self.keep(self.ask(&request).await?).await;
+        };
+        ask_whether_changed(&mut request.headers, &remembered);
+        let answer = match must_ask {
+            true => Ok(self.ask(&request).await?),
+            false => self.ask_for_a_while(&request).await?,
+        };
+        let reason = match answer {
+            Ok(response) if !remembered.is_answered_by(&response) => return self.keep(response).await,
+            Ok(_) => None,
+            Err(reason) => Some(format!("{} is used as it was downloaded last: {reason}", self.shown).into()),
+        };
+        Ok(Resolved {
+            digest: remembered.digest,
+            filename: remembered.filename,
+            modified: remembered.modified.as_deref().and_then(http_date),
+            snapshot: Some(snapshot),
+            remembered: reason,
+        })
+    }
+
+    /// The file itself, if [`resolve`](Self::resolve) has not brought it along.
+    pub(crate) async fn fetch(&self, resolved: &Resolved, sessions: &[String]) -> Result<Ref> {
+        match &resolved.snapshot {
+            Some(snapshot) => Ok(snapshot.clone()),
+            None => self.demanded(sessions, resolved.digest).await,
         }
-        let response = self.ask(&request).await?;
-        if let Some((remembered, snapshot)) = known
-            && remembered.is_answered_by(&response)
-        {
-            return Ok(Resolved {
-                digest: remembered.digest,
-                filename: remembered.filename,
-                modified: remembered.modified.as_deref().and_then(http_date),
-                snapshot: Some(snapshot),
-            });
-        }
-        self.keep(response).await
     }
 
     /// What the client itself offers under that address; nobody else can be asked for it again.
-    async fn upload(&self, ctx: &OpContext<Value>) -> Result<Resolved> {
-        let session = self.worker.sessions.any(&ctx.sessions()).await?;
+    async fn upload(&self, sessions: &[String]) -> Result<Resolved> {
+        let session = self.worker.sessions.any(sessions).await?;
         let body = Body::Upload(Box::new(session.upload(self.url.path()).await?));
         let filename = file_name(&self.url, &self.identifier.filename, None);
         let file = self.file(&filename, None)?;
@@ -121,7 +162,10 @@ impl HttpOp {
                 "{}: digest mismatch {digest}: {demanded}: the upload is not the one that was asked for",
                 self.shown
             ))),
-            None => Ok(Resolved { digest, filename, modified: None, snapshot: Some(snapshot) }),
+            None => {
+                let (modified, remembered) = (None, None);
+                Ok(Resolved { digest, filename, modified, snapshot: Some(snapshot), remembered })
+            }
         }
     }
 
@@ -141,13 +185,13 @@ impl HttpOp {
     }
 
     /// The demanded file: of an earlier download, or downloaded now.
-    async fn demanded(&self, ctx: &OpContext<Value>, demanded: Digest) -> Result<Ref> {
+    async fn demanded(&self, sessions: &[String], demanded: Digest) -> Result<Ref> {
         if let Some((remembered, snapshot)) = Remembered::find(&self.worker.store, &self.identifier)?
             && remembered.digest == demanded
         {
             return Ok(snapshot);
         }
-        let response = self.ask(&self.request(ctx).await?).await?;
+        let response = self.ask(&self.request(sessions).await?).await?;
         let kept = self.keep(response).await?;
         match kept.snapshot {
             Some(snapshot) if kept.digest == demanded => Ok(snapshot),
@@ -158,8 +202,25 @@ impl HttpOp {
         }
     }
 
+    /// The answer, or why there is none: for who has another.
+    async fn ask_for_a_while(&self, request: &WebRequest) -> Result<Result<WebResponse, String>> {
+        match tokio::time::timeout(PATIENCE, self.worker.images.web().web(request)).await {
+            // A proxy that does not reach the server.
+            Ok(Ok(response)) if matches!(response.status(), 502..=504) => {
+                Ok(Err(format!("the answer has status {}", response.status())))
+            }
+            Ok(Ok(response)) => Ok(Ok(self.accepted(response)?)),
+            Ok(Err(error @ slipway_registry::Error::Unreachable { .. })) => Ok(Err(with_causes(&error))),
+            Ok(Err(error)) => Err(self.broken(error)),
+            Err(_) => Ok(Err(format!("no answer within {} seconds", PATIENCE.as_secs()))),
+        }
+    }
+
     async fn ask(&self, request: &WebRequest) -> Result<WebResponse> {
-        let response = self.worker.images.web().web(request).await.map_err(|error| self.broken(error))?;
+        self.accepted(self.worker.images.web().web(request).await.map_err(|error| self.broken(error))?)
+    }
+
+    fn accepted(&self, response: WebResponse) -> Result<WebResponse> {
         match response.status() {
             200..400 => Ok(response),
             status => Err(Error::Failed(format!("{}: invalid response status {status}", self.shown))),
@@ -181,10 +242,10 @@ impl HttpOp {
         let (snapshot, digest) = save(&self.worker.store, body, file, &self.shown).await?;
         remembered.digest = digest;
         remembered.keep(&snapshot, &self.identifier)?;
-        Ok(Resolved { digest, filename, modified, snapshot: Some(snapshot) })
+        Ok(Resolved { digest, filename, modified, snapshot: Some(snapshot), remembered: None })
     }
 
-    async fn request(&self, ctx: &OpContext<Value>) -> Result<WebRequest> {
+    async fn request(&self, sessions: &[String]) -> Result<WebRequest> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.identifier.headers {
             let name: HeaderName =
@@ -193,22 +254,21 @@ impl HttpOp {
                 .map_err(|_| Error::Failed(format!("the header {name} has a value that cannot be sent")))?;
             headers.insert(name, value);
         }
-        Ok(WebRequest { url: self.url.clone(), headers, authorization: self.authorization(ctx).await? })
+        Ok(WebRequest { url: self.url.clone(), headers, authorization: self.authorization(sessions).await? })
     }
 
     /// The secret that is named, or that the client keeps for this host.
-    async fn authorization(&self, ctx: &OpContext<Value>) -> Result<Option<HeaderValue>> {
+    async fn authorization(&self, sessions: &[String]) -> Result<Option<HeaderValue>> {
         let named = &self.identifier.auth_header_secret;
-        let sessions = ctx.sessions();
         if !named.is_empty() {
-            let secret = self.worker.secret(&sessions, named).await?;
+            let secret = self.worker.secret(sessions, named).await?;
             let failed = || Error::Failed(format!("failed to retrieve HTTP auth secret {named}: not found"));
             return authorization_of("", secret.ok_or_else(failed)?.expose()).map(Some);
         }
         let host = self.url.host_str().unwrap_or_default();
         for (name, scheme) in [("HTTP_AUTH_TOKEN_", "Bearer "), ("HTTP_AUTH_HEADER_", "")] {
             // A client that keeps no secrets has none for this host.
-            if let Ok(Some(secret)) = self.worker.secret(&sessions, &format!("{name}{host}")).await {
+            if let Ok(Some(secret)) = self.worker.secret(sessions, &format!("{name}{host}")).await {
                 return authorization_of(scheme, secret.expose()).map(Some);
             }
         }
@@ -224,20 +284,18 @@ impl HttpOp {
 impl Op<Value> for HttpOp {
     async fn cache_map(&self, ctx: &OpContext<Value>, _: usize) -> OpResult<CacheMap<Value>> {
         let resolved = self.resolved(ctx).await?;
-        let key = self.identifier.key(&resolved.filename, &resolved.digest, resolved.modified);
+        let key = self.file.identifier.key(&resolved.filename, &resolved.digest, resolved.modified);
         let mut map = CacheMap::new(OpDigest(key.digest), 0);
         map.resolved = Some(resolved.digest.to_string().into());
         Ok(map)
     }
 
     async fn exec(&self, ctx: &OpContext<Value>, _: Vec<Value>) -> OpResult<Vec<Value>> {
-        let resolved = self.resolved(ctx).await?.clone();
-        if let Some(snapshot) = resolved.snapshot {
-            return Ok(vec![Value::Snapshot(snapshot)]);
-        }
+        let resolved = self.resolved(ctx).await?;
+        let sessions = ctx.sessions();
         tokio::select! {
             () = ctx.stop.cancelled() => Err(Error::Cancelled.into()),
-            snapshot = self.demanded(ctx, resolved.digest) => Ok(vec![Value::Snapshot(snapshot?)]),
+            snapshot = self.file.fetch(resolved, &sessions) => Ok(vec![Value::Snapshot(snapshot?)]),
         }
     }
 }

@@ -56,7 +56,7 @@ impl Remembered {
 }
 
 /// Everything that shapes the request and the file. The address may hold a password, so only a digest is kept.
-fn name(identifier: &HttpIdentifier) -> String {
+pub(super) fn name(identifier: &HttpIdentifier) -> String {
     let HttpIdentifier {
         url,
         filename,

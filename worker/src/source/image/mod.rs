@@ -2,8 +2,10 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `named` | an image as an operation names it |
 //! | `origin` | what an image is read from: a registry, a layout |
 //! | `pin` | name → manifest, config, layers and cache keys, with as few questions as possible |
+//! | `attestations` | what is said about an image beside it, and who signed that |
 //! | `records` | what was pulled before, and under which name |
 //! | `fetch`, `incoming` | layers → snapshots, unpacked while they arrive |
 //! | `progress` | what is told meanwhile |
@@ -18,12 +20,15 @@
 //!
 //! A digest is answered from here only if it was once pulled from the same repository: who knows the
 //! digest of somebody's private image has not thereby the right to it. A tag in mode `default` whose
-//! registry cannot be reached is what it was when it was last asked for, with a warning. Where another program keeps
-//! images by name ([`KnownImages`]), what it knows counts as known before; its blobs are those of the store.
+//! registry does not answer within [`PATIENCE`](super::answers::PATIENCE) is what it was when it was last asked for,
+//! with a warning. Where another program keeps images by name ([`KnownImages`]), what it knows counts as known before;
+//! its blobs are those of the store.
 
+mod attestations;
 mod error;
 mod fetch;
 mod incoming;
+mod named;
 mod origin;
 mod pin;
 mod progress;
@@ -41,6 +46,7 @@ use slipway_store::Store;
 
 pub use error::Error;
 pub use fetch::LayerSet;
+pub(crate) use named::NamedImage;
 pub use origin::{Origin, Reader, RegistryOrigin};
 pub use pin::Pinned;
 pub use progress::{LayerProgress, LayerState, Silent};

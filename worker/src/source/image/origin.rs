@@ -41,6 +41,11 @@ pub trait Origin: Send + Sync {
 
     /// A layer.
     async fn open(&self, descriptor: &Descriptor) -> Result<Reader, Error>;
+
+    /// Manifests that name the manifest `subject` as what they are about.
+    async fn referrers(&self, _subject: &BlobDigest) -> Result<Vec<Descriptor>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// An image of a registry.
@@ -85,5 +90,9 @@ impl Origin for RegistryOrigin {
     async fn open(&self, descriptor: &Descriptor) -> Result<Reader, Error> {
         let stream = self.client.pull_unverified(&self.reference, descriptor, 0).await?;
         Ok(Box::pin(stream.into_reader()))
+    }
+
+    async fn referrers(&self, subject: &BlobDigest) -> Result<Vec<Descriptor>, Error> {
+        Ok(self.client.referrers(&self.reference, subject).await?)
     }
 }

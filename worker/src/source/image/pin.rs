@@ -1,15 +1,18 @@
 //! From a name to one image, with as few questions as possible (the table is in [`super`]).
 
 use std::io::Read as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use slipway_model::media_type::{is_index, is_manifest};
 use slipway_model::{BlobDigest, Descriptor, DiffId, Digest, ImageConfig, Index, Manifest, Platform};
 use slipway_registry::{LARGEST_CONFIG, LARGEST_MANIFEST};
+use slipway_solver::with_causes;
 use slipway_store::BlobLease;
 
 use super::{Error, ImageRequest, ImageSource, Origin, ResolveMode, records};
 use crate::ops::cache_key::source::{config_key, manifest_key};
+use crate::source::answers::PATIENCE;
 
 /// Indexes inside indexes are allowed; more than this is somebody playing.
 const DEEPEST: usize = 4;
@@ -28,6 +31,8 @@ pub struct Pinned {
     pub config: Bytes,
     /// Blobs and what they unpack to, from the bottom; at most `layer_limit`.
     pub layers: Vec<(Descriptor, DiffId)>,
+    /// Why the name means what it meant before: nobody could be asked.
+    pub remembered: Option<Arc<str>>,
     keys: Vec<Digest>,
     described_by: Vec<BlobDigest>,
     _leases: Vec<BlobLease>,
@@ -49,7 +54,7 @@ impl ImageSource {
     /// Finds out which image is meant, and keeps its manifests and config in the store.
     pub async fn pin(&self, origin: &dyn Origin, request: &ImageRequest) -> Result<Pinned, Error> {
         let name = origin.name();
-        let root = self.root(origin, request.resolve_mode).await?;
+        let (root, remembered) = self.root(origin, request.resolve_mode).await?;
         if let Some(expected) = request.checksum.filter(|expected| *expected != root.digest) {
             let (expected, actual) = (Box::new(expected), Box::new(root.digest));
             return Err(Error::Checksum { name, expected, actual });
@@ -75,26 +80,33 @@ impl ImageSource {
             manifest,
             config,
             layers,
+            remembered,
             keys,
             described_by,
             _leases: leases,
         })
     }
 
-    /// What the name means.
-    async fn root(&self, origin: &dyn Origin, mode: ResolveMode) -> Result<Descriptor, Error> {
+    /// What the name means, and what to warn of if that is what it meant before.
+    async fn root(
+        &self,
+        origin: &dyn Origin,
+        mode: ResolveMode,
+    ) -> Result<(Descriptor, Option<Arc<str>>), Error> {
         let known = self.known(origin).await?;
-        match (known, origin.digest(), mode) {
-            (Some(known), Some(_), _) | (Some(known), None, ResolveMode::Local) => Ok(known),
-            (Some(known), None, ResolveMode::Default) => match origin.resolve().await {
-                Err(error) if error.is_unreachable() => {
-                    tracing::warn!(%error, image = origin.name(), "using the image as it was pulled last");
-                    Ok(known)
+        let (known, reason) = match (known, origin.digest(), mode) {
+            (Some(known), Some(_), _) | (Some(known), None, ResolveMode::Local) => return Ok((known, None)),
+            (Some(known), None, ResolveMode::Default) => {
+                match tokio::time::timeout(PATIENCE, origin.resolve()).await {
+                    Ok(Err(error)) if error.is_unreachable() => (known, with_causes(&error)),
+                    Ok(answer) => return Ok((answer?, None)),
+                    Err(_) => (known, format!("no answer within {} seconds", PATIENCE.as_secs())),
                 }
-                answer => answer,
-            },
-            _ => origin.resolve().await,
-        }
+            }
+            _ => return Ok((origin.resolve().await?, None)),
+        };
+        let warning = format!("{} is used as it was pulled last, {}: {reason}", origin.name(), known.digest);
+        Ok((known, Some(warning.into())))
     }
 
     /// What it meant before, if its bytes are still here.
@@ -148,7 +160,7 @@ impl ImageSource {
     }
 
     /// A manifest or config: from the store, else from the origin into the store.
-    async fn read(
+    pub(super) async fn read(
         &self,
         origin: &dyn Origin,
         descriptor: &Descriptor,

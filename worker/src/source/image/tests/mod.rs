@@ -14,6 +14,8 @@ use slipway_store::{Durability, RecordType, Ref, Store, StoreOptions, inroot};
 
 use super::*;
 
+mod attestations;
+
 type Files<'a> = &'a [(&'a str, &'a [u8])];
 
 struct Bench {
@@ -298,4 +300,52 @@ fn resolve_modes_have_the_names_of_the_attribute() {
     assert_eq!("".parse::<ResolveMode>().unwrap(), ResolveMode::Default);
     assert_eq!("local".parse::<ResolveMode>().unwrap(), ResolveMode::Local);
     assert_eq!("x".parse::<ResolveMode>().unwrap_err().to_string(), "invalid resolvemode: x");
+}
+
+/// Knows everything and answers nothing about names.
+struct Mute(Arc<dyn Origin>);
+
+#[async_trait::async_trait]
+impl Origin for Mute {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn repository(&self) -> Option<String> {
+        self.0.repository()
+    }
+
+    fn digest(&self) -> Option<BlobDigest> {
+        self.0.digest()
+    }
+
+    async fn resolve(&self) -> Result<slipway_model::Descriptor, Error> {
+        std::future::pending().await
+    }
+
+    async fn read(&self, descriptor: &slipway_model::Descriptor) -> Result<bytes::Bytes, Error> {
+        self.0.read(descriptor).await
+    }
+
+    async fn open(&self, descriptor: &slipway_model::Descriptor) -> Result<Reader, Error> {
+        self.0.open(descriptor).await
+    }
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_not_waited_for_for_long() {
+    let bench = Bench::new().await;
+    bench.put("base", "1", &[&[("a", b"one")]]);
+    let first = bench.pin("base:1", ResolveMode::Default).await.unwrap();
+    assert_eq!(first.remembered, None);
+    let mute = Mute(bench.origin("base:1"));
+    // What is left to wait for is the clock.
+    tokio::time::pause();
+    let pinned = bench.source.pin(&mute, &ImageRequest::new(linux())).await.unwrap();
+    assert_eq!(pinned.root, first.root);
+    let warning = pinned.remembered.unwrap();
+    assert!(warning.contains("no answer within 10 seconds") && warning.contains("base:1"), "{warning}");
+    let insisting = ImageRequest { resolve_mode: ResolveMode::Pull, ..ImageRequest::new(linux()) };
+    let waited = tokio::time::timeout(Duration::from_secs(3600), bench.source.pin(&mute, &insisting)).await;
+    assert!(waited.is_err(), "who has to answer is waited for");
 }
