@@ -5,7 +5,7 @@
 //! | `docker-image://` | the digest of what the name means: an index or a manifest, the same for all platforms |
 //! | `git://` | the commit, also behind an annotated tag |
 //! | `http://`, `https://` | the digest of the file |
-//! | `local://`, `oci-layout://` | nothing: they are the client's own |
+//! | `local://`, `oci-layout://`, uploads | nothing: they are the client's own |
 //!
 //! A build with a lock looks at every source of a graph before it solves the graph, so that all of them are noted and
 //! nothing runs if one is not what it should be. Where only locked values are allowed, the value becomes an attribute
@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use slipway_model::Reference;
 use slipway_model::llb::pb;
 use slipway_proto::gateway::ResolveSourceMetaResponse;
+use slipway_session::caller::UPLOAD_HOST;
 
 use super::credentials_of_url;
 use crate::policy::name_of;
@@ -90,7 +91,10 @@ impl Lock {
 /// The source's name in a lock, and what it came to.
 fn entry(response: &ResolveSourceMetaResponse) -> Option<(String, String)> {
     let source = response.source.as_ref()?;
-    let (scheme, _) = source.identifier.split_once("://")?;
+    let (scheme, rest) = source.identifier.split_once("://")?;
+    if rest.split('/').next() == Some(UPLOAD_HOST) {
+        return None;
+    }
     let value = match (scheme, &response.image, &response.git, &response.http) {
         ("docker-image", Some(image), ..) => image.digest.clone(),
         (_, None, Some(git), _) if git.commit_checksum.is_empty() => git.checksum.clone(),

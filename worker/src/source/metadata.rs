@@ -26,7 +26,7 @@ use super::image::NamedImage;
 use super::of_build::BuildSources;
 use crate::blocking::blocking;
 use crate::ops::file::newest;
-use crate::{Error, Result, Worker};
+use crate::{Error, Place, Result, Worker};
 
 /// What may be hashed after a file.
 const LONGEST_SUFFIX: usize = 4096;
@@ -99,6 +99,10 @@ async fn image(
         name.parse().map_err(|error| Error::Failed(format!("invalid reference {name:?}: {error}")))?;
     let name = reference.or_latest().to_string();
     let mut image = NamedImage::parse(worker, &name, source, request.platform.as_ref())?;
+    if source.identifier.starts_with("oci-layout://") && image.place == Place::Registry {
+        // A layout whose store has no name is still none of a registry's.
+        image.place = Place::Layout { session: None, store: String::new() };
+    }
     if !request.resolve_mode.is_empty() {
         image.request.resolve_mode = request.resolve_mode.parse().map_err(Error::Image)?;
     }
