@@ -23,9 +23,11 @@ pub fn restack(layer: &Ref, onto: &mut Active) -> Result<(), LayerError> {
         return apply_layer(&mut stored, onto);
     }
     match (layer.changes(), onto.changes(), onto.parent()) {
-        (Changes::Upper { upper, .. }, Changes::Upper { upper: target, .. }, Some(_)) => {
+        (Changes::Upper { upper, .. }, Changes::Upper { upper: target, .. }, Some(_))
+            if onto.may_share(layer, None)? =>
+        {
             link_tree(&upper, &target)?;
-            onto.shares_files_with(layer);
+            onto.shares_files_with(layer, None)?;
             Ok(())
         }
         _ => stream(layer, onto),

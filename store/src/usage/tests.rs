@@ -117,7 +117,7 @@ fn files_linked_into_other_snapshots_count_once() {
     let linked = |from: &Ref, name: &str| {
         let mut active = fixture.active(None, name, RecordType::Regular);
         std::fs::hard_link(from.upper_dir().join("first"), active.upper_dir().join("first")).unwrap();
-        active.shares_files_with(from);
+        active.shares_files_with(from, None).unwrap();
         active.commit().unwrap()
     };
     let second = linked(&first, "second");

@@ -12,6 +12,7 @@ use super::super::remove::remove_tree;
 use super::super::tree::{is_directory, kind, stat_at};
 use super::content::{self, Abilities};
 use super::crew::Task;
+use super::layers::Behind;
 use super::walk::join;
 use super::{FileError, Plan, Result};
 
@@ -43,7 +44,8 @@ pub(super) fn create(plan: &Plan, task: &Task) -> Result<OwnedFd> {
 /// What became of the wish to link.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Linked {
-    Done,
+    /// From this layer.
+    From(usize),
     /// This file has to be copied.
     NotThis,
     /// So have all others.
@@ -51,15 +53,18 @@ pub(super) enum Linked {
 }
 
 /// Gives the source another name instead of copying it; see [`super::Link`].
-pub(super) fn link_to_source(plan: &Plan, task: &Task) -> Result<Linked> {
+pub(super) fn link_to_source(plan: &Plan, task: &Task, layers: &Behind) -> Result<Linked> {
     let error = |errno| FileError::io("failed to copy files", &path(task))(errno);
     let (source_name, name) = (task.source_name.as_slice(), task.name.as_slice());
     let Some(behind) = task.folder.behind(plan) else { return Ok(Linked::NotThis) };
     if !task.folder.is_new() && stat_at(task.folder.target(), name).map_err(error)?.is_some() {
         return Ok(Linked::NotThis);
     }
-    match rustix::fs::linkat(&task.source, source_name, behind, name, AtFlags::empty()) {
-        Ok(()) => Ok(Linked::Done),
+    let Some((layer, holder)) = layers.holder(&task.source, source_name, &task.stat) else {
+        return Ok(Linked::NotThis);
+    };
+    match rustix::fs::linkat(holder, source_name, behind, name, AtFlags::empty()) {
+        Ok(()) => Ok(Linked::From(layer)),
         Err(Errno::EXIST | Errno::MLINK) => Ok(Linked::NotThis),
         Err(Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => Ok(Linked::Never),
         Err(errno) => Err(error(errno)),

@@ -7,9 +7,11 @@
 mod content;
 mod crew;
 mod folder;
+mod layers;
 mod leaf;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Stat, Timespec};
@@ -24,6 +26,7 @@ use super::mode::ModeChange;
 use super::owner::Owner;
 use super::tree::{Tree, is_directory};
 use super::{FileError, Result, unpack, wildcard};
+pub use layers::Layers;
 
 const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
 
@@ -32,10 +35,10 @@ const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
 /// Allow it only if neither tree is ever written again through that name: both will share the
 /// file's bytes and attributes for good. It is done where nothing about the file changes.
 ///
-/// A link cannot go from one mount to another, even of the same file system. So it is made behind
-/// the target's overlay, in its upper directory. That shows in the overlay as if it was made through
-/// it, as long as nothing asks for the name before: new directories are safe, in others the overlay
-/// is asked first, and a name that is taken in either is left to be replaced by a copy.
+/// A link cannot go from one mount to another, even of the same file system. So it goes from a layer of
+/// the source to the target's upper directory, behind both overlays. That shows in the target as if it was
+/// made through it, as long as nothing asks for the name before: new directories are safe, in others the
+/// overlay is asked first, and a name that is taken in either is left to be replaced by a copy.
 #[derive(Clone, Copy, Default)]
 pub enum Link<'a> {
     #[default]
@@ -43,20 +46,21 @@ pub enum Link<'a> {
     Behind {
         /// Where what is written to the target ends up; the target itself if that is no overlay.
         directory: BorrowedFd<'a>,
-        /// Asked once with the paths of what is copied and what it becomes, both without links:
-        /// may files be linked?
-        permit: &'a dyn Fn(&[u8], &[u8]) -> bool,
+        /// Asked once with the paths of what is copied and what it becomes, both without links: which layers of
+        /// the source may files be linked from?
+        permit: &'a dyn Fn(&[u8], &[u8]) -> Option<Layers>,
     },
 }
 
-/// Copies `action.src` of `source` to `action.dest` of `target`. On an error part of it is done.
+/// Copies `action.src` of `source` to `action.dest` of `target`. Which layers it linked from. On an error part of it
+/// is done.
 pub fn copy(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
     action: &pb::FileActionCopy,
     owner: Option<Owner>,
     link: Link<'_>,
-) -> Result<()> {
+) -> Result<BTreeSet<usize>> {
     let (source, target) = (Tree { root: source }, Tree { root: target });
     let (src, dest) = (with_ending(&action.src), with_ending(&action.dest));
     if !action.create_dest_path {
@@ -66,14 +70,15 @@ pub fn copy(
     // Of several, a later one may replace what an earlier one made, and must see it.
     let link = if paths.len() == 1 { link } else { Link::Never };
     let mut plan = Plan::new(action, owner)?;
+    let mut linked = BTreeSet::new();
     for path in paths {
         let unpacked = action.attempt_unpack_docker_compatibility
             && unpack::unpack(&source, &path, &target, &dest, owner, plan.time)?;
         if !unpacked {
-            plan.copy_one((&source, &path), (&target, &dest), link)?;
+            linked.append(&mut plan.copy_one((&source, &path), (&target, &dest), link)?);
         }
     }
-    Ok(())
+    Ok(linked)
 }
 
 /// A cleaned absolute path that still ends in `/` or `/.`, which mean something here.
@@ -124,7 +129,7 @@ struct Plan {
     follow: bool,
     replace: bool,
     /// See [`Link::Behind`].
-    link: Option<OwnedFd>,
+    link: Option<(OwnedFd, Layers)>,
 }
 
 impl Plan {
@@ -155,7 +160,7 @@ impl Plan {
         (source, src): (&Tree<'_>, &[u8]),
         (target, dest): (&Tree<'_>, &[u8]),
         link: Link<'_>,
-    ) -> Result<()> {
+    ) -> Result<BTreeSet<usize>> {
         let made = Made { mode: self.parent_mode, owner: self.owner, time: self.time };
         // A path that ends in a name makes what is above it; one that ends in a slash makes itself.
         let above = match dest.iter().rposition(|byte| *byte == b'/') {
@@ -171,13 +176,14 @@ impl Plan {
         new.extend(made.directory_and_parents(target, &needed)?);
         self.link = match link {
             // If the directory cannot be had twice, everything is copied.
-            Link::Behind { directory, permit } if permit(&real, &place) => {
-                directory.try_clone_to_owned().ok()
+            Link::Behind { directory, permit } => {
+                permit(&real, &place).and_then(|layers| Some((directory.try_clone_to_owned().ok()?, layers)))
             }
-            _ => None,
+            Link::Never => None,
         };
-        walk::copy(self, (source, &real, &stat), (target, &place))?;
-        made.restore_times(target, &new)
+        let linked = walk::copy(self, (source, &real, &stat), (target, &place))?;
+        made.restore_times(target, &new)?;
+        Ok(linked)
     }
 
     /// Where the source goes, and which directory must be there before.

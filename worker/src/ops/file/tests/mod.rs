@@ -42,8 +42,10 @@ fn run_as(
     may_link: bool,
 ) -> Result<()> {
     let (source, target) = (File::open(source).unwrap(), File::open(target).unwrap());
-    let link = Link::Behind { directory: target.as_fd(), permit: &|_, _| may_link };
-    copy(source.as_fd(), target.as_fd(), action, owner, link)
+    let roots = || vec![source.as_fd().try_clone_to_owned().unwrap()];
+    let permit = |_: &[u8], _: &[u8]| may_link.then(|| Layers { roots: roots(), few: true });
+    let link = Link::Behind { directory: target.as_fd(), permit: &permit };
+    copy(source.as_fd(), target.as_fd(), action, owner, link).map(drop)
 }
 
 /// Two folders; `files` of the first hold their own path.
