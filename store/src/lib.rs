@@ -19,6 +19,7 @@
 pub mod blob;
 pub mod check;
 pub mod content_hash;
+mod cores;
 pub mod error;
 pub mod fault;
 pub mod inroot;
@@ -31,10 +32,13 @@ pub mod store;
 pub mod usage;
 
 pub use blob::{BlobLease, Blobs, Ingest, StoredBlob};
+pub use cores::cores;
 pub use error::{Error, Result};
 pub use metadata::{Durability, Metadata, MetadataOptions};
 pub use mounted::Mounted;
-pub use refs::{Active, CacheMount, LayerBlob, LayerFacts, PrepareOptions, RecordType, Ref, Seed, Sharing};
+pub use refs::{
+    Active, CacheMount, LayerBlob, LayerFacts, Moved, PrepareOptions, RecordType, Ref, Seed, Sharing,
+};
 pub use snapshot::{Changes, DiskUsage, SnapshotId, SnapshotterChoice};
 pub use store::{Backend, Clock, Store, StoreOptions};
 pub use usage::{Filter, PruneOptions, SharedBlobs, UsageRecord};

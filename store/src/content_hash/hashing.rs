@@ -72,7 +72,6 @@ fn split(wanted: Vec<Wanted>) -> Vec<Wanted> {
 
 /// The digests of each batch, in its order: the header first, if wanted.
 fn hash_all(root: BorrowedFd<'_>, batches: &[Wanted]) -> Result<Vec<Vec<Sha256>>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<Mutex<Option<Result<Vec<Sha256>>>>> = batches.iter().map(|_| Mutex::default()).collect();
     let (next, stop, hard_links) = (AtomicUsize::new(0), AtomicBool::new(false), HardLinks::default());
     let work = || {
@@ -85,7 +84,7 @@ fn hash_all(root: BorrowedFd<'_>, batches: &[Wanted]) -> Result<Vec<Vec<Sha256>>
             *slot.lock() = Some(result);
         }
     };
-    match cores.min(batches.len()) {
+    match crate::cores().min(batches.len()) {
         0 | 1 => work(),
         threads => std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work)))),
     }

@@ -10,11 +10,12 @@ use std::os::fd::AsFd;
 use slipway_model::media_type::Compression;
 
 use super::apply::{ApplyOptions, Limits, apply};
-use super::compress::{CompressOptions, compress, cores};
+use super::compress::{CompressOptions, compress};
 use super::diff::{DiffOptions, Difference, Form, write_diff};
 use super::of_ref::open;
 use super::unpack::target_of;
 use super::{Expected, LayerError};
+use crate::cores;
 use crate::refs::{LayerBlob, PrepareOptions, Ref};
 use crate::store::Store;
 

@@ -21,10 +21,11 @@ use parking_lot::{Condvar, Mutex};
 use slipway_model::media_type::Compression;
 use slipway_model::{Descriptor, DiffId};
 
-use super::compress::{CompressOptions, Compressed, TOC_DIGEST, UNCOMPRESSED_SIZE, compress, cores};
+use super::compress::{CompressOptions, Compressed, TOC_DIGEST, UNCOMPRESSED_SIZE, compress};
 use super::diff::{DiffOptions, Difference, Form, write_diff};
 use super::{LayerError, apply};
 use crate::blob::{BlobLease, Ingest};
+use crate::cores;
 use crate::refs::{LayerBlob, Ref};
 use crate::snapshot::{Changes, SnapshotId};
 

@@ -23,8 +23,10 @@ pub fn restack(layer: &Ref, onto: &mut Active) -> Result<(), LayerError> {
         return apply_layer(&mut stored, onto);
     }
     match (layer.changes(), onto.changes(), onto.parent()) {
-        (Changes::Upper { upper, .. }, Changes::Upper { upper: target, .. }, Some(_)) => {
-            onto.shares_files_with(layer)?;
+        (Changes::Upper { upper, .. }, Changes::Upper { upper: target, .. }, Some(_))
+            if onto.may_share(layer, None)? =>
+        {
+            onto.shares_files_with(layer, None)?;
             Ok(link_tree(&upper, &target)?)
         }
         _ => stream(layer, onto),

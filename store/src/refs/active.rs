@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use slipway_model::mount::Tree;
 
+use super::origin::{self, Moved, Origins};
 use super::table::{self, Row};
 use super::{CacheMount, RecordType, Ref};
 use crate::error::{At as _, Error, Result};
@@ -23,10 +24,11 @@ pub struct PrepareOptions {
 
 /// A writable snapshot of one owner. Dropped without [`commit`](Self::commit), it is gone.
 pub struct Active {
-    store: Store,
+    pub(super) store: Store,
     parent: Option<Ref>,
     row: Row,
     shares_with: Vec<SnapshotId>,
+    pub(super) origins: Origins,
     committed: bool,
 }
 
@@ -47,7 +49,8 @@ impl Store {
         };
         // Made first: if preparing fails half way, dropping it cleans up.
         let (store, parent) = (self.clone(), parent.cloned());
-        let active = Active { store, parent, row, shares_with: Vec::new(), committed: false };
+        let (shares_with, origins) = (Vec::new(), Origins::new());
+        let active = Active { store, parent, row, shares_with, origins, committed: false };
         // Told before it is there, or it could be taken for a leftover.
         self.inner.live.lock().actives.insert(id, active.row.clone());
         self.inner.snapshotter.prepare(&id, &active.parents())?;
@@ -90,14 +93,17 @@ impl Active {
     }
 
     /// Tells that files of `other` will be hard-linked into this one, so that usage counts them once; before the
-    /// first is. `other` may be pruned all the same. Only immutable snapshots may be linked from, and the files never
-    /// written again.
-    pub fn shares_files_with(&mut self, other: &Ref) -> Result<()> {
+    /// first is. `other` may be pruned all the same. Only immutable snapshots may be linked from, the files never
+    /// written again, and only what [`may_share`](Self::may_share) allows.
+    pub fn shares_files_with(&mut self, other: &Ref, moved: Option<Moved<'_>>) -> Result<()> {
+        self.origins.extend(origin::of_shared(&self.store, &other.id(), moved)?);
         self.share_with(other.id())
     }
 
-    /// As [`shares_files_with`](Self::shares_files_with), for a directory whose files are only ever replaced.
+    /// As [`shares_files_with`](Self::shares_files_with), for a directory whose files are only ever replaced, and have
+    /// one path each in all snapshots.
     pub fn shares_files_with_directory(&mut self, other: &CacheMount) -> Result<()> {
+        self.origins.insert((other.id(), String::new()));
         self.share_with(other.id())
     }
 
@@ -124,6 +130,7 @@ impl Active {
             }
             inner.metadata.with_epoch(|db, epoch| {
                 table::insert(db, &self.row, epoch)?;
+                origin::insert(db, &self.row.id, &self.origins)?;
                 table::share(db, &self.row.id, &self.shares_with)
             })?;
             live.actives.remove(&self.row.id);
@@ -134,7 +141,7 @@ impl Active {
         Ok(committed)
     }
 
-    fn parents(&self) -> Vec<SnapshotId> {
+    pub(super) fn parents(&self) -> Vec<SnapshotId> {
         self.parent.as_ref().map(Ref::stack).unwrap_or_default()
     }
 }

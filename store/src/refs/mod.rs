@@ -18,6 +18,7 @@ mod fact;
 mod layer_facts;
 mod live;
 mod name;
+mod origin;
 mod record_type;
 pub(crate) mod table;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use cache_mount::{CacheMount, Seed, Sharing};
 pub(crate) use layer_facts::blobs_of;
 pub use layer_facts::{LayerBlob, LayerFacts};
 pub(crate) use live::Live;
+pub use origin::Moved;
 pub use record_type::RecordType;
 use table::Row;
 

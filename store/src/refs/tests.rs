@@ -195,3 +195,58 @@ async fn many_that_share_a_new_cache_share_one() {
     let rows = store.metadata().with(table::all).unwrap();
     assert_eq!(rows.iter().filter(|row| row.mutable && row.usage_count > 0).count(), 2);
 }
+
+#[test]
+fn no_stack_gets_two_names_of_a_file() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let on = |parent: Option<&Ref>| store.prepare(parent, PrepareOptions::default()).unwrap();
+    let linked = |from: &Ref, moved: Option<Moved<'_>>| {
+        let mut active = on(None);
+        active.shares_files_with(from, moved).unwrap();
+        active.commit().unwrap()
+    };
+    let app = Some(Moved { from: b"/src", to: b"/app" });
+    let elsewhere = Some(Moved { from: b"/src", to: b"/elsewhere" });
+    let same = Some(Moved { from: b"/src", to: b"/src" });
+
+    let origin = made(&store, None, "src");
+    let moved = linked(&origin, app);
+    let stays = linked(&origin, None);
+    let back = linked(&moved, Some(Moved { from: b"/app", to: b"/src" }));
+
+    let may = |parent: Option<&Ref>, other: &Ref, moved| on(parent).may_share(other, moved).unwrap();
+    for (parent, other, how, expected) in [
+        (None, &origin, app, true),
+        (Some(&made(&store, None, "other")), &origin, app, true),
+        // The same file at its own path, wherever it comes from.
+        (Some(&origin), &stays, None, true),
+        (Some(&stays), &origin, same, true),
+        (Some(&moved), &origin, app, true),
+        // At two paths.
+        (Some(&origin), &origin, app, false),
+        (Some(&stays), &origin, app, false),
+        (Some(&origin), &moved, None, false),
+        (Some(&moved), &origin, None, false),
+        (Some(&moved), &origin, elsewhere, false),
+        (Some(&moved), &stays, elsewhere, false),
+        // It is not known to have come home; a copy is always right.
+        (Some(&origin), &back, None, false),
+    ] {
+        assert_eq!(may(parent, other, how), expected, "{parent:?} {other:?} {how:?}");
+    }
+
+    // Known to the next process too, and as long as the files are there.
+    let (moved, stays) = (moved.id(), stays.id());
+    drop((origin, back, store));
+    let store = open(root.path());
+    let (moved, stays) = (store.get(&moved).unwrap().unwrap(), store.get(&stays).unwrap().unwrap());
+    let active = store.prepare(Some(&stays), PrepareOptions::default()).unwrap();
+    assert!(!active.may_share(&moved, None).unwrap());
+
+    // Also within one operation.
+    let mut active = store.prepare(None, PrepareOptions::default()).unwrap();
+    active.shares_files_with(&stays, app).unwrap();
+    assert!(active.may_share(&stays, app).unwrap());
+    assert!(!active.may_share(&stays, elsewhere).unwrap());
+}

@@ -72,6 +72,15 @@ pub(super) const STEPS: &[&str] = &[
          DELETE FROM sharing WHERE snapshot = old.id;
          DELETE FROM sharing WHERE other = old.id;
      END;",
+    // Where files with several names come from; what there is was linked at one path each.
+    "CREATE TABLE origin (
+         snapshot TEXT NOT NULL, origin TEXT NOT NULL, place TEXT NOT NULL,
+         PRIMARY KEY (snapshot, origin, place)
+     ) WITHOUT ROWID;
+     INSERT INTO origin SELECT snapshot, other, '' FROM sharing;
+     CREATE TRIGGER origin_removed AFTER DELETE ON snapshot BEGIN
+         DELETE FROM origin WHERE snapshot = old.id;
+     END;",
 ];
 
 /// Tables whose rows go with a snapshot, and the column that names it.
@@ -85,6 +94,7 @@ pub(crate) const HANGING: &[(&str, &str)] = &[
     ("fact", "snapshot"),
     ("sharing", "snapshot"),
     ("sharing", "other"),
+    ("origin", "snapshot"),
 ];
 
 /// Removes rows that hang on snapshots which are gone.

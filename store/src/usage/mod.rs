@@ -81,7 +81,7 @@ impl Store {
 
 /// Runs `work` on all of `items` on all cores; the first error ends it.
 fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let threads = crate::cores().min(items.len());
     if threads <= 1 {
         return items.iter().try_for_each(work);
     }

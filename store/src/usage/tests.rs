@@ -116,7 +116,7 @@ fn files_linked_into_other_snapshots_count_once() {
     let alone = first.usage().unwrap();
     let linked = |from: &Ref, name: &str| {
         let mut active = fixture.active(None, name, RecordType::Regular);
-        active.shares_files_with(from).unwrap();
+        active.shares_files_with(from, None).unwrap();
         std::fs::hard_link(from.upper_dir().join("first"), active.upper_dir().join("first")).unwrap();
         active.commit().unwrap()
     };
@@ -541,7 +541,7 @@ fn links_that_come_to_nothing_leave_no_size_behind() {
     };
     let linked = || {
         let mut active = fixture.active(None, "linked", RecordType::Regular);
-        active.shares_files_with(&first).unwrap();
+        active.shares_files_with(&first, None).unwrap();
         std::fs::hard_link(first.upper_dir().join("first"), active.upper_dir().join("first")).unwrap();
         assert!(size(&fixture.store) < alone, "two names, two shares");
         active

@@ -4,12 +4,10 @@
 //! `inputs + i`. An intermediate tree that only one later action wants is passed on and changed in
 //! place; one that several want is made a snapshot first.
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rustix::fs::{CWD, Mode, OFlags};
 use slipway_model::llb::pb;
 use slipway_model::llb::pb::file_action::Action;
 use slipway_solver::{CacheMap, Op, OpContext, OpResult, Permit};
@@ -17,10 +15,10 @@ use slipway_store::{Active, Mounted};
 
 use super::cache_key;
 use super::content::input_rules;
-use super::file::{self, Link, Owner};
+use super::file::{self, Owner};
+use super::sharing::Sharing;
 use crate::blocking::blocking;
 use crate::remains::{Part, Remains, Remnant};
-use crate::source::local::Context;
 use crate::worker::described;
 use crate::{Error, Result, Value, Worker};
 
@@ -140,20 +138,13 @@ impl Actions {
         let root = target.mount()?;
         match &action.action {
             Some(Action::Copy(copy)) => {
-                let context = self.linkable(file, index, source.as_ref());
-                let source = source.unwrap_or(Value::Scratch).mount()?;
+                let source = source.unwrap_or(Value::Scratch);
+                let later = file.actions.get(index + 1..).unwrap_or_default();
+                let sharing = Sharing::of(&source, self.worker.store.is_layered(), later);
+                let source = source.mount()?;
                 let empty = self.worker.store.prepare(None, described("nothing"))?;
                 let source = source.map_or_else(|| empty.mount(), Ok)?;
-                match context {
-                    None => file::copy(source.root(), root.root(), copy, owner, Link::Never)?,
-                    Some(context) => {
-                        target.shares_files_with_directory(context.directory())?;
-                        let upper = open_directory(&target.upper_dir())?;
-                        let permit = |from: &[u8], to: &[u8]| context.may_link(from, to);
-                        let link = Link::Behind { directory: upper.as_fd(), permit: &permit };
-                        file::copy(source.root(), root.root(), copy, owner, link)?;
-                    }
-                }
+                sharing.copy(&source, (target, &root), copy, owner)?;
             }
             Some(Action::Mkfile(mkfile)) => file::mkfile(root.root(), mkfile, owner)?,
             Some(Action::Mkdir(mkdir)) => file::mkdir(root.root(), mkdir, owner)?,
@@ -162,17 +153,6 @@ impl Actions {
             None => return Err(Error::Failed("a file operation has an empty action".into())),
         }
         Ok(())
-    }
-
-    /// A client's directory and a snapshot are both replaced file by file, never written into, so they
-    /// can share files. Later actions may write into what the tree already holds, unless they copy.
-    fn linkable(&self, file: &pb::FileOp, index: usize, source: Option<&Value>) -> Option<Arc<Context>> {
-        let replaces = |action: &pb::FileAction| matches!(&action.action, Some(Action::Copy(copy)) if !copy.attempt_unpack_docker_compatibility);
-        let possible = self.worker.store.is_layered() && file.actions[index + 1..].iter().all(replaces);
-        match source {
-            Some(Value::Context(context)) if possible => Some(context.clone()),
-            _ => None,
-        }
     }
 
     /// Who is to own what the action makes; names are looked up in the trees that it says.
@@ -237,12 +217,6 @@ impl Actions {
         self.trees[index] = Made::Value(value.clone());
         Ok(value)
     }
-}
-
-fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, path, flags, Mode::empty())
-        .map_err(|error| Error::io(format!("cannot open {}", path.display()), error))
 }
 
 fn wanted_owner(action: &pb::FileAction) -> Option<&pb::ChownOpt> {

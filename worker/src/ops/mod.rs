@@ -16,6 +16,7 @@ mod material;
 mod merge;
 mod passthrough;
 mod room;
+mod sharing;
 mod source;
 
 pub(crate) use image::Transfers;

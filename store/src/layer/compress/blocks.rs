@@ -4,26 +4,28 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// Bytes of a block. Large enough that its end costs nothing, small enough to keep all cores fed.
-pub(super) const SIZE: usize = 512 << 10;
+/// Bytes of a block. Large enough that beginning anew costs nothing, small enough to keep all cores fed.
+pub(super) const SIZE: usize = 1 << 20;
 
 /// A `Write` that calls `pass` with every full block, and with the rest at the end.
 pub(super) struct Blocks<F> {
     current: Vec<u8>,
+    passed: bool,
     pass: F,
 }
 
 impl<F: FnMut(Arc<Vec<u8>>) -> io::Result<()>> Blocks<F> {
     pub(super) fn new(pass: F) -> Self {
-        Self { current: Vec::new(), pass }
+        Self { current: Vec::new(), passed: false, pass }
     }
 
-    /// Passes the last block on, if there is one.
+    /// Passes the last block on, if there is one; an empty one if there was none.
     pub(super) fn finish(mut self) -> io::Result<()> {
-        if self.current.is_empty() { Ok(()) } else { self.pass_on() }
+        if self.current.is_empty() && self.passed { Ok(()) } else { self.pass_on() }
     }
 
     fn pass_on(&mut self) -> io::Result<()> {
+        self.passed = true;
         (self.pass)(Arc::new(std::mem::take(&mut self.current)))
     }
 }

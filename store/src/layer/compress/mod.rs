@@ -10,7 +10,7 @@
 //!
 //! | | how |
 //! |---|---|
-//! | gzip | blocks of a fixed size, each deflated alone with the 32 KiB before it as dictionary and ended at a byte boundary; joined they are one deflate stream in one gzip member, as pigz does it |
+//! | gzip | blocks of a fixed size, each a gzip member of its own |
 //! | eStargz | one member for each file, on one thread |
 //! | zstd | the library's own workers; its jobs are cut by size, never by worker |
 //!
@@ -83,11 +83,6 @@ pub fn compress(
         Compression::Gzip => gzip::compress(options.level, threads, sink, produce),
         Compression::Zstd => zstd::compress(options.level, threads, sink, produce),
     }
-}
-
-/// As many threads as there are cores.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn plain(sink: &mut (dyn Write + Send), produce: Box<Producer<'_>>) -> Result<Compressed, LayerError> {

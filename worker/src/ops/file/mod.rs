@@ -43,7 +43,7 @@ mod wildcard;
 #[cfg(test)]
 mod tests;
 
-pub use copy::{Link, copy};
+pub use copy::{Layers, Link, copy};
 pub use create::{mkdir, mkfile, symlink};
 pub use error::FileError;
 pub use mode::{ModeChange, ModeError};

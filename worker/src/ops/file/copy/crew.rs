@@ -8,6 +8,7 @@ use std::thread::{self, Scope};
 
 use parking_lot::Mutex;
 use rustix::fs::Stat;
+use slipway_store::cores;
 
 use super::content::Abilities;
 use super::folder::{Folder, release};
@@ -15,8 +16,10 @@ use super::{FileError, Plan, Result, leaf};
 
 /// Files that are not worth starting threads for.
 const FEW: usize = 32;
-/// Files on their way at most; each keeps the descriptors of its directories open.
-const QUEUE: usize = 64;
+/// Files that change hands at once: fewer, and the threads spend their time waking each other.
+const BATCH: usize = 16;
+/// Batches on their way at most; each file keeps the descriptors of its directories open.
+const QUEUE: usize = 4;
 const MOST_THREADS: usize = 16;
 
 /// One entry to be made.
@@ -42,7 +45,8 @@ pub(super) struct Crew<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     plan: &'env Plan,
     shared: Arc<Shared>,
-    sender: Option<SyncSender<Task>>,
+    sender: Option<SyncSender<Vec<Task>>>,
+    batch: Vec<Task>,
     done: usize,
     link: bool,
     buffer: Vec<u8>,
@@ -61,11 +65,12 @@ impl<'env> Crew<'_, 'env> {
                 plan,
                 shared: shared.clone(),
                 sender: None,
+                batch: Vec::new(),
                 done: 0,
                 link: plan.link.is_some(),
                 buffer: Vec::new(),
             };
-            walk(&mut crew)
+            walk(&mut crew).map(|()| crew.send())
         });
         let error = shared.error.lock().take();
         error.map_or(walked, Err)
@@ -81,27 +86,36 @@ impl<'env> Crew<'_, 'env> {
 
     /// Copies a regular file, now or soon. An error of an earlier one stops the walk.
     pub(super) fn submit(&mut self, task: Task) -> Result<()> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        if self.done < FEW || cores == 1 {
+        if self.done < FEW || cores() == 1 {
             self.done += 1;
             return run(self.plan, &self.shared, task, &mut self.buffer);
         }
         if self.shared.failed.load(Ordering::Relaxed) {
             return self.shared.error.lock().take().map_or(Ok(()), Err);
         }
+        self.batch.push(task);
+        if self.batch.len() >= BATCH {
+            self.send();
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
         let sender = match &self.sender {
             Some(sender) => sender,
             None => {
-                let sender = self.start(cores.min(MOST_THREADS));
+                let sender = self.start(cores().min(MOST_THREADS));
                 self.sender.insert(sender)
             }
         };
         // Threads only end when the sender is gone, so someone is listening.
-        let _ = sender.send(task);
-        Ok(())
+        let _ = sender.send(std::mem::take(&mut self.batch));
     }
 
-    fn start(&self, threads: usize) -> SyncSender<Task> {
+    fn start(&self, threads: usize) -> SyncSender<Vec<Task>> {
         let (sender, receiver) = sync_channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..threads {
@@ -112,17 +126,19 @@ impl<'env> Crew<'_, 'env> {
     }
 }
 
-fn work(plan: &Plan, shared: &Shared, receiver: &Mutex<Receiver<Task>>) {
+fn work(plan: &Plan, shared: &Shared, receiver: &Mutex<Receiver<Vec<Task>>>) {
     let mut buffer = Vec::new();
     loop {
         let next = receiver.lock().recv();
-        let Ok(task) = next else { return };
-        if shared.failed.load(Ordering::Relaxed) {
-            continue;
-        }
-        if let Err(error) = run(plan, shared, task, &mut buffer) {
-            shared.error.lock().get_or_insert(error);
-            shared.failed.store(true, Ordering::Relaxed);
+        let Ok(batch) = next else { return };
+        for task in batch {
+            if shared.failed.load(Ordering::Relaxed) {
+                break;
+            }
+            if let Err(error) = run(plan, shared, task, &mut buffer) {
+                shared.error.lock().get_or_insert(error);
+                shared.failed.store(true, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -133,7 +133,7 @@ impl Folder {
 
     /// Where links into this directory can be made; see [`super::Link`].
     pub(super) fn behind(&self, plan: &Plan) -> Option<&OwnedFd> {
-        let open = || Tree { root: plan.link.as_ref()?.as_fd() }.directory(&self.path).ok();
+        let open = || Tree { root: plan.link.as_ref()?.0.as_fd() }.directory(&self.path).ok();
         self.behind.get_or_init(open).as_ref()
     }
 

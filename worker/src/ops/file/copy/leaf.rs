@@ -1,6 +1,6 @@
 //! Making one entry that is no directory.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -50,15 +50,15 @@ pub(super) enum Linked {
     Never,
 }
 
-/// Gives the source another name instead of copying it; see [`super::Link`].
-pub(super) fn link_to_source(plan: &Plan, task: &Task) -> Result<Linked> {
+/// Gives the source, which is in `holder`, another name instead of copying it; see [`super::Link`].
+pub(super) fn link_to_source(plan: &Plan, task: &Task, holder: BorrowedFd<'_>) -> Result<Linked> {
     let error = |errno| FileError::io("failed to copy files", &path(task))(errno);
     let (source_name, name) = (task.source_name.as_slice(), task.name.as_slice());
     let Some(behind) = task.folder.behind(plan) else { return Ok(Linked::NotThis) };
     if !task.folder.is_new() && stat_at(task.folder.target(), name).map_err(error)?.is_some() {
         return Ok(Linked::NotThis);
     }
-    match rustix::fs::linkat(&task.source, source_name, behind, name, AtFlags::empty()) {
+    match rustix::fs::linkat(holder, source_name, behind, name, AtFlags::empty()) {
         Ok(()) => Ok(Linked::Done),
         Err(Errno::EXIST | Errno::MLINK) => Ok(Linked::NotThis),
         Err(Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => Ok(Linked::Never),

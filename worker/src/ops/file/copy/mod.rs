@@ -7,6 +7,7 @@
 mod content;
 mod crew;
 mod folder;
+mod layers;
 mod leaf;
 mod walk;
 
@@ -24,6 +25,7 @@ use super::mode::ModeChange;
 use super::owner::Owner;
 use super::tree::{Tree, is_directory};
 use super::{FileError, Result, unpack, wildcard};
+pub use layers::Layers;
 
 const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
 
@@ -32,10 +34,10 @@ const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
 /// Allow it only if neither tree is ever written again through that name: both will share the
 /// file's bytes and attributes for good. It is done where nothing about the file changes.
 ///
-/// A link cannot go from one mount to another, even of the same file system. So it is made behind
-/// the target's overlay, in its upper directory. That shows in the overlay as if it was made through
-/// it, as long as nothing asks for the name before: new directories are safe, in others the overlay
-/// is asked first, and a name that is taken in either is left to be replaced by a copy.
+/// A link cannot go from one mount to another, even of the same file system. So it goes from a layer of
+/// the source to the target's upper directory, behind both overlays. That shows in the target as if it was
+/// made through it, as long as nothing asks for the name before: new directories are safe, in others the
+/// overlay is asked first, and a name that is taken in either is left to be replaced by a copy.
 #[derive(Clone, Copy, Default)]
 pub enum Link<'a> {
     #[default]
@@ -43,9 +45,11 @@ pub enum Link<'a> {
     Behind {
         /// Where what is written to the target ends up; the target itself if that is no overlay.
         directory: BorrowedFd<'a>,
-        /// Asked once with the paths of what is copied and what it becomes, both without links:
-        /// may files be linked?
-        permit: &'a dyn Fn(&[u8], &[u8]) -> bool,
+        /// Asked once with the paths of what is copied and what it becomes, both without links: which layers of
+        /// the source may files be linked from?
+        permit: &'a dyn Fn(&[u8], &[u8]) -> Option<Layers>,
+        /// Asked once for each of them, before the first file is linked from it: may it be?
+        begin: &'a dyn Fn(usize) -> bool,
     },
 }
 
@@ -124,7 +128,7 @@ struct Plan {
     follow: bool,
     replace: bool,
     /// See [`Link::Behind`].
-    link: Option<OwnedFd>,
+    link: Option<(OwnedFd, Layers)>,
 }
 
 impl Plan {
@@ -171,12 +175,16 @@ impl Plan {
         new.extend(made.directory_and_parents(target, &needed)?);
         self.link = match link {
             // If the directory cannot be had twice, everything is copied.
-            Link::Behind { directory, permit } if permit(&real, &place) => {
-                directory.try_clone_to_owned().ok()
+            Link::Behind { directory, permit, .. } => {
+                permit(&real, &place).and_then(|layers| Some((directory.try_clone_to_owned().ok()?, layers)))
             }
-            _ => None,
+            Link::Never => None,
         };
-        walk::copy(self, (source, &real, &stat), (target, &place))?;
+        let begin = match link {
+            Link::Behind { begin, .. } => begin,
+            Link::Never => &|_| false,
+        };
+        walk::copy(self, (source, &real, &stat), (target, &place), begin)?;
         made.restore_times(target, &new)
     }
 

@@ -3,7 +3,7 @@
 //! A directory that the patterns match is made at once; one they do not match is made when something
 //! below it is copied. Directories get their own attributes last, when everything in them is done.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -15,18 +15,39 @@ use super::super::error::DEEPEST;
 use super::super::tree::{Tree, directory_at, is_directory, kind, names, stat_at};
 use super::crew::{Crew, Task};
 use super::folder::{Folder, Found, release};
+use super::layers::Behind;
 use super::leaf::{self, Linked};
 use super::{FileError, Plan, Result};
 
+/// Below this size a file is linked only if there are many.
+const LARGE: i64 = 1 << 20;
+/// Files that are copied before there are many.
+const FEW: usize = 32;
+
 /// Copies what is at a path without links, known by its `stat`, to `place`; the directory above
-/// `place` exists.
+/// `place` exists. `begin` is asked before the first file of a layer is linked.
 pub(super) fn copy(
     plan: &Plan,
     (source, real, stat): (&Tree<'_>, &[u8], &Stat),
     (target, place): (&Tree<'_>, &[u8]),
+    begin: &dyn Fn(usize) -> bool,
 ) -> Result<()> {
+    let behind = |path: &[u8]| match &plan.link {
+        Some((_, layers)) => Behind::at(source, path, layers),
+        None => Behind::default(),
+    };
     Crew::with(plan, |crew| {
-        let mut walk = Walk { plan, target, crew, levels: Vec::new(), hard_links: HashMap::new(), top: None };
+        let mut walk = Walk {
+            plan,
+            target,
+            crew,
+            levels: Vec::new(),
+            hard_links: HashMap::new(),
+            top: None,
+            files: 0,
+            begin,
+            begun: BTreeMap::new(),
+        };
         let name = if place == b"/" {
             b"".as_slice()
         } else {
@@ -37,10 +58,10 @@ pub(super) fn copy(
         };
         if is_directory(stat) {
             let directory = source.directory(real).map_err(FileError::io("open", real))?;
-            walk.directory(directory, stat, name, b"", true, &Matches::default())?;
+            walk.directory(directory, behind(real), stat, name, b"", true, &Matches::default())?;
         } else {
             let (parent, source_name) = source.parent_of(real).map_err(FileError::io("open", real))?;
-            walk.leaf(&Arc::new(parent), source_name, name, stat)?;
+            walk.leaf(&Arc::new(parent), &behind(&lexical::parent(real)), source_name, name, stat)?;
         }
         walk.close()
     })
@@ -55,6 +76,11 @@ struct Walk<'a, 'scope, 'env> {
     hard_links: HashMap<(u64, u64), Vec<u8>>,
     /// The directory copied into: if it lies inside the source, it is not copied itself.
     top: Option<(u64, u64)>,
+    /// Regular files so far.
+    files: usize,
+    begin: &'a dyn Fn(usize) -> bool,
+    /// What it said of each layer.
+    begun: BTreeMap<usize, bool>,
 }
 
 /// A source directory being walked and its counterpart, if that was made already.
@@ -87,6 +113,7 @@ impl Walk<'_, '_, '_> {
     fn directory(
         &mut self,
         directory: OwnedFd,
+        behind: Behind,
         stat: &Stat,
         name: &[u8],
         relative: &[u8],
@@ -108,7 +135,7 @@ impl Walk<'_, '_, '_> {
             release(self.plan, folder)?;
         }
         for child in names(&source).map_err(FileError::io("open", relative))? {
-            self.entry(&source, &child, relative, matches)?;
+            self.entry(&source, &behind, &child, relative, matches)?;
         }
         match self.levels.pop().and_then(|level| level.folder) {
             Some(folder) => release(self.plan, folder),
@@ -116,7 +143,14 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    fn entry(&mut self, source: &Arc<OwnedFd>, name: &[u8], relative: &[u8], above: &Matches) -> Result<()> {
+    fn entry(
+        &mut self,
+        source: &Arc<OwnedFd>,
+        behind: &Behind,
+        name: &[u8],
+        relative: &[u8],
+        above: &Matches,
+    ) -> Result<()> {
         let path = if relative.is_empty() { name.to_vec() } else { join(relative, name) };
         let (in_list, include) = ask(self.plan.include.as_ref(), "include", &path, &above.include, true)?;
         let (excluded, exclude) = ask(self.plan.exclude.as_ref(), "exclude", &path, &above.exclude, false)?;
@@ -133,9 +167,10 @@ impl Walk<'_, '_, '_> {
                 return Ok(());
             }
             let directory = directory_at(source, name).map_err(FileError::io("failed to read", &path))?;
-            self.directory(directory, &stat, name, &path, included, &Matches { include, exclude })
+            let behind = behind.below(name);
+            self.directory(directory, behind, &stat, name, &path, included, &Matches { include, exclude })
         } else if included {
-            self.leaf(source, name, name, &stat)
+            self.leaf(source, behind, name, name, &stat)
         } else {
             Ok(())
         }
@@ -170,7 +205,14 @@ impl Walk<'_, '_, '_> {
         Ok(folder)
     }
 
-    fn leaf(&mut self, source: &Arc<OwnedFd>, source_name: &[u8], name: &[u8], stat: &Stat) -> Result<()> {
+    fn leaf(
+        &mut self,
+        source: &Arc<OwnedFd>,
+        behind: &Behind,
+        source_name: &[u8],
+        name: &[u8],
+        stat: &Stat,
+    ) -> Result<()> {
         let folder = self.folder(self.levels.len().saturating_sub(1), None)?;
         let task = Task {
             source: source.clone(),
@@ -181,15 +223,21 @@ impl Walk<'_, '_, '_> {
             created: None,
         };
         if kind(stat) == FileType::RegularFile {
-            return self.file(task);
+            return self.file(task, behind);
         }
         leaf::special(self.plan, &task)?;
         release(self.plan, task.folder)
     }
 
-    fn file(&mut self, mut task: Task) -> Result<()> {
-        if self.crew.may_link() && self.plan.changes_nothing(&task.stat) {
-            match leaf::link_to_source(self.plan, &task)? {
+    fn file(&mut self, mut task: Task, behind: &Behind) -> Result<()> {
+        self.files += 1;
+        if self.crew.may_link()
+            && self.is_worth_a_link(&task.stat)
+            && self.plan.changes_nothing(&task.stat)
+            && let Some((layer, holder)) = behind.holder(&task.source, &task.source_name, &task.stat)
+            && *self.begun.entry(layer).or_insert_with(|| (self.begin)(layer))
+        {
+            match leaf::link_to_source(self.plan, &task, holder)? {
                 Linked::Done => return release(self.plan, task.folder),
                 Linked::NotThis => {}
                 Linked::Never => self.crew.stop_linking(),
@@ -207,6 +255,11 @@ impl Walk<'_, '_, '_> {
             self.hard_links.insert(key, path);
         }
         self.crew.submit(task)
+    }
+
+    fn is_worth_a_link(&self, stat: &Stat) -> bool {
+        let few = self.plan.link.as_ref().is_some_and(|(_, layers)| layers.few);
+        few || self.files > FEW || stat.st_size >= LARGE
     }
 
     fn link(&self, first: &[u8], task: &Task) -> Result<()> {

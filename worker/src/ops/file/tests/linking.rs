@@ -45,7 +45,9 @@ fn links_behind_an_overlay_show_through_it() {
     {
         let (source, upper) = (File::open(&source).unwrap(), File::open(top.upper_dir()).unwrap());
         let mounted = top.mount().unwrap();
-        let link = Link::Behind { directory: upper.as_fd(), permit: &|_, _| true };
+        let roots = || vec![source.as_fd().try_clone_to_owned().unwrap()];
+        let permit = |_: &[u8], _: &[u8]| Some(Layers { roots: roots(), few: true });
+        let link = Link::Behind { directory: upper.as_fd(), permit: &permit, begin: &|layer| layer == 0 };
         copy(source.as_fd(), mounted.root(), &action("/", "/app"), None, link).unwrap();
     }
     let top = top.commit().unwrap();
@@ -61,4 +63,65 @@ fn links_behind_an_overlay_show_through_it() {
     let linked: Vec<_> = sent.into_iter().filter(|path| is_linked(path)).collect();
     // Not where something had to be replaced, nor in a directory that only the layers below have.
     assert_eq!(linked, ["gone", "new", "sub/deep/one"]);
+}
+
+#[test]
+fn files_of_a_snapshot_are_linked_from_the_layer_that_holds_them() {
+    let place = tempfile::tempdir().unwrap();
+    let store = Store::open(&place.path().join("store"), StoreOptions::default()).unwrap();
+    if store.snapshotter() != "overlay" {
+        return println!("skipped: overlays cannot be mounted here");
+    }
+    let lower = on(&store, None);
+    for path in ["src/lower", "src/changed", "src/dir/lower"] {
+        write(&lower.upper_dir(), path);
+    }
+    let lower = lower.commit().unwrap();
+    let upper = on(&store, Some(&lower));
+    {
+        let mounted = upper.mount().unwrap();
+        let open = |path: &str| rustix::fs::openat(mounted.root(), path, OFlags::WRONLY, Mode::empty());
+        // Copied up: its number stays that of the file below, which it no longer is.
+        rustix::fs::fchmod(open("src/changed").unwrap(), Mode::from_raw_mode(0o600)).unwrap();
+    }
+    for path in ["src/upper", "src/dir/upper"] {
+        write(&upper.upper_dir(), path);
+    }
+    let upper = upper.commit().unwrap();
+    let layers = [upper.upper_dir(), lower.upper_dir()];
+
+    let copied = |few: bool| {
+        let top = on(&store, None);
+        let source = upper.mount().unwrap();
+        let root = File::open(top.upper_dir()).unwrap();
+        let roots = || layers.iter().map(|layer| File::open(layer).unwrap().into()).collect();
+        let permit = |_: &[u8], _: &[u8]| Some(Layers { roots: roots(), few });
+        let linked = std::cell::RefCell::new(Vec::new());
+        let begin = |layer| {
+            linked.borrow_mut().push(layer);
+            true
+        };
+        let link = Link::Behind { directory: root.as_fd(), permit: &permit, begin: &begin };
+        let mounted = top.mount().unwrap();
+        copy(source.root(), mounted.root(), &action("/src", "/dst"), None, link).unwrap();
+        drop(mounted);
+        let mut linked = linked.into_inner();
+        linked.sort_unstable();
+        (top.commit().unwrap(), linked)
+    };
+    let inode = |path: std::path::PathBuf| fs::metadata(path).unwrap().ino();
+    let (top, linked) = copied(true);
+    let from = |layer: &std::path::Path, path: &str| {
+        inode(layer.join("src").join(path)) == inode(top.upper_dir().join("dst").join(path))
+    };
+    assert_eq!(linked, [0, 1], "each is begun once");
+    assert!(from(&layers[0], "upper") && from(&layers[0], "dir/upper"));
+    assert!(from(&layers[1], "lower") && from(&layers[1], "dir/lower"));
+    assert!(!from(&layers[0], "changed") && !from(&layers[1], "changed"));
+    let changed = fs::metadata(top.upper_dir().join("dst/changed")).unwrap();
+    assert_eq!(changed.mode() & 0o777, 0o600);
+
+    let (top, linked) = copied(false);
+    assert!(linked.is_empty(), "a few small files are not worth it");
+    assert_eq!(fs::metadata(top.upper_dir().join("dst/upper")).unwrap().nlink(), 1);
 }
