@@ -19,7 +19,7 @@ use slipway_tests::command::{exists, output};
 use slipway_tests::{Daemon, Project, Registry, needs, readers};
 
 const DOCKERFILE: &str = "FROM BUSYBOX AS a\nRUN mkdir -p /s && echo made > /s/file && ln /s/file /s/hard && \
-    ln -s file /s/soft && chmod 4750 /s/file\nFROM BUSYBOX\nCOPY --from=a /s/ /s/\nRUN rm /bin/wget && \
+    ln -s file /s/soft && chmod 4750 /s/file\nFROM BUSYBOX\nCOPY --from=a /s/ /s/\nRUN rm /usr/bin/wget && \
     mkdir /empty\nLABEL made=here\nCMD [\"/bin/cat\", \"/s/file\"]\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,9 @@ impl Made {
 #[test]
 fn every_reader_accepts_everything() {
     needs!("skopeo", "umoci", "docker-registry", "busybox");
-    let folder = tempfile::tempdir().unwrap();
+    // Buildah takes no capital letters in the path of a layout.
+    let name = format!("readers-{}", std::process::id());
+    let folder = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempdir().unwrap();
     let registry = Registry::start(&folder.path().join("registry")).unwrap();
     let project = Project::new(&registry.add_busybox(), DOCKERFILE);
     let daemon = Daemon::start();
@@ -181,7 +183,7 @@ fn check_tree(root: &Path) -> Result<(), String> {
     let file = root.join("s/file").metadata().map_err(|error| error.to_string())?;
     check(file.mode() & 0o7777 == 0o4750, || format!("mode {:o}", file.mode()))?;
     check(file.nlink() == 2, || format!("{} names", file.nlink()))?;
-    check(!root.join("bin/wget").exists(), || "a removed file is there".into())?;
+    check(root.join("usr/bin/wget").symlink_metadata().is_err(), || "a removed file is there".into())?;
     check(root.join("empty").is_dir(), || "an empty folder is missing".into())
 }
 
