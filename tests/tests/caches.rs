@@ -131,15 +131,15 @@ fn a_cached_result_is_fetched_by_who_reads_it() {
 
     let second = Daemon::start();
     world.fake.clear_log();
-    let build = || second.build(&world.project).args(["--cache-from", &cache]);
+    let build = || second.build(&world.project).args(["--cache-from", &cache, "--output", "type=cacheonly"]);
     let progress = build().succeed().progress();
     assert_eq!((progress.cached().len(), progress.ran().len()), (STEPS, 0), "{progress:#?}");
     assert_eq!(fetched(), 0, "nobody has read the result");
     world.build(&second, &["--cache-from", &cache]);
     assert_eq!(fetched(), 5, "of six layers, all but the tool's");
-    // Once it is here, it is known without the cache.
+    // Once it is here, it is known without the cache; the tool's never came.
     let progress = world.build(&second, &[]).progress();
-    assert!(progress.ran().is_empty(), "{progress:#?}");
+    assert!(progress.ran().iter().all(|name| name.contains("echo tool")), "{progress:#?}");
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn travels(world: &World, options: &str, secret: &str) {
     let outcome =
         world.build(&first, &["--cache-from", options, "--cache-to", &format!("{options},mode=max")]);
     assert!(!outcome.told().contains("is not used"), "{}", outcome.told());
-    assert!(!outcome.told().contains(secret), "a secret in what the client is told: {}", outcome.told());
+    let told = [outcome.stdout(), outcome.stderr.clone()].concat();
+    assert!(!told.contains(secret), "a secret in what the client is told: {told}");
     assert!(!first.log().contains(secret), "a secret in the log: {}", first.log());
     let history = first.client(&["history", "inspect", "^0"]).succeeded();
     assert!(!history.told().contains(secret), "a secret in the history: {}", history.told());
@@ -74,7 +75,7 @@ fn a_bucket_carries_a_cache() {
     let wrong = wrong.replace("secret_access_key=S3RVER", "secret_access_key=wr0ngSecret");
     let refused = daemon.build(&world.project).args(["--cache-to", &wrong]).run();
     let refused = refused.failed(1, &["InvalidAccessKeyId"]);
-    assert!(!refused.told().contains("wr0ngSecret"), "{}", refused.told());
+    assert!(!refused.stderr.contains("wr0ngSecret"), "{}", refused.stderr);
     world.build(&daemon, &["--cache-to", &format!("{wrong},ignore-error=true")]);
 }
 
@@ -111,7 +112,7 @@ fn a_container_carries_a_cache() {
     let wrong = store.azure_options().replace(ObjectStore::AZURE_SECRET, "d3Jvbmc=");
     let refused = daemon.build(&world.project).args(["--cache-to", &wrong]).run();
     let refused = refused.failed(1, &["exporting cache to Azure Blob Storage", "403"]);
-    assert!(!refused.told().contains("d3Jvbmc"), "{}", refused.told());
+    assert!(!refused.stderr.contains("d3Jvbmc"), "{}", refused.stderr);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn what_was_typed_wrong_is_quoted() {
         (&["--network", "moon"][..], 125, &["moon", "default, none or host"][..]),
         (&["--add-host", "nowhere"], 125, &["nowhere", "HOST:IP"]),
         (&["--shm-size", "lots"], 125, &["lots", "64m"]),
-        (&["--output", "type=floppy"], 125, &["floppy", "oci, docker, local or tar"]),
+        (&["--output", "type=floppy"], 125, &["floppy", "docker, local, tar or cacheonly"]),
         (&["--output", "dest=x"], 125, &["dest=x", "no type"]),
         (&["--output", "type=local"], 125, &["dest=DIRECTORY"]),
         (&["--output", "type=oci,rubbish"], 125, &["rubbish", "KEY=VALUE"]),

@@ -119,7 +119,7 @@ fn files_repositories_and_contexts_obey_too() {
     // What counts is where it is fetched from.
     run(&daemon, &project, &[rule("DENY", &format!("{git}#main"), "EXACT", None)])
         .run()
-        .failed(1, &["denied by policy", &git, ">>> ADD"]);
+        .failed(1, &["denied by policy", &git]);
     let elsewhere = Some(json!({ "identifier": web.url("/elsewhere") }));
     run(&daemon, &project, &[rule("CONVERT", &url, "EXACT", elsewhere)]).to(&out).succeed();
     assert_eq!(project.read("out/hello"), "other", "the name that the Dockerfile gives it stays");

@@ -85,6 +85,9 @@ fn split_commas(spec: &str) -> Vec<String> {
     parts
 }
 
+/// The output that is none: what was built stays in the cache.
+const CACHE_ONLY: &str = "cacheonly";
+
 /// All outputs that were asked for; without any, the image goes to the daemon's own image store.
 pub fn parse(arguments: &BuildArguments) -> Result<Vec<RequestedOutput>, Failure> {
     let mut specs = Vec::new();
@@ -102,6 +105,7 @@ pub fn parse(arguments: &BuildArguments) -> Result<Vec<RequestedOutput>, Failure
     if specs.is_empty() {
         specs.push(("image".into(), BTreeMap::new()));
     }
+    specs.retain(|(kind, _)| kind != CACHE_ONLY);
     let naming = Naming { names: &arguments.tag, annotations: &arguments.annotation };
     specs.into_iter().map(|(kind, fields)| requested(&naming, kind, fields)).collect()
 }
@@ -134,7 +138,7 @@ fn parse_spec(spec: &str) -> Result<(String, BTreeMap<String, String>), Failure>
     match fields.remove("type") {
         Some(kind) => Ok((kind, fields)),
         None => Err(Failure::usage(format!(
-            "--output {spec:?} has no type: use image, registry, oci, docker, local or tar"
+            "--output {spec:?} has no type: use image, registry, oci, docker, local, tar or cacheonly"
         ))),
     }
 }
@@ -180,7 +184,7 @@ fn requested(
         "oci" | "docker" | "tar" => Target::Sent(file_target(&kind, &mut attrs)?),
         other => {
             return Err(Failure::usage(format!(
-                "--output type={other}: use image, registry, oci, docker, local or tar"
+                "--output type={other}: use image, registry, oci, docker, local, tar or cacheonly"
             )));
         }
     };

@@ -95,7 +95,10 @@ pub fn read(path: &Path) -> Result<policy::Policy, Failure> {
 }
 
 fn parse(text: &str) -> Result<policy::Policy, String> {
-    let policy: Policy = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    // A list would do for the fields in their order.
+    let value: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let policy: Policy = serde_json::from_value(value.into()).map_err(|error| error.to_string())?;
     let rules = policy
         .rules
         .into_iter()

@@ -159,8 +159,9 @@ impl Plain {
     fn show_end(&mut self, index: usize) {
         let step = &self.state.steps[index];
         let Some(shown) = self.shown.get_mut(&index) else { return };
-        let newly_cached = step.cached && !shown.cached;
-        if !shown.open && !newly_cached && step.error.is_empty() {
+        // A result that was in a cache may turn out to be lost there: then the step runs after all.
+        let changed = step.cached != shown.cached;
+        if !shown.open && !changed && step.error.is_empty() {
             return;
         }
         (shown.open, shown.cached) = (false, step.cached);

@@ -29,6 +29,11 @@ pub(crate) struct Attests {
 }
 
 impl Attests {
+    /// Whether results have to be there: what they hold is told, not only where they come from.
+    pub(crate) fn read_results(&self) -> bool {
+        self.sbom.is_some()
+    }
+
     pub(crate) fn parse(options: &BTreeMap<String, String>) -> Result<Self, Failure> {
         let mut attests = Self::default();
         // Options come after build arguments of the same meaning.

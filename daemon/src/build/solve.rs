@@ -120,6 +120,7 @@ async fn run(
         let engine = engine.clone();
         tokio::task::spawn_blocking(move || telemetry::tell(&engine, untraced, parent, &facts));
     }
+    build.client.inquiry.forget();
     Builds::retire(engine, build);
     outcome
 }
@@ -179,7 +180,7 @@ async fn work(engine: &Arc<Engine>, build: &Arc<Build>, request: &BuildRequest) 
     let mut exporters = export::prepare(&request.exporters)?;
     let caches = caches::prepare(&request.cache_exports)?;
     // Else nobody reads the result: what of it is in a cache elsewhere may stay there.
-    let is_read = !exporters.is_empty() || request.session_decides || !request.attests.is_empty();
+    let is_read = !exporters.is_empty() || request.session_decides || attests.read_results();
     let read = if is_read { Read::Now } else { Read::Never };
     let imports = caches::entries(&request.cache_imports)?;
     if request.has_lock {

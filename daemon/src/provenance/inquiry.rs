@@ -57,6 +57,12 @@ struct Asked {
 }
 
 impl Inquiry {
+    /// Lets go of the trees that were asked for: what is to be said of them is said.
+    pub(crate) fn forget(&self) {
+        let asked = std::mem::take(&mut *self.asked.lock());
+        asked.below.iter().for_each(|inquiry| inquiry.forget());
+    }
+
     /// The client's own.
     pub(crate) fn of_client(question: Question) -> Arc<Self> {
         Arc::new(Self { root: Some(Arc::new(question)), ..Self::default() })

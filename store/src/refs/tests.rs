@@ -237,8 +237,9 @@ fn no_stack_gets_two_names_of_a_file() {
     }
 
     // Known to the next process too, and as long as the files are there.
-    let (moved, stays) = (moved.id(), stays.id());
-    drop((origin, back, store));
+    let ids = (moved.id(), stays.id());
+    drop((origin, moved, stays, back, store));
+    let (moved, stays) = ids;
     let store = open(root.path());
     let (moved, stays) = (store.get(&moved).unwrap().unwrap(), store.get(&stays).unwrap().unwrap());
     let active = store.prepare(Some(&stays), PrepareOptions::default()).unwrap();

@@ -19,7 +19,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     println!("== formatting");
     run_command(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
     println!("== building the binary that the black-box tests drive");
-    run_command(Command::new("cargo").args(["build", "--package", "slipway"]))?;
+    // Beside the tests, with the same features: else all libraries are built twice.
+    run_command(Command::new("cargo").args(["build", "--workspace", "--bins", "--tests"]))?;
     println!("== tests");
     let mut tests = Command::new("cargo");
     if exists("cargo-nextest") {

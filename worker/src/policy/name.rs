@@ -39,9 +39,19 @@ fn git_name(git: &GitIdentifier) -> String {
 fn place(remote: &str) -> String {
     let (authority, path) = match remote.split_once("://") {
         Some((_, rest)) => rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())),
-        None => remote.split_once(':').unwrap_or((remote, "")),
+        None => {
+            // Whoever asks, with a password perhaps, stands before the last `@` of the host.
+            let (host, path) = remote.split_at(remote.find('/').unwrap_or(remote.len()));
+            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+            let (host, start) = host.split_once(':').unwrap_or((host, ""));
+            return name_at(host, &[start, path].concat());
+        }
     };
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    name_at(host, path)
+}
+
+fn name_at(host: &str, path: &str) -> String {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let path = slipway_model::lexical::clean_text(&format!("/{path}"));
     if path == "/" { host.to_owned() } else { format!("{host}{path}") }

@@ -11,7 +11,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::entry::{Entry, Pairs};
+use super::entry::{Entry, Pairs, Time};
 use super::{BLOCK, checksums, field, pax};
 use crate::layer::LayerError;
 
@@ -144,13 +144,27 @@ fn pax_records(entry: &Entry) -> Result<Pairs, LayerError> {
         }
     }
     if !time_fits(entry) {
-        add(b"mtime", entry.modified.seconds.to_string().into_bytes());
+        add(b"mtime", decimal(entry.modified).into_bytes());
     }
     for (name, value) in &entry.xattrs {
         add(&[pax::XATTR_PREFIX, name].concat(), value.clone());
     }
     records.sort();
     Ok(records)
+}
+
+/// As PAX writes times: a decimal number, of as many digits as it needs.
+fn decimal(Time { seconds, nanoseconds }: Time) -> String {
+    let (sign, whole, fraction) = match nanoseconds {
+        0 => return seconds.to_string(),
+        // What is counted up from the second below zero.
+        fraction if seconds < 0 => {
+            ("-", (seconds + 1).unsigned_abs(), 1_000_000_000 - fraction.min(999_999_999))
+        }
+        fraction => ("", seconds.unsigned_abs(), fraction),
+    };
+    let text = format!("{sign}{whole}.{fraction:09}");
+    text.trim_end_matches('0').to_owned()
 }
 
 fn ustar_header(
@@ -205,7 +219,8 @@ fn fits_octal(width: usize, number: u64) -> bool {
 }
 
 fn time_fits(entry: &Entry) -> bool {
-    u64::try_from(entry.modified.seconds).is_ok_and(|seconds| fits_octal(field::MTIME.len(), seconds))
+    entry.modified.nanoseconds == 0
+        && u64::try_from(entry.modified.seconds).is_ok_and(|seconds| fits_octal(field::MTIME.len(), seconds))
 }
 
 fn is_ascii(text: &[u8]) -> bool {

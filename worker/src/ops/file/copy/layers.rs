@@ -3,8 +3,8 @@
 //! A name can only be made of a file within one mount, and an overlay is a mount of its own. So next to every
 //! directory of the source go the same directories of its layers; the file that the overlay shows is in one of them.
 //! Which one is not told by the rules of overlays: it is the one whose file has the same inode number, which overlayfs
-//! passes on for files of layers on one filesystem. A file that was copied up shows the number of the one below,
-//! matches nothing, and is copied.
+//! passes on for files of layers on one filesystem. A file that was copied up may show the number of the one below; then
+//! it matches nothing, and is copied.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
