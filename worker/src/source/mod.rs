@@ -8,7 +8,12 @@
 //! | [`cache`] | results of imported caches |
 //! | [`http`] | a file of a web server |
 //! | [`git`] | a commit of a git repository |
+//! | [`blob`] | one blob of a registry or a layout, as a file |
+//!
+//! [`save`] and [`ssh_signature`] are what they need: a file on its way into a snapshot, and whether somebody has signed
+//! something.
 
+pub(crate) mod blob;
 pub mod cache;
 pub mod credentials_of_url;
 pub(crate) mod git;
@@ -17,3 +22,5 @@ pub mod image;
 mod links;
 pub mod local;
 pub mod oci_layout;
+mod save;
+mod ssh_signature;

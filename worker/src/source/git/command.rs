@@ -21,7 +21,7 @@ const LARGEST_ANSWER: u64 = 8 << 20;
 const LARGEST_COMPLAINT: u64 = 64 << 10;
 
 /// Configuration that holds for every run.
-const CONFIG: [(&str, &str); 12] = [
+const CONFIG: [(&str, &str); 13] = [
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.logAllRefUpdates", "false"),
@@ -33,6 +33,8 @@ const CONFIG: [(&str, &str); 12] = [
     ("gc.autoDetach", "false"),
     ("maintenance.autoDetach", "false"),
     ("fetch.recurseSubmodules", "false"),
+    // Bundles do not depend on how many processors there are.
+    ("pack.threads", "1"),
     ("submodule.recurse", "false"),
     ("safe.directory", "*"),
 ];
@@ -53,6 +55,8 @@ const REMOTE_PROTOCOLS: &str = "http:https:ssh:git";
 pub(super) struct Git {
     access: Access,
     remote: String,
+    /// The remote is a file of this host that is ours.
+    is_ours: bool,
 }
 
 /// What a run is about.
@@ -77,7 +81,12 @@ pub(super) enum Reach {
 
 impl Git {
     pub(super) fn new(access: Access, remote: &str) -> Self {
-        Self { access, remote: remote.to_owned() }
+        Self { access, remote: remote.to_owned(), is_ours: false }
+    }
+
+    /// With a bundle in place of a remote.
+    pub(super) fn of_bundle(path: &Path) -> Self {
+        Self { access: Access::default(), remote: path.to_string_lossy().into_owned(), is_ours: true }
     }
 
     pub(super) fn remote(&self) -> &str {
@@ -86,6 +95,17 @@ impl Git {
 
     /// What it answers; if it fails, the error holds what it complained, without secrets.
     pub(super) async fn run(&self, reach: Reach, place: Place<'_>, arguments: &[&str]) -> Result<String> {
+        let answer = self.run_bytes(reach, place, arguments).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// The same, for answers that are no text.
+    pub(super) async fn run_bytes(
+        &self,
+        reach: Reach,
+        place: Place<'_>,
+        arguments: &[&str],
+    ) -> Result<Vec<u8>> {
         let mut command = Command::new("git");
         if let Some(work_tree) = place.work_tree {
             command.arg("--work-tree").arg(work_tree);
@@ -119,6 +139,7 @@ impl Git {
         if ended.success() {
             return Ok(answer);
         }
+        let complaint = String::from_utf8_lossy(&complaint);
         Err(Error::Failed(format!("git stderr:\n{}", self.without_secrets(complaint.trim_end()))))
     }
 
@@ -138,6 +159,7 @@ impl Git {
         let protocols = match reach {
             Reach::Here => "",
             Reach::Ours => "file",
+            Reach::Origin if self.is_ours => "file",
             Reach::Origin | Reach::Network => REMOTE_PROTOCOLS,
         };
         for (name, value) in [
@@ -195,13 +217,13 @@ impl Git {
 }
 
 /// Reads to the end and keeps what is below `limit`.
-async fn read(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> String {
-    let Some(mut stream) = stream else { return String::new() };
+async fn read(stream: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
+    let Some(mut stream) = stream else { return Vec::new() };
     let mut kept = Vec::new();
     // A pipe that breaks has ended.
     let _ = (&mut stream).take(limit).read_to_end(&mut kept).await;
     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
-    String::from_utf8_lossy(&kept).into_owned()
+    kept
 }
 
 /// All processes of a run that is given up: git leaves the talking to children of its own.

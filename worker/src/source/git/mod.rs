@@ -14,6 +14,8 @@
 //! | `remote` | what a name means at the remote |
 //! | `repository` | the repository that is kept for each remote, and fetching into it |
 //! | `checkout` | from a commit to files |
+//! | `bundle` | commits in one file, in place of a remote or of files |
+//! | `signature` | who has signed a commit or a tag |
 //!
 //! # What a repository may do
 //!
@@ -24,14 +26,14 @@
 //! | a folder that is a link out of the tree | it is resolved by the kernel with links refused |
 //! | secrets in process lists, logs or the snapshot | they go through the environment of the one process, and are crossed out of what it says |
 //! | a token sent on to another server | with a token or header, redirects are not followed |
-//!
-//! Absent: bundles (`git.bundle`, `git.checkoutbundle`) and signatures (`git.sig.*`) are refused.
 
 mod access;
+mod bundle;
 mod checkout;
 mod command;
 mod remote;
 mod repository;
+mod signature;
 
 use std::sync::Arc;
 
@@ -45,7 +47,9 @@ use super::credentials_of_url;
 use crate::ops::cache_key::source::{GitIdentifier, ResolvedGit};
 use crate::{Error, Result, Value, Worker};
 use access::Access;
+use bundle::Bundle;
 use command::Git;
+use repository::Repository;
 
 pub(crate) struct GitOp {
     worker: Arc<Worker>,
@@ -61,12 +65,6 @@ impl GitOp {
     pub(crate) fn new(worker: Arc<Worker>, address: &str, source: &pb::SourceOp) -> Result<Self> {
         let identifier =
             GitIdentifier::parse(address, source).map_err(|error| Error::Failed(error.to_string()))?;
-        if !identifier.bundle.is_empty() || identifier.checkout_bundle {
-            return Err(Error::Unsupported("a git bundle".into()));
-        }
-        if source.attrs.keys().any(|name| name.starts_with("git.sig.")) {
-            return Err(Error::Unsupported("checking the signature of a git commit".into()));
-        }
         if !matches!(identifier.mtime.as_str(), "" | "checkout" | "commit") {
             return Err(Error::Failed(format!("invalid git.mtime {:?}", identifier.mtime)));
         }
@@ -75,15 +73,43 @@ impl GitOp {
     }
 
     async fn resolved(&self, ctx: &OpContext<Value>) -> Result<&ResolvedGit> {
-        self.resolved.get_or_try_init(|| self.resolve(ctx)).await
+        self.resolved.get_or_try_init(|| self.resolve_signed(ctx)).await
+    }
+
+    /// Nothing is answered, from before or otherwise, that is not signed as this build wants it.
+    async fn resolve_signed(&self, ctx: &OpContext<Value>) -> Result<ResolvedGit> {
+        let resolved = self.resolve(ctx).await?;
+        if let Some(rules) = &self.identifier.signature {
+            let git = self.git(ctx).await?;
+            let repository = self.repository(ctx, &git, &resolved).await?;
+            signature::check(&git, &repository, rules, &resolved).await?;
+        }
+        Ok(resolved)
     }
 
     async fn resolve(&self, ctx: &OpContext<Value>) -> Result<ResolvedGit> {
         let failed = |error: crate::ops::cache_key::CacheKeyError| Error::Failed(error.to_string());
-        match self.identifier.resolve_by_text().map_err(failed)? {
-            Some(resolved) => Ok(resolved),
+        if let Some(resolved) = self.identifier.resolve_by_text().map_err(failed)? {
+            return Ok(resolved);
+        }
+        match self.bundle(ctx).await? {
+            Some(bundle) => remote::resolve(bundle.git(), &self.identifier, &self.shown).await,
             None => remote::resolve(&self.git(ctx).await?, &self.identifier, &self.shown).await,
         }
+    }
+
+    async fn bundle(&self, ctx: &OpContext<Value>) -> Result<Option<Bundle>> {
+        Bundle::of(&self.worker, &self.identifier, ctx.sessions()).await
+    }
+
+    async fn repository(
+        &self,
+        ctx: &OpContext<Value>,
+        git: &Git,
+        resolved: &ResolvedGit,
+    ) -> Result<Repository> {
+        let (store, identifier) = (&self.worker.store, &self.identifier);
+        repository::of(store, git, identifier, resolved, self.bundle(ctx), &self.shown).await
     }
 
     async fn git(&self, ctx: &OpContext<Value>) -> Result<Git> {
@@ -97,8 +123,7 @@ impl GitOp {
             return Ok(known);
         }
         let git = self.git(ctx).await?;
-        let repository =
-            repository::of(&self.worker.store, &git, &self.identifier, resolved, &self.shown).await?;
+        let repository = self.repository(ctx, &git, resolved).await?;
         let made =
             checkout::checkout(&self.worker, &git, &repository, &self.identifier, resolved, &self.shown);
         let made = made.await?;

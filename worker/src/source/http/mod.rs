@@ -11,13 +11,11 @@
 //! |---|---|
 //! | `filename` | what the file is called |
 //! | `remembered` | what is known of an earlier answer, kept beside its snapshot |
-//! | `save` | a body on its way into a snapshot |
 //!
 //! Absent: OpenPGP signatures of files (`http.sig.*`) are refused.
 
 mod filename;
 mod remembered;
-mod save;
 
 use std::sync::Arc;
 
@@ -34,11 +32,11 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::credentials_of_url;
+use super::save::{File, mode, owner, save};
 use crate::ops::cache_key::source::HttpIdentifier;
 use crate::{Error, Result, Value, Worker};
 use filename::file_name;
 use remembered::Remembered;
-use save::{File, save};
 
 pub(crate) struct HttpOp {
     worker: Arc<Worker>,
@@ -138,16 +136,17 @@ impl HttpOp {
         let modified = remembered.modified.as_deref().and_then(http_date);
         let file = File {
             name: filename.clone(),
-            // More than 07777 has no meaning.
-            mode: match identifier.mode & 0o7777 {
-                0 => 0o600,
-                mode => mode as u32,
-            },
+            mode: mode(identifier.mode),
             uid: owner(identifier.uid)?,
             gid: owner(identifier.gid)?,
             modified,
         };
-        let (snapshot, digest) = save(&self.worker.store, response, file, &self.shown).await?;
+        let pieces = futures::stream::try_unfold(response, move |mut response: WebResponse| async move {
+            let piece = response.next_piece().await.map_err(|error| self.broken(error))?;
+            Ok(piece.map(|piece| (piece, response)))
+        });
+        let description = format!("http url {}", self.shown);
+        let (snapshot, digest) = save(&self.worker.store, pieces, file, description).await?;
         remembered.digest = digest;
         remembered.keep(&snapshot, &self.identifier)?;
         Ok(Resolved { digest, filename, modified, snapshot: Some(snapshot) })
@@ -231,10 +230,6 @@ fn ask_whether_changed(headers: &mut HeaderMap, remembered: &Remembered) {
     {
         headers.insert(name, value);
     }
-}
-
-fn owner(id: i64) -> Result<u32> {
-    u32::try_from(id).map_err(|_| Error::Failed(format!("invalid owner {id} of a download")))
 }
 
 /// RFC 9110, section 5.6.7, whose preferred form is an RFC 2822 date with its zone spelled GMT.
