@@ -6,6 +6,7 @@
 //! | [`ops`] | LLB operations as the solver runs them |
 //! | [`source`] | where trees come from: images, the client's directories, OCI layouts |
 //! | [`value`] | what operations hand to each other |
+//! | [`devices`] | what the host offers to steps |
 //! | [`results`] | values by name, so that the record store can keep them |
 //! | [`remains`] | what is left of an operation that failed |
 //! | [`images`] | registries, in the name of whoever builds |
@@ -15,10 +16,12 @@
 mod blocking;
 pub mod container;
 mod contents;
+pub mod devices;
 mod digests;
 mod error;
 pub mod images;
 pub mod ops;
+mod platforms;
 pub mod remains;
 pub mod results;
 pub mod source;
@@ -29,6 +32,7 @@ pub use contents::Listing;
 pub use error::{Error, Result};
 pub use images::{Images, Place};
 pub use ops::exec::LogLimits;
+pub use platforms::Platforms;
 pub use remains::Remains;
 pub use results::SnapshotResults;
 pub use value::Value;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
-use slipway_model::{Digest, Platform, Redacted};
+use slipway_model::{Digest, Redacted};
 use slipway_run::{Executor, Network};
 use slipway_session::caller::{AgentSocket, Sessions, SocketAccess};
 use slipway_solver::{OpResult, Permit};
@@ -16,8 +16,10 @@ use tokio::sync::Semaphore;
 
 use crate::blocking::blocking;
 use crate::contents::Contents;
+use crate::devices::Devices;
 use crate::digests::Digests;
 use crate::ops::exec::LogLimits;
+use crate::platforms::Platforms;
 use crate::{Error, Images, Result, Value};
 
 /// In the state directory: sockets of agents and the like, each for as long as one operation uses it.
@@ -30,11 +32,12 @@ pub struct WorkerOptions {
     pub sessions: Arc<Sessions>,
     pub images: Images,
     pub default_network: Network,
+    pub devices: Devices,
     /// How many operations run at once; `None` is no limit.
     pub max_parallelism: Option<usize>,
     /// What one step may say.
     pub log_limits: LogLimits,
-    pub platforms: Vec<Platform>,
+    pub platforms: Platforms,
 }
 
 pub struct Worker {
@@ -43,8 +46,9 @@ pub struct Worker {
     pub sessions: Arc<Sessions>,
     pub images: Images,
     pub default_network: Network,
+    pub devices: Devices,
     pub log_limits: LogLimits,
-    pub platforms: Vec<Platform>,
+    pub platforms: Platforms,
     pub(crate) digests: Arc<Digests>,
     pub(crate) contents: Contents,
     permits: Option<Arc<Semaphore>>,
@@ -68,6 +72,7 @@ impl Worker {
             sessions: options.sessions,
             images: options.images,
             default_network: options.default_network,
+            devices: options.devices,
             log_limits: options.log_limits,
             platforms: options.platforms,
             permits: options.max_parallelism.map(|limit| Arc::new(Semaphore::new(limit.max(1)))),

@@ -42,7 +42,7 @@ impl ImageOp {
         let reference: Reference = text.parse().map_err(|error| failed(format!("{error}")))?;
         let platform = match platform {
             Some(platform) => Platform::from(platform).normalized(),
-            None => worker.platforms.first().cloned().unwrap_or_else(Platform::host),
+            None => worker.platforms.first(),
         };
         let request = ImageRequest {
             resolve_mode: match identifier.resolve_mode {

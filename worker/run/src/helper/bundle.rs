@@ -22,10 +22,10 @@ use super::attempt::{Attempt, Doing, failure};
 use super::container::part;
 use super::in_root::Make;
 use super::prepare::{Prepared, Source, prepare};
-use super::{devices, runtime_config, supervise, tree};
+use super::{devices, runtime_command, runtime_config, supervise, tree};
+use crate::Exit;
 use crate::cgroup::Groups;
 use crate::protocol::{self, OciRuntime, Order, Report};
-use crate::{Exit, NotStarted, Status};
 
 pub(super) fn run(order: &Order, runtime: &OciRuntime, daemon: &UnixStream) -> Attempt<Report> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
@@ -49,7 +49,7 @@ pub(super) fn run(order: &Order, runtime: &OciRuntime, daemon: &UnixStream) -> A
 
 /// A directory of the host that is covered by memory, in the mount namespace that the helper is in.
 pub(super) struct Bundle {
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Bundle {
@@ -145,11 +145,11 @@ impl Invocation<'_> {
             .and_then(|()| protocol::send_descriptor(daemon, pidfd.as_fd()));
         self.watch(&pidfd, daemon).doing("watch the runtime")?;
         let (status, usage) = supervise::wait(pid.as_raw_pid()).doing("wait for the runtime")?;
-        if let Some(refused) = self.refusal(status) {
+        if let Some(refused) = runtime_command::refusal(self.runtime, &self.log(), status) {
             return Ok(refused);
         }
-        let oom_killed = Groups::of_runtime(self.cgroup).oom_killed();
-        Ok(Report::Exited(Exit { status, oom_killed, usage }))
+        let out_of_memory = Groups::of_runtime(self.cgroup).out_of_memory();
+        Ok(Report::Exited(Exit { status, out_of_memory, usage }))
     }
 
     /// Until the runtime has ended; from the daemon's hanging up on, its container is killed.
@@ -194,35 +194,10 @@ impl Invocation<'_> {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.runtime.binary);
-        command.env_clear().arg("--root").arg(self.runtime.state.join("runtime"));
-        command
+        runtime_command::command(self.runtime)
     }
 
     fn log(&self) -> PathBuf {
         self.bundle.path.join("log.json")
     }
-
-    /// The runtime's own errors are in its log, not in its exit code.
-    fn refusal(&self, status: Status) -> Option<Report> {
-        if status == Status::Code(0) {
-            return None;
-        }
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
-        let entries = log.lines().filter_map(|line| serde_json::from_str::<LogEntry>(line).ok());
-        let message = entries.filter(|entry| entry.level == "error").map(|entry| entry.msg).next_back()?;
-        Some(match NotStarted::in_words_of_runc(&message) {
-            Some(refused) => Report::NotStarted(refused),
-            None => {
-                let step = format!("start the container with {}", self.runtime.binary.display());
-                Report::Failed(failure(step, message))
-            }
-        })
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct LogEntry {
-    level: String,
-    msg: String,
 }
