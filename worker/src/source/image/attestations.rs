@@ -126,7 +126,7 @@ fn attestation_of<'a>(index: &'a Index, pinned: &Pinned) -> Option<&'a Descripto
     })
 }
 
-/// One is enough for now; of several the one in the preferred form.
+/// One is enough to say who has signed; of several the one in the preferred form.
 fn signature(referrers: Vec<Descriptor>) -> Option<Descriptor> {
     let rank = |referrer: &Descriptor| {
         SIGNATURES.iter().position(|kind| referrer.artifact_type.as_deref() == Some(kind))
