@@ -24,7 +24,7 @@ fn operations_are_written_as_recorded() {
         for recorded in operations {
             let raw = STANDARD.decode(recorded["raw"].as_str().unwrap()).unwrap();
             let op = pb::Op::decode(Bytes::from(raw)).unwrap();
-            let written = json::operation(&op);
+            let written = json::operation(&op, json::Form::Go);
             assert_eq!(written, recorded["op"], "{}", serde_json::to_string_pretty(&written).unwrap());
             compared += 1;
         }

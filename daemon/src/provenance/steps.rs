@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use slipway_model::Digest;
-use slipway_model::llb::json::{Members, locations, operation};
+use slipway_model::llb::json::{Form, Members, location, operation};
 use slipway_model::llb::pb::op::Op as Kind;
 use slipway_model::llb::{self, VertexDigest, pb};
 use slipway_worker::ops;
@@ -41,11 +41,10 @@ impl Steps {
 
     fn add(&mut self, number: usize, op: &pb::Op, inputs: Vec<Value>) {
         let op = pb::Op { inputs: Vec::new(), ..op.clone() };
-        let step = Members::default().text("id", &format!("step{number}")).value("op", operation(&op)).list(
-            "inputs",
-            &inputs,
-            Value::clone,
-        );
+        let step = Members::default()
+            .text("id", &format!("step{number}"))
+            .value("op", operation(&op, Form::Go))
+            .list("inputs", &inputs, Value::clone);
         self.definition.push(step.into());
     }
 
@@ -76,7 +75,8 @@ impl Steps {
         let infos: Vec<Value> = source.infos.iter().map(info).collect();
         let places = source.locations.iter().filter_map(|(digest, places)| {
             let number = self.numbers.get(&digest.parse().ok()?)?;
-            Some((format!("step{number}"), locations(places)))
+            let places = Members::default().list("locations", &places.locations, location);
+            Some((format!("step{number}"), Value::from(places)))
         });
         let places: std::collections::BTreeMap<String, Value> = places.collect();
         Some(Members::default().value("locations", json!(places)).value("infos", infos).into())

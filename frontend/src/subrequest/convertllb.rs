@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use slipway_model::Digest;
+use slipway_model::llb::json::{Form, operation};
 use slipway_model::llb::marshal;
 
 use super::json;
-use super::operation::operation;
 use super::{Question, answer_of};
 use crate::build::FrontendResult;
 use crate::error::Failure;
@@ -19,7 +19,7 @@ pub(super) async fn convert(question: &Question<'_>) -> Result<FrontendResult, F
     let mut operations: BTreeMap<String, Value> = BTreeMap::new();
     for bytes in &definition.def {
         let op = marshal::unmarshal(bytes).unwrap_or_default();
-        operations.insert(Digest::of(bytes).to_string(), operation(&op));
+        operations.insert(Digest::of(bytes).to_string(), operation(&op, Form::Proto));
     }
     let described: BTreeMap<&String, Value> =
         definition.metadata.iter().map(|(digest, metadata)| (digest, json::metadata(metadata))).collect();

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use slipway_model::Digest;
 pub(super) use slipway_model::llb::json::Members;
+use slipway_model::llb::json::location as wire_location;
 use slipway_model::llb::pb;
 
 use crate::dockerfile::Range;
@@ -91,21 +92,5 @@ pub(super) fn metadata(metadata: &pb::OpMetadata) -> Value {
         .map("caps", &metadata.caps, |is_needed| (*is_needed).into())
         .value("progress_group", group.map_or(Value::Null, Value::from))
         .value("linux_resources", resources.map_or(Value::Null, Value::from))
-        .into()
-}
-
-fn wire_location(location: &pb::Location) -> Value {
-    let position = |position: &Option<pb::Position>| match position {
-        Some(position) => {
-            Members::default().number("line", position.line).number("character", position.character).into()
-        }
-        None => Value::Null,
-    };
-    let range = |range: &pb::Range| {
-        Members::default().value("start", position(&range.start)).value("end", position(&range.end)).into()
-    };
-    Members::default()
-        .number("sourceIndex", location.source_index)
-        .list("ranges", &location.ranges, range)
         .into()
 }

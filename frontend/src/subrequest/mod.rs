@@ -8,7 +8,7 @@
 //! | `frontend.lint` | findings, and why the build would fail | `lint` |
 //! | `frontend.outline` | arguments, secrets and ssh agents of a target | `outline` |
 //! | `frontend.targets` | stages | `targets` |
-//! | `frontend.convertllb` | the graph | `convertllb`, `operation` |
+//! | `frontend.convertllb` | the graph | `convertllb` |
 //! | `slipway.diagnostics` | errors and findings, with columns | `diagnostics` |
 
 mod convertllb;
@@ -17,7 +17,6 @@ mod diagnostics;
 mod excerpt;
 mod json;
 mod lint;
-mod operation;
 mod outline;
 mod table;
 mod targets;

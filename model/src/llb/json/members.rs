@@ -2,16 +2,43 @@
 
 use serde_json::{Map, Value};
 
+/// Who reads it: the two ways in which the reference writes its types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Go's `encoding/json`: names of the Go fields' tags, enumerations and all numbers as numbers.
+    #[default]
+    Go,
+    /// `protojson`: names in camel case, enumerations by name, 64 bits as text, since not every reader has them.
+    Proto,
+}
+
+impl Form {
+    /// How a member is called whose names differ.
+    pub(super) fn name<'a>(self, go: &'a str, proto: &'a str) -> &'a str {
+        match self {
+            Self::Go => go,
+            Self::Proto => proto,
+        }
+    }
+}
+
 /// Members keep their order; those that say nothing are left out.
 #[derive(Default)]
-pub struct Members(Map<String, Value>);
+pub struct Members {
+    form: Form,
+    members: Map<String, Value>,
+}
 
 impl Members {
+    pub fn of(form: Form) -> Self {
+        Self { form, members: Map::new() }
+    }
+
     /// Whatever it is, but null.
     pub fn value(mut self, key: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
         if !value.is_null() {
-            self.0.insert(key.to_owned(), value);
+            self.members.insert(key.to_owned(), value);
         }
         self
     }
@@ -42,9 +69,20 @@ impl Members {
         }
     }
 
-    /// `protojson` writes 64 bits as text, since not every reader has them.
+    /// A number of 64 bits.
     pub fn long(self, key: &str, number: i64) -> Self {
-        if number == 0 { self } else { self.value(key, number.to_string()) }
+        match self.form {
+            Form::Proto if number != 0 => self.value(key, number.to_string()),
+            Form::Proto | Form::Go => self.number(key, number),
+        }
+    }
+
+    /// A member of an enumeration; the first of it says nothing.
+    pub fn choice(self, key: &str, number: i32, name: &str) -> Self {
+        match self.form {
+            Form::Proto if number != 0 => self.value(key, name),
+            Form::Proto | Form::Go => self.number(key, number),
+        }
     }
 
     pub fn list<T>(self, key: &str, list: &[T], member: impl Fn(&T) -> Value) -> Self {
@@ -75,6 +113,6 @@ impl Members {
 
 impl From<Members> for Value {
     fn from(members: Members) -> Self {
-        Self::Object(members.0)
+        Self::Object(members.members)
     }
 }

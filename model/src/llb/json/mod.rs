@@ -1,11 +1,19 @@
-//! Operations as Go's `encoding/json` writes the reference's types: the form of provenance and of `buildctl debug
-//! dump-llb`.
+//! Operations as the reference writes its types, in two forms.
 //!
-//! The operation itself is a member `Op` beside its inputs, platform and constraints. Enumerations are numbers, bytes
-//! base64, and members that say nothing are left out, but for the indices of a file action, which are always there.
+//! | | [`Form::Go`] | [`Form::Proto`] |
+//! |---|---|---|
+//! | written by | `encoding/json` | `protojson` |
+//! | read in | provenance, `buildctl debug dump-llb` | the subrequest `frontend.convertllb` |
+//! | the operation itself | a member `Op` beside its inputs | a member by its kind |
+//! | an action on files | its indices always, the rest in `Action` | a member by its kind |
+//! | enumerations | numbers | names |
+//! | 64 bits | numbers | text |
+//!
+//! In both, bytes are base64, and members that say nothing are left out.
 
+mod file;
 mod members;
 mod operation;
 
-pub use members::Members;
-pub use operation::{locations, operation};
+pub use members::{Form, Members};
+pub use operation::{location, operation};
