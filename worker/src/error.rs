@@ -5,6 +5,7 @@ use std::sync::Arc;
 use slipway_model::llb::VertexDigest;
 
 use crate::Remains;
+use crate::ops::is_for_want_of_space;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -70,10 +71,12 @@ impl Error {
         }
     }
 
-    /// Cancelled work leaves nothing worth looking at.
+    /// Cancelled work leaves nothing worth looking at. On a full disk what is left is a part of what fills it, and
+    /// goes at once.
     pub(crate) fn with_remains(self, remains: impl FnOnce() -> Remains) -> Self {
         match self {
             Self::Cancelled | Self::WithRemains { .. } => self,
+            full if is_for_want_of_space(&full) => full,
             other => Self::WithRemains { source: Box::new(other), remains: Arc::new(remains()) },
         }
     }

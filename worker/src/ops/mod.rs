@@ -20,6 +20,7 @@ mod sharing;
 mod source;
 
 pub(crate) use image::Transfers;
+pub(crate) use room::is_for_want_of_space;
 
 pub use graph::{Scope, TravellingMounts, cache_key_of, load, name_of, post_order, renewed_caches};
 pub use material::Material;

@@ -1,8 +1,5 @@
 //! On a full disk: what nobody uses of the build cache goes, and the operation runs once more.
 //!
-//! Not seen here: failures that come with what an operation left behind (`Error::WithRemains`), those of steps and file
-//! operations. What they keep is part of what fills the disk, and has to be let go of first.
-//!
 //! First the less valuable half of what is unused goes, then all of it; an operation that fails for want of
 //! space after that has all the space there is, and its error is the build's. Builds that need none are not
 //! concerned. A process that fails while not a block is free is taken to have failed for that; a
@@ -120,7 +117,7 @@ fn options(store: &Store, part: Part) -> Result<PruneOptions> {
 }
 
 /// Looks through all causes.
-fn is_for_want_of_space(failure: &(dyn StdError + 'static)) -> bool {
+pub(crate) fn is_for_want_of_space(failure: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(failure);
     while let Some(error) = cause {
         let here = match error.downcast_ref::<Error>() {
