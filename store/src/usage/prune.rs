@@ -181,7 +181,9 @@ fn batches<'a, 'b>(mut chosen: &'b [&'a Surveyed]) -> impl Iterator<Item = &'b [
 
 fn may_go(found: &Surveyed, options: &PruneOptions, filter: &Filter, now: SystemTime) -> bool {
     let record = &found.record;
-    let goes_with_layers = record.shared && matches!(found.subject, Subject::Blob(_));
+    // Manifests and configs are small: to get below a limit, a named image loses its name by its layers alone.
+    let goes_with_layers =
+        record.shared && matches!(found.subject, Subject::Blob(_)) && (!options.all || options.is_limited());
     if record.in_use || goes_with_layers || !filter.matches(record) {
         return false;
     }

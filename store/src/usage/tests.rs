@@ -331,6 +331,21 @@ fn layers_of_named_images_are_shared_and_go_last() {
 }
 
 #[test]
+fn everything_goes_of_a_named_image_whose_layers_are_not_here() {
+    let fixture = Fixture::new();
+    let manifest = fixture.store.blobs().put(b"manifest").unwrap();
+    let digest = manifest.digest;
+    let held = Mutex::new(Some((fixture.store.share_blobs(vec![digest]), manifest)));
+    fixture.store.on_blobs_removed(move |removed| {
+        assert_eq!(removed, [digest]);
+        held.lock().take();
+    });
+    assert_eq!(fixture.prune(PruneOptions::default()), [""; 0]);
+    assert_eq!(fixture.prune(Fixture::all()), ["blob of no snapshot"]);
+    assert!(fixture.names().is_empty());
+}
+
+#[test]
 fn attached_blobs_stay_as_long_as_their_snapshot() {
     let fixture = Fixture::new();
     let image = fixture.made(None, "image");
