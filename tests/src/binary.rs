@@ -21,10 +21,13 @@ pub fn slipway() -> &'static Path {
     })
 }
 
-/// `target/PROFILE`: tests are in its folder `deps`.
+/// `target/PROFILE`: programs are in it, tests in its folder `deps`.
 pub(crate) fn profile_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own path");
-    test.ancestors().nth(2).expect("a test is in target/PROFILE/deps").to_owned()
+    let own = std::env::current_exe().expect("a program knows its own path");
+    let folder = own.parent().expect("a program is in a folder");
+    let folder =
+        if folder.ends_with("deps") { folder.parent().expect("deps is in a folder") } else { folder };
+    folder.to_owned()
 }
 
 fn beside_this_test() -> PathBuf {
