@@ -62,6 +62,9 @@ const LLB: &[&str] = &[
     "source.git.skipsubmodules",
     "source.git.mtime",
     "source.git.fetchbycommit",
+    "source.git.bundle",
+    "source.git.checkoutbundle",
+    "source.git.signatureverify",
     "source.http",
     "source.http.auth",
     "source.http.checksum",
@@ -69,6 +72,7 @@ const LLB: &[&str] = &[
     "source.http.perm",
     // The spelling is BuildKit's.
     "soruce.http.uidgid",
+    "source.imageblob",
     "source.policy",
     "source.policy.session",
     "source.buildop.llbfilename",
