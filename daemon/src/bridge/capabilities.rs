@@ -77,6 +77,7 @@ const LLB: &[&str] = &[
     "source.policy.session",
     "source.buildop.llbfilename",
     "exec.meta.base",
+    "exec.meta.cdi",
     "exec.meta.cgroup.parent",
     "exec.meta.network",
     "exec.meta.proxyenv",
