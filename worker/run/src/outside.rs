@@ -50,6 +50,13 @@ pub struct Bundle {
     pub cgroup: String,
 }
 
+impl Bundle {
+    /// Kills what runs of it just now, whatever its service knows; whether something did.
+    pub fn kill(&self) -> bool {
+        Groups::of_runtime(&self.cgroup).kill()
+    }
+}
+
 /// Whoever runs bundles.
 #[async_trait]
 pub trait Outside: Send + Sync {
