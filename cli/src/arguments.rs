@@ -277,7 +277,7 @@ pub struct DaemonArguments {
     /// Runtime of steps: builtin, or the path or name of an OCI runtime such as runc
     #[arg(long, value_name = "BINARY")]
     pub oci_worker_binary: Option<String>,
-    /// Network of steps that ask for none in particular: auto, host or none
+    /// Network of steps that ask for none in particular: auto, bridge, cni, host or none
     #[arg(long, value_name = "MODE")]
     pub oci_worker_net: Option<String>,
     /// Snapshotter: auto, overlayfs or native
@@ -285,7 +285,7 @@ pub struct DaemonArguments {
     pub oci_worker_snapshotter: Option<String>,
     #[command(flatten)]
     pub workers: crate::workers::WorkerFlags,
-    /// Allow builds to ask for network.host or security.insecure
+    /// Allow builds to ask for network.host, security.insecure or device
     #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
     pub allow_insecure_entitlement: Vec<String>,
     /// Whether the build cache is kept within its limits without being asked

@@ -36,7 +36,7 @@ pub fn run(connection: &Connection, arguments: DaemonArguments) -> Result<(), Fa
         config.runtime = runtime;
     }
     if let Some(network) = arguments.oci_worker_net {
-        config.network = network;
+        config.network.mode = network;
     }
     if let Some(snapshotter) = arguments.oci_worker_snapshotter {
         config.snapshotter = snapshotter;

@@ -18,9 +18,11 @@ use std::path::{Path, PathBuf};
 
 pub use containerd::{Containerd, Runtime, RuntimeOptions, WorkerKind};
 pub use file::{KeyPair, Registry};
+use slipway_worker::devices::DeviceOptions;
 
 use crate::gc::GcConfig;
 use crate::history::Limits;
+pub use crate::network::NetworkConfig;
 use crate::{Error, Frontends, LogLimits, Result};
 
 #[derive(Clone, Debug)]
@@ -44,11 +46,10 @@ pub struct Config {
     pub containerd: Containerd,
     /// `builtin`, or an OCI runtime.
     pub runtime: String,
-    /// `auto`, `host` or `none`.
-    pub network: String,
+    pub network: NetworkConfig,
     /// `auto`, `overlayfs` or `native`.
     pub snapshotter: String,
-    /// `network.host`, `security.insecure`.
+    /// `network.host`, `security.insecure`, `device`.
     pub entitlements: Vec<String>,
     /// Operations that run at once; `None` is no limit.
     pub max_parallelism: Option<usize>,
@@ -57,6 +58,7 @@ pub struct Config {
     /// What the worker offers to build for; empty is what it finds out.
     pub platforms: Vec<String>,
     pub dns: slipway_run::Dns,
+    pub devices: DeviceOptions,
     /// Control groups of steps are made below it.
     pub cgroup_parent: String,
     pub frontends: Frontends,
@@ -110,13 +112,14 @@ impl Default for Config {
             embedded: None,
             containerd: Containerd::default(),
             runtime: "builtin".into(),
-            network: "auto".into(),
+            network: NetworkConfig::default(),
             snapshotter: "auto".into(),
             entitlements: Vec::new(),
             max_parallelism: None,
             labels: BTreeMap::new(),
             platforms: Vec::new(),
             dns: slipway_run::Dns::default(),
+            devices: DeviceOptions::default(),
             cgroup_parent: String::new(),
             frontends: Frontends::default(),
             history: Limits::default(),

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use slipway_cache::DiskRecords;
 use slipway_model::{Digest, Platform};
 use slipway_registry::{Anonymous, Client, ClientOptions, HostConfig, KeyPair, Traffic};
-use slipway_run::{BuiltinExecutor, Executor, Network, OciExecutor, Options};
+use slipway_run::{BuiltinExecutor, Executor, Networks, OciExecutor, Options};
 use slipway_session::caller::Sessions;
 use slipway_solver::{Solver, SolverOptions, with_causes};
 use slipway_store::metadata::Mark;
 use slipway_store::{Ref, SnapshotterChoice, Store, StoreOptions};
+use slipway_worker::devices::Devices;
 use slipway_worker::source::answers::Answers;
 use slipway_worker::source::image::ImageSource;
-use slipway_worker::{Images, SnapshotResults, Value, Worker, WorkerOptions};
+use slipway_worker::{Images, Platforms, SnapshotResults, Value, Worker, WorkerOptions};
 
 use crate::build::Builds;
 use crate::config::{Registry, WorkerKind};
@@ -23,6 +24,7 @@ use crate::containerd::Containerd;
 use crate::explain::Explanations;
 use crate::gc::Collector;
 use crate::history::History;
+use crate::network::Chosen;
 use crate::provenance::Producers;
 use crate::telemetry::Metrics;
 use crate::{Config, Error, Frontends, Result, telemetry};
@@ -53,6 +55,9 @@ pub(crate) struct Engine {
     pub worker_labels: Vec<(&'static str, String)>,
     /// What the configuration adds to that.
     pub labels: BTreeMap<String, String>,
+    pub networks: Networks,
+    /// What the worker says of the network of its steps.
+    pub network_label: &'static str,
     pub metrics: Arc<Metrics>,
     /// With registries and web servers.
     pub traffic: Arc<Traffic>,
@@ -115,13 +120,15 @@ impl Engine {
         if let Some(names) = names {
             source = source.knowing(names);
         }
-        let executor = executor(config, containerd, store.root())?;
+        let network = config.network.choose(root, containerd.is_some())?;
+        let executor = executor(config, &network, containerd, store.root())?;
         let (metrics, traffic) = (Arc::<Metrics>::default(), Arc::<Traffic>::default());
         let hosts = hosts(&config.registries);
         let options =
             ClientOptions { hosts, traffic: traffic.clone(), ..ClientOptions::new(Arc::new(Anonymous)) };
         let sources = Images::new(source, Client::new(options), sessions.clone());
-        let worker = Arc::new(worker(config, store.clone(), sources, executor, sessions.clone())?);
+        let worker = Arc::new(worker(config, &network, store.clone(), sources, executor, sessions.clone())?);
+        find_platforms(&worker);
         Ok(Self {
             solver: Solver::new(SolverOptions { store: records.clone() }),
             records,
@@ -139,6 +146,8 @@ impl Engine {
             entitlements: config.entitlements.clone(),
             worker_labels: worker_labels(containerd, &store),
             labels: config.labels.clone(),
+            networks: network.networks,
+            network_label: network.label,
             metrics,
             traffic,
             traces: telemetry::Collector::from_environment(),
@@ -183,7 +192,9 @@ impl Engine {
         }
         self.explanations.settled().await;
         let (store, records) = (self.store.clone(), self.records.clone());
+        let networks = self.networks.clone();
         let flushed = tokio::task::spawn_blocking(move || {
+            networks.close();
             records.flush().map_err(|error| Error::Records(error.to_string()))?;
             store.flush().map_err(Error::Store)
         });
@@ -219,6 +230,7 @@ fn worker_labels(containerd: Option<&Containerd>, store: &Store) -> Vec<(&'stati
 
 fn worker(
     config: &Config,
+    network: &Chosen,
     store: Store,
     images: Images,
     executor: Arc<dyn Executor>,
@@ -231,19 +243,32 @@ fn worker(
         sessions,
         images,
         answers,
-        default_network: network(config)?,
+        default_network: network.default,
+        devices: Devices::new(config.devices.clone()),
         max_parallelism: config.max_parallelism,
         log_limits: config.log_limits,
-        platforms: platforms(config)?,
+        platforms: Platforms::new(platforms(config)?),
     }))
+}
+
+/// Beside the start, so that who asks first need not wait.
+fn find_platforms(worker: &Arc<Worker>) {
+    let worker = worker.clone();
+    // Without a thread it is done when somebody asks.
+    let _ = std::thread::Builder::new().name("platforms".into()).spawn(move || worker.platforms.all().len());
 }
 
 fn executor(
     config: &Config,
+    network: &Chosen,
     containerd: Option<&Containerd>,
     state_directory: &Path,
 ) -> Result<Arc<dyn Executor>> {
-    let options = Options { dns: config.dns.clone(), cgroup_parent: config.cgroup_parent.clone() };
+    let options = Options {
+        dns: config.dns.clone(),
+        cgroup_parent: config.cgroup_parent.clone(),
+        networks: network.networks.clone(),
+    };
     if let Some(containerd) = containerd {
         return containerd.executor(options);
     }
@@ -253,16 +278,6 @@ fn executor(
             let executor = OciExecutor::new(binary, state_directory.join("oci"), options)
                 .map_err(|error| Error::Worker(error.to_string()))?;
             Ok(Arc::new(executor))
-        }
-    }
-}
-
-fn network(config: &Config) -> Result<Network> {
-    match config.network.as_str() {
-        "" | "auto" | "host" => Ok(Network::Host),
-        "none" => Ok(Network::None),
-        other => {
-            Err(Error::Worker(format!("network mode {other:?} is not supported: use auto, host or none")))
         }
     }
 }
@@ -279,9 +294,6 @@ fn snapshotter(config: &Config) -> Result<SnapshotterChoice> {
 }
 
 fn platforms(config: &Config) -> Result<Vec<Platform>> {
-    if config.platforms.is_empty() {
-        return Ok(vec![Platform::host()]);
-    }
     let parse = |text: &String| {
         text.parse().map_err(|error| Error::Worker(format!("the platform {text:?} of the worker: {error}")))
     };

@@ -35,6 +35,7 @@ pub mod gc;
 mod history;
 mod listen;
 mod memory;
+mod network;
 mod notify;
 mod provenance;
 mod serve;

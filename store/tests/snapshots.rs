@@ -19,6 +19,10 @@ const LAWS: &[(&str, Law)] = &[
     ("what is deleted is hidden, and can come back", deletion),
     ("the root keeps its attributes", root_attributes),
     ("everything a file is survives a child", fidelity),
+    ("a name may have any byte", names),
+    ("a file may be larger than any disk here", large_file),
+    ("a child gives another name to what its parent has", link_across),
+    ("a directory that replaces another shows nothing of it, however deep", replaced_directory),
     ("what is removed is gone", removal),
     ("usage counts as du does", usage),
     ("a deep stack works", deep),
@@ -235,6 +239,107 @@ fn fidelity(snapshotter: &dyn Snapshotter) {
             assert_eq!(meta("device").mode() & 0o7777, 0o620);
         }
     });
+}
+
+fn names(snapshotter: &dyn Snapshotter) {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let bytes: Vec<u8> = (1..=255).filter(|byte| *byte != b'/').collect();
+    // One of the full length, and one for each byte; none of them is "." or "..".
+    let mut all: Vec<Vec<u8>> = bytes.iter().map(|byte| vec![b'n', *byte]).collect();
+    all.push(bytes);
+    let written = all.clone();
+    let parent = make(snapshotter, None, |at| {
+        for name in &written {
+            fs::write(at.join(OsStr::from_bytes(name)), name).unwrap();
+        }
+    });
+    let child = make(snapshotter, Some(&parent), |at| {
+        fs::remove_file(at.join(OsStr::from_bytes(&all[9]))).unwrap();
+        fs::write(at.join(OsStr::from_bytes(&all[10])), "changed").unwrap();
+    });
+    look(snapshotter, &child, |at| {
+        let mut seen = 0;
+        for (index, name) in all.iter().enumerate() {
+            let read = fs::read(at.join(OsStr::from_bytes(name)));
+            match index {
+                9 => assert!(read.is_err()),
+                10 => assert_eq!(read.unwrap(), b"changed"),
+                _ => assert_eq!(read.unwrap(), *name, "{name:?}"),
+            }
+            seen += usize::from(index != 9);
+        }
+        assert_eq!(fs::read_dir(at).unwrap().count(), seen);
+    });
+}
+
+/// Its data is at both ends and in the middle, beyond 4 GiB and 8 GiB.
+fn large_file(snapshotter: &dyn Snapshotter) {
+    const ENDS: [u64; 3] = [0, (4 << 30) + 5, (9 << 30) - 4];
+    let parent = make(snapshotter, None, |at| {
+        let file = File::create(at.join("large")).unwrap();
+        for end in ENDS {
+            file.write_all_at(b"data", end).unwrap();
+        }
+    });
+    // Changing its mode copies it up, where there is an overlay.
+    let child = make(snapshotter, Some(&parent), |at| {
+        fs::set_permissions(at.join("large"), fs::Permissions::from_mode(0o600)).unwrap();
+    });
+    for (made, mode) in [(&parent, 0o644), (&child, 0o600)] {
+        look(snapshotter, made, |at| {
+            let meta = fs::metadata(at.join("large")).unwrap();
+            assert_eq!((meta.len(), meta.mode() & 0o777), (9 << 30, mode));
+            assert!(meta.blocks() * 512 < 1 << 20, "holes stay holes: {} blocks", meta.blocks());
+            let file = File::open(at.join("large")).unwrap();
+            for end in ENDS {
+                let mut data = [0; 4];
+                file.read_exact_at(&mut data, end).unwrap();
+                assert_eq!(&data, b"data", "{end}");
+            }
+        });
+    }
+}
+
+fn link_across(snapshotter: &dyn Snapshotter) {
+    let parent = make(snapshotter, None, |at| fs::write(at.join("first"), "text").unwrap());
+    let child = make(snapshotter, Some(&parent), |at| {
+        fs::create_dir(at.join("dir")).unwrap();
+        fs::hard_link(at.join("first"), at.join("dir/second")).unwrap();
+    });
+    let grandchild = make(snapshotter, Some(&child), |at| fs::remove_file(at.join("first")).unwrap());
+    look(snapshotter, &child, |at| {
+        let inode = |name: &str| fs::metadata(at.join(name)).unwrap().ino();
+        assert_eq!(inode("first"), inode("dir/second"));
+        assert_eq!(text(at.join("dir/second")), "text");
+    });
+    look(snapshotter, &grandchild, |at| {
+        assert!(!at.join("first").exists());
+        assert_eq!(text(at.join("dir/second")), "text");
+    });
+    assert!(!look(snapshotter, &parent, |at| at.join("dir").exists()));
+}
+
+fn replaced_directory(snapshotter: &dyn Snapshotter) {
+    let parent = make(snapshotter, None, |at| {
+        fs::create_dir_all(at.join("a/b/c")).unwrap();
+        fs::write(at.join("a/b/c/old"), "old").unwrap();
+        fs::write(at.join("a/top"), "old").unwrap();
+    });
+    let replaced = make(snapshotter, Some(&parent), |at| {
+        fs::remove_dir_all(at.join("a")).unwrap();
+        fs::create_dir_all(at.join("a/b/c")).unwrap();
+        rustix::fs::setxattr(at.join("a"), "user.mark", b"new", rustix::fs::XattrFlags::empty()).unwrap();
+    });
+    let grown = make(snapshotter, Some(&replaced), |at| fs::write(at.join("a/b/c/new"), "new").unwrap());
+    look(snapshotter, &grown, |at| {
+        assert!(!at.join("a/b/c/old").exists() && !at.join("a/top").exists());
+        assert_eq!(text(at.join("a/b/c/new")), "new");
+        let mut mark = [0; 8];
+        let length = rustix::fs::getxattr(at.join("a"), "user.mark", &mut mark[..]).unwrap();
+        assert_eq!(&mark[..length], b"new");
+    });
+    assert_eq!(look(snapshotter, &parent, |at| text(at.join("a/b/c/old"))), "old");
 }
 
 fn removal(snapshotter: &dyn Snapshotter) {

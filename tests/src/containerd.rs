@@ -129,16 +129,28 @@ impl Containerd {
         assert!(gone, "left behind by tasks:\n{}", self.left().join("\n"));
     }
 
-    /// Ends whatever is left, by its own processes only.
+    /// Ends whatever is left, by its own processes only: shims, and those whose trees they have mounted, which a shim
+    /// that is killed does not take along.
     fn clean(&self) {
+        let own = mount_namespace("self");
         for line in self.left() {
-            let pid = line.strip_prefix("process ").and_then(|rest| rest.split(':').next()?.parse().ok());
-            if let Some(pid) = pid.and_then(Pid::from_raw) {
+            let number = |rest: &str| Some(rest.split([':', ' ']).next()?.to_owned());
+            let pid = match line.strip_prefix("mount seen by process ").and_then(number) {
+                Some(pid) => {
+                    Some(pid).filter(|pid| mount_namespace(pid).is_some_and(|other| Some(other) != own))
+                }
+                None => line.strip_prefix("process ").and_then(number),
+            };
+            if let Some(pid) = pid.and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw) {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
         unmount_below(self.folder.path());
     }
+}
+
+fn mount_namespace(process: &str) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{process}/ns/mnt")).ok()
 }
 
 fn unmount_below(folder: &Path) {

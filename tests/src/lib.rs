@@ -8,6 +8,7 @@
 //! | `daemon` | one daemon with a state directory of its own |
 //! | `build` | one `slipway build`, spelled as a person would |
 //! | `guest` | a client that is a frontend itself |
+//! | `host` | a network of a test's own |
 //! | `process` | a program that is running, and what came of it |
 //! | `progress` | what plain progress says about each step |
 //! | `crashes` | a daemon that is killed wherever it changes a file |
@@ -46,6 +47,7 @@ pub mod full_store;
 pub mod git;
 pub mod golden_caches;
 pub mod guest;
+pub mod host;
 pub mod leftovers;
 pub mod object_stores;
 mod process;

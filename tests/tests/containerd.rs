@@ -147,6 +147,28 @@ fn a_step_ends_with_its_build_and_with_its_daemon() {
 }
 
 #[test]
+fn a_containerd_that_dies_fails_the_step_and_nothing_else() {
+    let Some(mut containerd) = Containerd::start() else { return };
+    let fake = Fake::with_busybox();
+    let daemon = Daemon::start_with(options(&containerd, &[]));
+    let endless = Project::new(&fake.busybox(), "FROM BUSYBOX\nRUN echo begun >&2 && sleep 1000000\n");
+    let running = daemon.build(&endless).start();
+    let tasks = containerd.ctr(NAMESPACE, &["tasks", "ls", "-q"]);
+    assert!(tasks.status.success());
+    let begun = || !containerd.ctr_lines(NAMESPACE, &["tasks", "ls", "-q"]).is_empty();
+    assert!(eventually(Duration::from_secs(30), begun), "no task: {}", running.stderr());
+    containerd.kill();
+    let failed = running.wait();
+    assert!(!failed.status.success());
+    assert!(failed.stderr.contains("containerd"), "{}", failed.stderr);
+    containerd.start_again();
+    daemon.build(&project(&fake.busybox())).succeed();
+    assert!(containerd.ctr_lines(NAMESPACE, &["containers", "ls", "-q"]).is_empty());
+    containerd.assert_idle();
+    daemon.assert_idle();
+}
+
+#[test]
 fn without_a_containerd_the_daemon_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root");

@@ -17,6 +17,8 @@ pub enum Error {
     Unsupported(String),
     #[error("{0} is not allowed")]
     NotAllowed(&'static str),
+    #[error("{0} requested by the build but not allowed")]
+    DeviceNotAllowed(String),
     #[error("secret {0}: not found")]
     SecretNotFound(String),
     #[error("process {process:?} did not complete successfully: {end}")]

@@ -7,6 +7,7 @@
 //! | [`policy`] | which sources a build may use |
 //! | [`source`] | where trees come from: images, the client's directories, OCI layouts |
 //! | [`value`] | what operations hand to each other |
+//! | [`devices`] | what the host offers to steps |
 //! | [`results`] | values by name, so that the record store can keep them |
 //! | [`remains`] | what is left of an operation that failed |
 //! | [`images`] | registries, in the name of whoever builds |
@@ -16,10 +17,12 @@
 mod blocking;
 pub mod container;
 mod contents;
+pub mod devices;
 mod digests;
 mod error;
 pub mod images;
 pub mod ops;
+mod platforms;
 pub mod policy;
 pub mod remains;
 pub mod results;
@@ -31,6 +34,7 @@ pub use contents::Listing;
 pub use error::{Error, Result};
 pub use images::{Images, Place};
 pub use ops::exec::LogLimits;
+pub use platforms::Platforms;
 pub use remains::Remains;
 pub use results::SnapshotResults;
 pub use value::Value;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
-use slipway_model::{Digest, Platform, Redacted};
+use slipway_model::{Digest, Redacted};
 use slipway_run::{Executor, Network};
 use slipway_session::caller::{AgentSocket, Sessions, SocketAccess};
 use slipway_solver::{OpResult, Permit};
@@ -16,8 +16,10 @@ use tokio::sync::Semaphore;
 
 use crate::blocking::blocking;
 use crate::contents::Contents;
+use crate::devices::Devices;
 use crate::digests::Digests;
 use crate::ops::exec::LogLimits;
+use crate::platforms::Platforms;
 use crate::source::answers::Answers;
 use crate::{Error, Images, Result, Value};
 
@@ -32,11 +34,12 @@ pub struct WorkerOptions {
     pub images: Images,
     pub answers: Answers,
     pub default_network: Network,
+    pub devices: Devices,
     /// How many operations run at once; `None` is no limit.
     pub max_parallelism: Option<usize>,
     /// What one step may say.
     pub log_limits: LogLimits,
-    pub platforms: Vec<Platform>,
+    pub platforms: Platforms,
 }
 
 pub struct Worker {
@@ -46,8 +49,9 @@ pub struct Worker {
     pub images: Images,
     pub answers: Answers,
     pub default_network: Network,
+    pub devices: Devices,
     pub log_limits: LogLimits,
-    pub platforms: Vec<Platform>,
+    pub platforms: Platforms,
     pub(crate) digests: Arc<Digests>,
     pub(crate) contents: Contents,
     permits: Option<Arc<Semaphore>>,
@@ -72,6 +76,7 @@ impl Worker {
             images: options.images,
             answers: options.answers,
             default_network: options.default_network,
+            devices: options.devices,
             log_limits: options.log_limits,
             platforms: options.platforms,
             permits: options.max_parallelism.map(|limit| Arc::new(Semaphore::new(limit.max(1)))),

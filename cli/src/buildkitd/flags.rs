@@ -50,7 +50,7 @@ pub struct Flags {
     /// Authorities whose certificates clients must show, PEM
     #[arg(long, value_name = "FILE")]
     pub tlscacert: Option<PathBuf>,
-    /// Allow builds to ask for network.host or security.insecure
+    /// Allow builds to ask for network.host, security.insecure or device
     #[arg(long, value_name = "ENTITLEMENT")]
     pub allow_insecure_entitlement: Vec<String>,
     /// A unix socket of its own for traces
@@ -65,9 +65,24 @@ pub struct Flags {
     /// Platforms that the worker offers
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub oci_worker_platform: Vec<String>,
-    /// Network of steps that ask for none in particular: auto, host or none
+    /// Network of steps that ask for none in particular: auto, bridge, cni, host or none
     #[arg(long, value_name = "MODE")]
     pub oci_worker_net: Option<String>,
+    /// Offer no devices of the Container Device Interface
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
+    pub cdi_disabled: Option<bool>,
+    /// Folders with their specifications
+    #[arg(long, value_name = "DIR")]
+    pub cdi_spec_dir: Vec<PathBuf>,
+    /// Configuration of the network of cni
+    #[arg(long, value_name = "FILE")]
+    pub oci_cni_config_path: Option<PathBuf>,
+    /// Where its plugins are
+    #[arg(long, value_name = "DIR")]
+    pub oci_cni_binary_dir: Option<PathBuf>,
+    /// Network namespaces that are kept for steps to come
+    #[arg(long, value_name = "NUMBER")]
+    pub oci_cni_pool_size: Option<usize>,
     /// Runtime of steps: builtin, or the path or name of an OCI runtime such as runc
     #[arg(long, value_name = "BINARY")]
     pub oci_worker_binary: Option<String>,
@@ -98,21 +113,11 @@ struct Fixed {
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
     oci_worker_no_process_sandbox: Option<bool>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
-    cdi_disabled: Option<bool>,
-    #[arg(long, hide = true)]
-    cdi_spec_dir: Vec<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
     save_cache_debug: Option<bool>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
     proxy_network: Option<bool>,
     #[arg(long, hide = true)]
     oci_worker_proxy_snapshotter_path: Option<String>,
-    #[arg(long, hide = true)]
-    oci_cni_config_path: Option<String>,
-    #[arg(long, hide = true)]
-    oci_cni_binary_dir: Option<String>,
-    #[arg(long, hide = true)]
-    oci_cni_pool_size: Option<u32>,
     #[arg(long, hide = true)]
     oci_worker_apparmor_profile: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = yes_or_no)]
@@ -163,22 +168,18 @@ impl Flags {
         if let Some((flag, _, why)) = refused.iter().find(|(_, given, _)| *given) {
             return Err(Failure::usage(format!("{flag} is not supported: {why}")));
         }
-        let networks = "steps use the host's network or none";
+        let networks = "steps of containerd's use the host's network or none";
         let unused = [
             (
                 "--oci-worker-no-process-sandbox",
                 fixed.oci_worker_no_process_sandbox == Some(true),
                 "steps keep process namespaces of their own",
             ),
-            ("--cdi-spec-dir", !fixed.cdi_spec_dir.is_empty(), "CDI devices are not offered to steps"),
             (
                 "--save-cache-debug",
                 fixed.save_cache_debug == Some(true),
                 "what goes into a cache key is always kept",
             ),
-            ("--oci-cni-config-path", named(&fixed.oci_cni_config_path), networks),
-            ("--oci-cni-binary-dir", named(&fixed.oci_cni_binary_dir), networks),
-            ("--oci-cni-pool-size", fixed.oci_cni_pool_size.unwrap_or(0) > 0, networks),
             ("--containerd-cni-config-path", named(&fixed.containerd_cni_config_path), networks),
             ("--containerd-cni-binary-dir", named(&fixed.containerd_cni_binary_dir), networks),
             ("--containerd-cni-pool-size", fixed.containerd_cni_pool_size.unwrap_or(0) > 0, networks),

@@ -71,7 +71,14 @@ fn apply(flags: Flags, config: &mut Config) -> Result<(), Failure> {
         config.labels.insert(key.to_owned(), value.to_owned());
     }
     set(&mut config.snapshotter, flags.oci_worker_snapshotter);
-    set(&mut config.network, flags.oci_worker_net);
+    set(&mut config.network.mode, flags.oci_worker_net);
+    set_path(&mut config.network.cni_config, flags.oci_cni_config_path);
+    set_path(&mut config.network.cni_binaries, flags.oci_cni_binary_dir);
+    config.network.pool_size = flags.oci_cni_pool_size.unwrap_or(config.network.pool_size);
+    config.devices.disabled = flags.cdi_disabled.unwrap_or(config.devices.disabled);
+    if !flags.cdi_spec_dir.is_empty() {
+        config.devices.folders = flags.cdi_spec_dir;
+    }
     set(&mut config.runtime, flags.oci_worker_binary);
     if !flags.oci_worker_platform.is_empty() {
         config.platforms = flags.oci_worker_platform;
@@ -94,6 +101,12 @@ fn apply(flags: Flags, config: &mut Config) -> Result<(), Failure> {
 
 fn set(place: &mut String, flag: Option<String>) {
     if let Some(value) = flag.filter(|value| !value.is_empty()) {
+        *place = value;
+    }
+}
+
+fn set_path(place: &mut PathBuf, flag: Option<PathBuf>) {
+    if let Some(value) = flag.filter(|value| !value.as_os_str().is_empty()) {
         *place = value;
     }
 }
@@ -147,7 +160,8 @@ mod tests {
 
     #[test]
     fn what_was_typed_goes_over_what_was_written() {
-        let mut config = Config { network: "none".into(), ..Config::default() };
+        let mut config = Config::default();
+        config.network.mode = "none".into();
         config.entitlements = vec!["security.insecure".into()];
         let words =
             ["--root", "/r", "--addr", "tcp://0.0.0.0:1", "--addr", "unix:///s", "--oci-worker-gc=false"];
@@ -155,7 +169,7 @@ mod tests {
             ["--oci-worker-gc-keepstorage", "10%,2000", "--allow-insecure-entitlement", "network.host"];
         apply(flags(&[&words[..], &more].concat()), &mut config).unwrap();
         assert_eq!(config.listen, ["tcp://0.0.0.0:1", "unix:///s"]);
-        assert_eq!(config.network, "none");
+        assert_eq!(config.network.mode, "none");
         assert_eq!(config.entitlements, ["network.host"]);
         assert_eq!(config.gc.gc, Some(false));
         assert_eq!(config.gc.reserved_space, DiskSpace::Percent(10));

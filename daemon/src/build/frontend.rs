@@ -98,7 +98,8 @@ async fn dockerfile(
 }
 
 pub(crate) fn built_in(engine: &Arc<Engine>, build: &Arc<Build>, inquiry: Arc<Inquiry>) -> BuildGateway {
-    let facts = Facts { session_id: build.session.clone(), build_platforms: engine.worker.platforms.clone() };
+    let build_platforms = engine.worker.platforms.all().to_vec();
+    let facts = Facts { session_id: build.session.clone(), build_platforms };
     BuildGateway { engine: engine.clone(), build: build.clone(), inquiry, facts }
 }
 

@@ -60,7 +60,7 @@ impl Answer {
 }
 
 pub(crate) fn default_platform(engine: &Engine) -> Platform {
-    engine.worker.platforms.first().cloned().unwrap_or_else(Platform::host)
+    engine.worker.platforms.first()
 }
 
 /// Names that a build has asked about: each once, however many stages begin with it.

@@ -168,10 +168,15 @@ impl BuildRequest {
         let sources = Arc::new(BuildSources::new(rules, asked, sessions.into_iter().collect()));
         let mut scope = Scope { sources, ..Scope::default() };
         for entitlement in &self.entitlements {
-            if !granted.contains(entitlement) {
+            let (name, rest) = match entitlement.split_once('=') {
+                Some(("device", rest)) => ("device", rest),
+                _ => (entitlement.as_str(), ""),
+            };
+            if !granted.iter().any(|granted| granted == name) {
                 return Err(Status::permission_denied(format!("entitlement {entitlement} is not allowed")));
             }
-            match entitlement.as_str() {
+            match name {
+                "device" => scope.devices.add(rest).map_err(Status::invalid_argument)?,
                 "network.host" => scope.allow_host_network = true,
                 "security.insecure" => scope.allow_insecure = true,
                 other => {

@@ -143,7 +143,7 @@ impl Config {
         let mut config = self.clone();
         if kind == WorkerKind::Containerd {
             let own = &self.containerd;
-            config.network.clone_from(&own.network_mode);
+            config.network.mode.clone_from(&own.network_mode);
             config.max_parallelism = Some(own.max_parallelism).filter(|limit| *limit > 0);
             config.labels.clone_from(&own.labels);
             config.platforms.clone_from(&own.platforms);

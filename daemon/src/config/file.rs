@@ -5,8 +5,9 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use slipway_worker::devices::DeviceOptions;
 
-use super::{Config, Containerd, Log, SocketOwner, TlsFiles};
+use super::{Config, Containerd, Log, NetworkConfig, SocketOwner, TlsFiles};
 use crate::Frontends;
 use crate::gc::{GcConfig, KeepDuration};
 use crate::history::Limits;
@@ -25,6 +26,7 @@ pub(super) struct File {
     grpc: Grpc,
     otel: Otel,
     dns: Dns,
+    cdi: Cdi,
     history: HistorySection,
     worker: Workers,
     registry: BTreeMap<String, Registry>,
@@ -78,6 +80,16 @@ struct Dns {
 
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
+struct Cdi {
+    disabled: bool,
+    #[serde(rename = "specDirs")]
+    spec_dirs: Vec<PathBuf>,
+    #[serde(rename = "autoAllowed")]
+    auto_allowed: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
 struct HistorySection {
     #[serde(rename = "maxAge")]
     max_age: Option<KeepDuration>,
@@ -102,6 +114,16 @@ struct OciWorker {
     snapshotter: String,
     #[serde(rename = "networkMode")]
     network_mode: String,
+    #[serde(rename = "cniConfigPath")]
+    cni_config_path: PathBuf,
+    #[serde(rename = "cniBinaryPath")]
+    cni_binary_path: PathBuf,
+    #[serde(rename = "cniPoolSize")]
+    cni_pool_size: usize,
+    #[serde(rename = "bridgeName")]
+    bridge_name: String,
+    #[serde(rename = "bridgeSubnet")]
+    bridge_subnet: String,
     binary: String,
     #[serde(rename = "defaultCgroupParent")]
     default_cgroup_parent: String,
@@ -142,6 +164,8 @@ impl File {
         let log = self.log()?;
         let (grpc, oci) = (self.grpc, self.worker.oci);
         let or = |text: String, default: String| if text.is_empty() { default } else { text };
+        let or_path =
+            |path: PathBuf, default: PathBuf| if path.as_os_str().is_empty() { default } else { path };
         Ok(Config {
             root: self.root,
             listen: grpc.address,
@@ -153,7 +177,14 @@ impl File {
             embedded: oci.enabled,
             containerd: self.worker.containerd.or_defaults(),
             runtime: or(oci.binary, defaults.runtime),
-            network: or(oci.network_mode, defaults.network),
+            network: NetworkConfig {
+                mode: or(oci.network_mode, defaults.network.mode),
+                bridge_name: or(oci.bridge_name, defaults.network.bridge_name),
+                bridge_subnet: or(oci.bridge_subnet, defaults.network.bridge_subnet),
+                cni_config: or_path(oci.cni_config_path, defaults.network.cni_config),
+                cni_binaries: or_path(oci.cni_binary_path, defaults.network.cni_binaries),
+                pool_size: oci.cni_pool_size,
+            },
             snapshotter: or(oci.snapshotter, defaults.snapshotter),
             entitlements: self.insecure_entitlements,
             max_parallelism: Some(oci.max_parallelism).filter(|limit| *limit > 0),
@@ -163,6 +194,14 @@ impl File {
                 nameservers: self.dns.nameservers,
                 search_domains: self.dns.search_domains,
                 options: self.dns.options,
+            },
+            devices: DeviceOptions {
+                disabled: self.cdi.disabled,
+                folders: match self.cdi.spec_dirs {
+                    none if none.is_empty() => defaults.devices.folders,
+                    folders => folders,
+                },
+                auto_allowed: self.cdi.auto_allowed,
             },
             cgroup_parent: oci.default_cgroup_parent,
             frontends: self.frontend,

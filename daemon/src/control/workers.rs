@@ -1,8 +1,9 @@
 //! What the worker says about itself.
 
-use slipway_proto::control::types::{GcPolicy, WorkerRecord};
+use slipway_proto::control::types::{CdiDevice, GcPolicy, WorkerRecord};
 use slipway_proto::control::{ListWorkersRequest, ListWorkersResponse};
 use slipway_store::PruneOptions;
+use slipway_worker::devices::DeviceRecord;
 
 use tonic::Status;
 
@@ -51,16 +52,26 @@ pub(crate) fn record(engine: &Engine) -> WorkerRecord {
         id: engine.worker_id.clone(),
         labels: [
             label("hostname", &rustix::system::uname().nodename().to_string_lossy()),
-            label("network", "host"),
+            label("network", engine.network_label),
         ]
         .into_iter()
         .chain(engine.worker_labels.iter().map(|(key, value)| label(key, value)))
         .chain(engine.labels.clone())
         .collect(),
-        platforms: engine.worker.platforms.iter().map(Into::into).collect(),
+        platforms: engine.worker.platforms.all().iter().map(Into::into).collect(),
         gc_policy: engine.collector.rules().iter().map(policy).collect(),
         buildkit_version: Some(super::info::version()),
+        cdi_devices: engine.worker.devices.list().into_iter().map(device).collect(),
         ..WorkerRecord::default()
+    }
+}
+
+fn device(record: DeviceRecord) -> CdiDevice {
+    CdiDevice {
+        name: record.name,
+        auto_allow: record.auto_allowed,
+        annotations: record.annotations.into_iter().collect(),
+        on_demand: false,
     }
 }
 

@@ -62,7 +62,8 @@ pub(super) fn process(
 
 fn workers_json(engine: &Engine) -> String {
     let worker = workers::record(engine);
-    json!([{ "ID": worker.id, "Labels": worker.labels, "Platforms": engine.worker.platforms }]).to_string()
+    json!([{ "ID": worker.id, "Labels": worker.labels, "Platforms": engine.worker.platforms.all() }])
+        .to_string()
 }
 
 /// As the reference's language reads booleans.

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use http::header::{CONTENT_RANGE, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderValue, Method, StatusCode};
 use sha2::Digest as _;
 use slipway_model::{Descriptor, Digest, Hasher, Reference};
@@ -79,6 +79,32 @@ impl Client {
         offset: u64,
     ) -> Result<BlobStream, Error> {
         self.pull(reference, descriptor, offset, None).await
+    }
+
+    /// How large a blob is that is known by its digest only: one HEAD.
+    pub async fn blob_size(&self, reference: &Reference, digest: &Digest) -> Result<u64, Error> {
+        for mirror in self.mirrors(reference) {
+            if let Ok(size) = self.blob_size_at(&mirror, digest).await {
+                return Ok(size);
+            }
+        }
+        self.blob_size_at(&self.origin(reference), digest).await
+    }
+
+    async fn blob_size_at(&self, endpoint: &Endpoint, digest: &Digest) -> Result<u64, Error> {
+        let (target, scopes) =
+            (Target::Repository(format!("blobs/{digest}")), Scopes::pull(&endpoint.repository));
+        let call = Call::new(Method::HEAD, target, scopes, Self::asked(endpoint, format!("blob {digest}")));
+        let place = self.limits.enter(&endpoint.host, Lane::Small).await;
+        let response = self.send(endpoint, &call).await?;
+        drop(place);
+        if response.status() != StatusCode::OK {
+            let answer = body::answer(response, &call.asked, self.options.retry.silence).await;
+            return Err(Error::from_answer(call.asked, answer));
+        }
+        let length =
+            response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        length.ok_or_else(|| protocol(&call.asked, "it does not tell the size"))
     }
 
     async fn pull(

@@ -224,11 +224,25 @@ impl Outside for ContainerdTasks {
                 Ok(Arc::new(Task { tasks: self.clone(), id: bundle.id.clone(), pid }))
             }
             Err(error) => {
+                if error.is_unavailable() {
+                    kill_without_containerd(bundle).await;
+                }
                 self.inner.kill(&bundle.id).await;
                 self.inner.forget(&bundle.id).await;
                 Err(refused(error))
             }
         }
+    }
+}
+
+/// What a shim has made, or is about to make, for a containerd that is gone: it would wait for ever to be started, with
+/// our pipes open.
+async fn kill_without_containerd(bundle: &Bundle) {
+    for _ in 0..ATTEMPTS {
+        if bundle.kill() {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::launch::launch;
+use crate::launch::{Handed, launch};
 use crate::protocol::{Joined, Order, Runtime};
 use crate::resolv_conf::resolv_conf;
 use crate::{
-    Error, Executor, Exit, Options, ProcessSpec, Result, Running, Started, Stdio, capability, hosts,
+    Error, Executor, Exit, Mount, MountKind, Options, ProcessSpec, Result, Running, Security, Started, Stdio,
+    capability, hosts,
 };
 
 /// Runs steps without an OCI runtime. The binary must begin its `main` with [`crate::main_if_helper`].
@@ -31,8 +32,10 @@ impl Executor for BuiltinExecutor {
         stop: CancellationToken,
         started: Started,
     ) -> Result<Exit> {
+        refuse_what_takes_a_runtime(&spec)?;
         let options = self.options.clone();
-        launch(move || order(&options, spec, Runtime::Builtin), None, io, stop, started).await
+        let network = options.networks.lease(&spec, &stop).await?.map(Handed::Network);
+        launch(move || order(&options, spec, Runtime::Builtin), network, io, stop, started).await
     }
 
     async fn join(
@@ -48,7 +51,28 @@ impl Executor for BuiltinExecutor {
         let joined = Joined { id: container.id.clone() };
         let process = rustix::io::fcntl_dupfd_cloexec(&container.process, 0)
             .map_err(|error| Error::Helper { action: "reach the container with", source: error.into() })?;
-        launch(move || order(&options, spec, Runtime::Join(joined)), Some(process), io, stop, started).await
+        if let (Some(network), Security::Insecure) = (&container.network, spec.security) {
+            network.change();
+        }
+        let joining = move || order(&options, spec, Runtime::Join(joined));
+        launch(joining, Some(Handed::Process(process)), io, stop, started).await
+    }
+}
+
+/// Limits of access to a device are a control group's business, which not every host has; hooks are programs that
+/// want to see a container through a runtime's eyes.
+fn refuse_what_takes_a_runtime(spec: &ProcessSpec) -> Result<()> {
+    let refused = |what: &str| {
+        let what = format!("{what} an OCI runtime: start the daemon with --oci-worker-binary runc");
+        Err(Error::InvalidSpec { what })
+    };
+    if !spec.hooks.is_empty() {
+        return refused("a device that brings hooks needs");
+    }
+    let is_limited = |mount: &Mount| matches!(&mount.kind, MountKind::Device(node) if !(node.access.contains('r') && node.access.contains('w')));
+    match spec.mounts.iter().find(|mount| is_limited(mount)) {
+        Some(mount) => refused(&format!("to limit access to {} takes", mount.destination)),
+        None => Ok(()),
     }
 }
 

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Dns, Exit, ProcessSpec, Result};
+use crate::network::NetworkUsage;
+use crate::{Dns, Exit, Networks, ProcessSpec, Result};
 
 /// Where the process reads and writes. Without `stdin` it reads `/dev/null`.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Running {
     pub(crate) cgroup_parent: Option<String>,
     /// Of the process itself; of an OCI runtime, which passes signals on.
     pub(crate) process: OwnedFd,
+    /// Of a container with a private network.
+    pub(crate) network: Option<NetworkUsage>,
 }
 
 impl Running {
@@ -83,6 +86,8 @@ pub struct Options {
     pub dns: Dns,
     /// Steps' groups are made in `<parent>/slipway/<id>`; "" is the root of the hierarchy.
     pub cgroup_parent: String,
+    /// For processes with [`crate::Network::Private`].
+    pub networks: Networks,
 }
 
 impl Options {

@@ -8,9 +8,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
     pub status: Status,
-    /// The kernel killed a process of the step for want of memory (known where the step has a memory group).
-    pub oom_killed: bool,
+    /// The kernel killed a process of the step for want of memory; known where the step has a memory group.
+    pub out_of_memory: Option<OutOfMemory>,
     pub usage: Usage,
+}
+
+/// Whose memory was at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutOfMemory {
+    /// The step's own: it reached the limit that it was given, in bytes.
+    Step { limit: u64 },
+    /// That of a group above the step's, or of the whole machine.
+    Above,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

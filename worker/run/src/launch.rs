@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::Arc;
@@ -17,26 +17,53 @@ use std::sync::Arc;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use tokio_util::sync::CancellationToken;
 
+use crate::network::{Lease, NetworkUsage};
 use crate::protocol::{self, HELPER_NAME, HELPER_SOCKET, Order, Report};
-use crate::{Error, Exit, Result, Running, Started, Stdio, seccomp};
+use crate::{Error, Exit, Result, Running, Started, Stdio, leftovers, seccomp};
 
-/// Run an order to its end. It is made on the blocking thread, since it takes reading files. `joined` is the first
-/// process of the container to join, if the order is to join one.
+/// What goes to the helper besides the order, and is held until the helper has ended.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    /// The first process of the container to join.
+    Process(OwnedFd),
+    /// The network of a process that has one of its own.
+    Network(Lease),
+}
+
+impl Handed {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Process(process) => Some(process.as_fd()),
+            Self::Network(lease) => lease.namespace(),
+        }
+    }
+
+    fn network(&self) -> Option<NetworkUsage> {
+        match self {
+            Self::Process(_) => None,
+            Self::Network(lease) => Some(lease.usage()),
+        }
+    }
+}
+
+/// Run an order to its end. It is made on the blocking thread, since it takes reading files.
 pub(crate) async fn launch(
     order: impl FnOnce() -> Result<Order> + Send + 'static,
-    joined: Option<OwnedFd>,
+    handed: Option<Handed>,
     io: Stdio,
     stop: CancellationToken,
     started: Started,
 ) -> Result<Exit> {
     if stop.is_cancelled() {
+        // To give a network back may take a while.
+        tokio::task::spawn_blocking(move || drop(handed));
         return Err(Error::Cancelled);
     }
     let (socket, helper_socket) = UnixStream::pair().map_err(failed("reach"))?;
     let socket = Arc::new(socket);
     let hang_up = HangUp(Arc::clone(&socket));
     let mut ended = tokio::task::spawn_blocking(move || {
-        accompany(&socket, helper_socket, &order()?, joined, io, started)
+        accompany(&socket, helper_socket, &order()?, handed.as_ref(), io, started)
     });
 
     tokio::select! {
@@ -71,34 +98,38 @@ fn accompany(
     socket: &UnixStream,
     helper_socket: UnixStream,
     order: &Order,
-    joined: Option<OwnedFd>,
+    handed: Option<&Handed>,
     io: Stdio,
     started: Started,
 ) -> Result<Exit> {
     let helper = spawn(helper_socket.into(), io).map_err(failed("start"))?;
-    let answer = converse(socket, order, joined, started);
+    let answer = converse(socket, order, handed, started);
     let status = reap(helper).map_err(failed("wait for"))?;
-    match answer.map_err(|error| Error::HelperLost { how: format!("{status}; {error}") })? {
-        Some(Report::Exited(exit)) => Ok(exit),
-        Some(Report::NotStarted(reason)) => Err(reason.into()),
-        Some(Report::Failed(failure)) => Err(Error::Setup { step: failure.step, reason: failure.reason }),
-        Some(Report::Started | Report::Prepared(_) | Report::Cleaned) | None => {
-            Err(Error::HelperLost { how: status })
+    let how = match answer {
+        Ok(Some(Report::Exited(exit))) => return Ok(exit),
+        Ok(Some(Report::NotStarted(reason))) => return Err(reason.into()),
+        Ok(Some(Report::Failed(failure))) => {
+            return Err(Error::Setup { step: failure.step, reason: failure.reason });
         }
-    }
+        Ok(Some(Report::Started | Report::Prepared(_) | Report::Cleaned) | None) => status,
+        Err(error) => format!("{status}; {error}"),
+    };
+    // It was killed, or worse: nobody else cleans up.
+    leftovers::remove(order);
+    Err(Error::HelperLost { how })
 }
 
 /// The helper's last word.
 fn converse(
     mut socket: &UnixStream,
     order: &Order,
-    joined: Option<OwnedFd>,
+    handed: Option<&Handed>,
     started: Started,
 ) -> io::Result<Option<Report>> {
     protocol::write_message(&mut socket, order)?;
     protocol::write_frame(&mut socket, seccomp::default_filter().unwrap_or_default())?;
-    if let Some(joined) = joined {
-        protocol::send_descriptor(socket, joined.as_fd())?;
+    if let Some(descriptor) = handed.and_then(Handed::descriptor) {
+        protocol::send_descriptor(socket, descriptor)?;
     }
     let mut started = Some(started);
     loop {
@@ -107,7 +138,8 @@ fn converse(
                 let Some(process) = protocol::receive_descriptor(socket)? else { return Ok(None) };
                 let (id, cgroup_parent) = (order.spec.id.clone(), order.spec.cgroup_parent.clone());
                 if let Some(tell) = started.take() {
-                    tell(Running { id, cgroup_parent, process });
+                    let network = handed.and_then(Handed::network);
+                    tell(Running { id, cgroup_parent, process, network });
                 }
             }
             last => return Ok(last),

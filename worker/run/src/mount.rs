@@ -30,8 +30,33 @@ pub enum MountKind {
         uid: u32,
         gid: u32,
     },
-    /// A file, directory or socket of the host, read-only where asked (sockets stay connectable).
-    Host { path: PathBuf, readonly: bool },
+    /// A file, directory or socket of the host, read-only where asked (sockets stay connectable), and no place for
+    /// programs unless asked.
+    Host { path: PathBuf, readonly: bool, programs: bool },
+    /// A device of the host.
+    Device(DeviceNode),
+}
+
+/// A device, by its numbers. What the host has at its place, and who owns it there, does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceNode {
+    pub kind: NodeKind,
+    pub major: u32,
+    pub minor: u32,
+    pub mode: u32,
+    /// The process's, where not said.
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    /// Letters of `rwm`. The built-in runtime gives `rw` or nothing: see [`crate::BuiltinExecutor`].
+    pub access: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeKind {
+    Block,
+    Character,
+    /// A named pipe; it has no numbers.
+    Pipe,
 }
 
 impl Mount {

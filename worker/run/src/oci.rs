@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::builtin::order;
-use crate::launch::launch;
-use crate::protocol::{OciRuntime, Runtime};
-use crate::{Error, Executor, Exit, Options, ProcessSpec, Result, Running, Started, Stdio};
+use crate::launch::{Handed, launch};
+use crate::leftovers;
+use crate::protocol::{Joined, OciRuntime, Runtime};
+use crate::{Error, Executor, Exit, Options, ProcessSpec, Result, Running, Security, Started, Stdio};
 
 /// Runs steps with an OCI runtime. Trees are mounted in a mount namespace that only the helper and the
 /// runtime see. The binary must begin its `main` with [`crate::main_if_helper`].
@@ -23,7 +24,7 @@ pub struct OciExecutor {
 
 impl OciExecutor {
     /// `binary` is a path, or a name to search in `PATH`; `state` a directory of the daemon's own, made when
-    /// it is missing. Asks the binary once what it can do.
+    /// it is missing. Asks the binary once what it can do, and has it end what an earlier daemon left.
     pub fn new(binary: impl AsRef<OsStr>, state: impl AsRef<Path>, options: Options) -> Result<Self> {
         let wanted = Path::new(binary.as_ref());
         let unusable = |source| Error::NoRuntime { binary: wanted.to_owned(), source };
@@ -31,7 +32,9 @@ impl OciExecutor {
         let help = Command::new(&binary).args(["run", "--help"]).output().map_err(unusable)?;
         let can_keep = String::from_utf8_lossy(&help.stdout).contains("--keep");
         let state = std::path::absolute(state.as_ref()).map_err(unusable)?;
-        Ok(Self { options, runtime: OciRuntime { binary, state, can_keep } })
+        let runtime = OciRuntime { binary, state, can_keep };
+        leftovers::remove_containers(&runtime);
+        Ok(Self { options, runtime })
     }
 }
 
@@ -45,22 +48,26 @@ impl Executor for OciExecutor {
         started: Started,
     ) -> Result<Exit> {
         let Self { options, runtime } = self.clone();
-        launch(move || order(&options, spec, Runtime::Oci(runtime)), None, io, stop, started).await
+        let network = options.networks.lease(&spec, &stop).await?.map(Handed::Network);
+        launch(move || order(&options, spec, Runtime::Oci(runtime)), network, io, stop, started).await
     }
 
     async fn join(
         &self,
-        _: &Running,
-        _: ProcessSpec,
-        _: Stdio,
-        _: CancellationToken,
-        _: Started,
+        container: &Running,
+        mut spec: ProcessSpec,
+        io: Stdio,
+        stop: CancellationToken,
+        started: Started,
     ) -> Result<Exit> {
-        let what = format!(
-            "a second process in a container is not supported with {}: use the built-in runtime",
-            self.runtime.binary.display()
-        );
-        Err(Error::InvalidSpec { what })
+        let Self { options, runtime } = self.clone();
+        spec.cgroup_parent.clone_from(&container.cgroup_parent);
+        if let (Some(network), Security::Insecure) = (&container.network, spec.security) {
+            network.change();
+        }
+        let joined = Joined { id: container.id.clone() };
+        let joining = move || order(&options, spec, Runtime::OciJoin(runtime, joined));
+        launch(joining, None, io, stop, started).await
     }
 }
 

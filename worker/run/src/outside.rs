@@ -32,8 +32,8 @@ use crate::cgroup::Groups;
 use crate::launch::{failed, reap, spawn};
 use crate::protocol::{self, Order, Report, Runtime, Word};
 use crate::{
-    BuiltinExecutor, Error, Executor, Exit, Options, ProcessSpec, Result, Running, Started, Status, Stdio,
-    seccomp,
+    BuiltinExecutor, Error, Executor, Exit, Network, Options, ProcessSpec, Result, Running, Started, Status,
+    Stdio, seccomp,
 };
 
 /// As long as a service may take to notice the end of a container.
@@ -48,6 +48,13 @@ pub struct Bundle {
     pub config: String,
     /// Where its control group will be, in the hierarchy.
     pub cgroup: String,
+}
+
+impl Bundle {
+    /// Kills what runs of it just now, whatever its service knows; whether something did.
+    pub fn kill(&self) -> bool {
+        Groups::of_runtime(&self.cgroup).kill()
+    }
 }
 
 /// Whoever runs bundles.
@@ -131,10 +138,10 @@ impl OutsideExecutor {
     ) -> Result<Exit> {
         let container = self.outside.start(&helper.bundle, io).await?;
         let ended = self.watch(helper, &*container, stop, started).await;
-        let oom_killed = Groups::of_runtime(&helper.bundle.cgroup).oom_killed();
+        let out_of_memory = Groups::of_runtime(&helper.bundle.cgroup).out_of_memory();
         let usage = Groups::usage_of_runtime(&helper.bundle.cgroup);
         container.delete().await;
-        Ok(Exit { status: Status::Code(ended?), oom_killed, usage })
+        Ok(Exit { status: Status::Code(ended?), out_of_memory, usage })
     }
 
     async fn watch(
@@ -148,7 +155,7 @@ impl OutsideExecutor {
         let process = process_of(container.pid());
         if let Some(process) = process.as_ref().and_then(|process| process.try_clone().ok()) {
             let (id, cgroup_parent) = (helper.bundle.id.clone(), helper.cgroup_parent.clone());
-            started(Running { id, cgroup_parent, process });
+            started(Running { id, cgroup_parent, process, network: None });
         }
         let ended = tokio::select! {
             biased;
@@ -190,6 +197,10 @@ impl Executor for OutsideExecutor {
         if spec.terminal {
             let what =
                 "a terminal is not supported where containerd runs the container: use the embedded worker";
+            return Err(Error::InvalidSpec { what: what.into() });
+        }
+        if spec.network == Network::Private {
+            let what = "a network of its own is not supported where containerd runs the container";
             return Err(Error::InvalidSpec { what: what.into() });
         }
         let stop = stop.child_token();

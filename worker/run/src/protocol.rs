@@ -3,7 +3,7 @@
 //! ```text
 //! daemon                                helper
 //!   order (JSON), filter (bytes)  ->
-//!   process to join, if any (fd)  ->
+//!   network, process to join (fd) ->    (at most one of them)
 //!                                 <-    Started, the process (fd)
 //!                                 <-    one of Exited, NotStarted, Failed
 //!   end of file                   ->    kill everything, clean up, answer, end
@@ -31,7 +31,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Bundle, Exit, NotStarted, ProcessSpec};
+use crate::{Bundle, Exit, Network, NotStarted, ProcessSpec};
 
 /// The helper's name in `argv[0]`, and the descriptor of its end of the socket.
 pub(crate) const HELPER_NAME: &str = "slipway-run";
@@ -52,12 +52,21 @@ pub(crate) struct Order {
     pub(crate) runtime: Runtime,
 }
 
+impl Order {
+    /// Whether a network comes along, as a descriptor. One who joins has the container's.
+    pub(crate) fn needs_network(&self) -> bool {
+        self.spec.network == Network::Private && matches!(self.runtime, Runtime::Builtin | Runtime::Oci(_))
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Runtime {
     Builtin,
     Oci(OciRuntime),
     /// Not a container of its own: one more process in one that runs.
     Join(Joined),
+    /// The same in a container that an OCI runtime runs, which finds its first process by itself.
+    OciJoin(OciRuntime, Joined),
     /// Only made ready, in a directory of the host, for a runtime that somebody else starts.
     Outside(Outside),
 }

@@ -3,7 +3,7 @@
 //! | network | source | name servers |
 //! |---|---|---|
 //! | host | `/etc/resolv.conf` | as they are; the public ones where there are none |
-//! | none | the same, or systemd-resolved's where only its stub is named | loopback ones left out |
+//! | none, private | the same, or systemd-resolved's where only its stub is named | loopback ones left out |
 //!
 //! Lines that are not understood are carried along; comments are not. The form is BuildKit's.
 

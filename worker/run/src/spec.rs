@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use slipway_model::mount::Tree;
 
-use crate::{Error, Mount, Resources, Result};
+use crate::{Error, Hook, Mount, Resources, Result};
 
 /// One process to run in one tree.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct ProcessSpec {
     pub cwd: String,
     /// `""` (root), `user`, `uid`, `user:group`, `uid:gid`, in any mix; names come from the tree's own files.
     pub user: String,
+    /// Further groups, besides those that the tree's own files say.
+    pub groups: Vec<u32>,
     pub root: Tree,
     /// Mount the root read-only, after mount points have been made in it.
     pub readonly_root: bool,
@@ -37,6 +39,8 @@ pub struct ProcessSpec {
     /// Overrides [`crate::Options::cgroup_parent`] where set and not empty.
     pub cgroup_parent: Option<String>,
     pub resources: Resources,
+    /// Programs of the host that an OCI runtime runs around the process; the built-in runtime refuses them.
+    pub hooks: Vec<Hook>,
     /// The standard input is a terminal, and to be the process's controlling one. Not with an OCI runtime, where
     /// the process has a terminal but none that controls it.
     pub terminal: bool,
@@ -58,6 +62,8 @@ pub enum Network {
     Host,
     /// A network of its own that holds nothing but `lo`, which is up.
     None,
+    /// A network of its own, out of [`crate::Options::networks`].
+    Private,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +94,7 @@ impl ProcessSpec {
             env: Vec::new(),
             cwd: "/".into(),
             user: String::new(),
+            groups: Vec::new(),
             root,
             readonly_root: false,
             mounts: Vec::new(),
@@ -98,6 +105,7 @@ impl ProcessSpec {
             ulimits: Vec::new(),
             cgroup_parent: None,
             resources: Resources::default(),
+            hooks: Vec::new(),
             terminal: false,
             remove_mount_stubs_recursive: false,
         }

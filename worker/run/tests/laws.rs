@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod laws {
     mod confinement;
+    mod devices;
     mod ending;
     mod environment;
+    mod faults;
     mod harness;
     mod hostile;
+    mod joining;
     mod mounts;
+    mod networks;
     mod users;
 }
 

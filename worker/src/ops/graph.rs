@@ -25,6 +25,7 @@ use super::merge::MergeOp;
 use super::passthrough::PassthroughOp;
 use super::room::WithRoom;
 use super::source;
+use crate::devices::DeviceGrants;
 use crate::source::of_build::BuildSources;
 use crate::{Error, Result, Value, Worker};
 
@@ -33,6 +34,7 @@ use crate::{Error, Result, Value, Worker};
 pub struct Scope {
     pub allow_host_network: bool,
     pub allow_insecure: bool,
+    pub devices: DeviceGrants,
     /// Cache mounts that come from elsewhere, or go there.
     pub mounts: Option<Arc<dyn TravellingMounts>>,
     /// Its policies, and what it knows of sources.
@@ -188,9 +190,11 @@ fn operation(worker: &Arc<Worker>, vertex: &llb::Vertex, scope: &Scope) -> Resul
             if let Some(travelling) = &scope.mounts {
                 cache_mounts(exec).for_each(|(id, sharing)| travelling.uses(id, sharing));
             }
+            // The key of the operation has what it gets, not what it asks for.
+            let cdi_devices = scope.devices.admit(&worker.devices, &exec.cdi_devices)?;
             Arc::new(ExecOp {
                 worker,
-                exec: exec.clone(),
+                exec: pb::ExecOp { cdi_devices, ..exec.clone() },
                 platform: platform_of(vertex),
                 resources: vertex.metadata.linux_resources.clone(),
                 inputs,
@@ -234,9 +238,6 @@ fn check_exec(exec: &pb::ExecOp, inputs: usize, scope: &Scope) -> Result<()> {
         return invalid(&format!("invalid security mode {}", exec.security));
     };
     scope.admit(network, security)?;
-    if !exec.cdi_devices.iter().all(|device| device.optional) {
-        return Err(Error::Unsupported("a CDI device".into()));
-    }
     if exec.meta.as_ref().is_none_or(|meta| meta.args.is_empty()) {
         return invalid("an exec operation has no arguments");
     }

@@ -6,6 +6,7 @@ use slipway_model::llb::pb;
 use slipway_solver::Op;
 
 use super::image::ImageOp;
+use crate::source::blob::{self, BlobOp};
 use crate::source::git::GitOp;
 use crate::source::http::HttpOp;
 use crate::source::local::LocalOp;
@@ -25,6 +26,7 @@ pub(super) fn load(
         "docker-image" | "oci-layout" => Ok(Arc::new(ImageOp::new(worker, build, rest, source, platform)?)),
         "git" => Ok(Arc::new(GitOp::new(worker, build, rest, source)?)),
         "http" | "https" => Ok(Arc::new(HttpOp::new(worker, build, source)?)),
+        blob::REGISTRY | blob::LAYOUT => Ok(Arc::new(BlobOp::new(worker, scheme, rest, source)?)),
         "local" => Ok(Arc::new(LocalOp::new(worker, rest, source)?)),
         _ => Err(unsupported()),
     }

@@ -6,6 +6,7 @@
 //! | `git://` | the commit, also behind an annotated tag |
 //! | `http://`, `https://` | the digest of the file |
 //! | `local://`, `oci-layout://`, uploads | nothing: they are the client's own |
+//! | `docker-image+blob://`, `oci-layout+blob://` | nothing: a digest is their name |
 //!
 //! A build with a lock looks at every source of a graph before it solves the graph, so that all of them are noted and
 //! nothing runs if one is not what it should be. Where only locked values are allowed, the value becomes an attribute

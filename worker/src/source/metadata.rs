@@ -20,6 +20,7 @@ use slipway_proto::gateway::{
 };
 use slipway_store::{Ref, inroot};
 
+use super::blob;
 use super::git::GitSource;
 use super::http::WebFile;
 use super::image::NamedImage;
@@ -81,6 +82,8 @@ pub(crate) async fn look(
         }
         // Its files are all there is to know.
         "local" => None,
+        // Its digest is in its name.
+        blob::REGISTRY | blob::LAYOUT => None,
         _ => return Err(unknown()),
     };
     Ok((response, warning))

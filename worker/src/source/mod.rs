@@ -8,11 +8,14 @@
 //! | [`cache`] | results of imported caches |
 //! | [`http`] | a file of a web server |
 //! | [`git`] | a commit of a git repository |
+//! | [`blob`] | one blob of a registry or a layout, as a file |
 //!
 //! Beside them: [`metadata`], what a source stands for just now; [`of_build`], what one build decides and knows about
-//! its sources; [`lock`], what they may come to; [`answers`], what was answered before.
+//! its sources; [`lock`], what they may come to; [`answers`], what was answered before. [`save`] and [`ssh_signature`]
+//! are what they need: a file on its way into a snapshot, and whether somebody has signed something.
 
 pub mod answers;
+pub(crate) mod blob;
 pub mod cache;
 pub mod credentials_of_url;
 pub(crate) mod git;
@@ -24,5 +27,7 @@ pub mod lock;
 pub mod metadata;
 pub mod oci_layout;
 pub mod of_build;
+mod save;
+mod ssh_signature;
 
 pub use credentials_of_url::hidden as without_credentials;

@@ -18,8 +18,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
 use crate::helper::{Attempt, Doing, failure};
-use crate::{Resources, Usage};
+use crate::{OutOfMemory, Resources, Usage};
 
 const ROOT: &str = "/sys/fs/cgroup";
 const OURS: &str = "slipway";
@@ -74,7 +76,7 @@ impl Groups {
         }
     }
 
-    /// Those of a step that runs, as far as it has any.
+    /// Those of a step that runs, as far as it has any, whoever has made them.
     pub(crate) fn of_running(parent: &str, id: &str) -> Attempt<Self> {
         let below = relative(parent)?.join(OURS).join(id);
         let root = Path::new(ROOT);
@@ -124,24 +126,45 @@ impl Groups {
         Ok(())
     }
 
-    pub(crate) fn oom_killed(&self) -> bool {
-        let v2 = self.unified.as_ref().map(|path| path.join("memory.events"));
+    /// Kills all that is in them just now; whether something was.
+    pub(crate) fn kill(&self) -> bool {
+        let separate = self.separate.iter().map(|(_, path)| path);
+        let lists = self.unified.iter().chain(separate).map(|path| path.join("cgroup.procs"));
+        let mut found = false;
+        for list in lists {
+            for pid in listed(&list) {
+                // The number may mean another process by now: that one is not listed.
+                let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+                if listed(&list).contains(&pid) {
+                    found = true;
+                    let _ = pidfd_send_signal(&process, Signal::KILL);
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether the kernel has killed for want of memory, and whose.
+    pub(crate) fn out_of_memory(&self) -> Option<OutOfMemory> {
         let v1 = self.separate.iter().find(|(controller, _)| *controller == "memory");
-        let v1 = v1.map(|(_, path)| path.join("memory.oom_control"));
-        [v2, v1].into_iter().flatten().any(|file| counted(&file, "oom_kill").is_some_and(|count| count > 0))
+        match (&self.unified, v1) {
+            (Some(group), _) => v2::out_of_memory(group),
+            (None, Some((_, group))) => v1::out_of_memory(group),
+            (None, None) => None,
+        }
     }
 
     /// What all processes have used that ever were in the group which an OCI runtime has made at such a path; nothing
     /// where the kernel does not count it.
     pub(crate) fn usage_of_runtime(path: &str) -> Usage {
         let (root, below) = (Path::new(ROOT), path.trim_start_matches('/'));
-        let number = |file: PathBuf| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+        let number = |file: PathBuf| number(&file);
         if is_unified(root) {
             let group = root.join(below);
-            let time = |name: &str| counted(&group.join("cpu.stat"), name).map(Duration::from_micros);
+            let time = |name: &str| Duration::from_micros(count(&group.join("cpu.stat"), name));
             return Usage {
-                user: time("user_usec").unwrap_or_default(),
-                system: time("system_usec").unwrap_or_default(),
+                user: time("user_usec"),
+                system: time("system_usec"),
                 peak_memory: number(group.join("memory.peak")).unwrap_or_default(),
             };
         }
@@ -182,10 +205,21 @@ pub(crate) fn remove_ours(parent: &str) {
     }
 }
 
-/// `name value` lines, as in `memory.events`.
-fn counted(file: &Path, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(file).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+fn listed(file: &Path) -> Vec<Pid> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.lines().filter_map(|line| Pid::from_raw(line.trim().parse().ok()?)).collect()
+}
+
+/// How often something has happened: `name value` lines, as in `memory.events`.
+fn count(file: &Path, name: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.find(|(found, _)| *found == name).and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
+}
+
+/// A file with one number; one that says `max` has none.
+fn number(file: &Path) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 fn is_unified(root: &Path) -> bool {
@@ -232,6 +266,14 @@ fn set(group: &Path, file: &str, value: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_are_found_by_their_whole_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "low 0\noom 3\noom_kill 2\noom_group_kill 1\n").unwrap();
+        assert_eq!([count(file.path(), "oom"), count(file.path(), "oom_kill")], [3, 2]);
+        assert_eq!([count(file.path(), "kill"), count(Path::new("/nonesuch"), "oom")], [0, 0]);
+    }
 
     #[test]
     fn a_parent_cannot_lead_up() {

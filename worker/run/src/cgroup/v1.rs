@@ -4,11 +4,27 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{make, set};
-use crate::Resources;
+use super::{count, make, number, set};
+use crate::{OutOfMemory, Resources};
 
-/// Those that limits need.
-pub(super) const CONTROLLERS: [&str; 3] = ["memory", "cpu", "cpuset"];
+/// All that there are, besides names of `cpu` and `net_cls` for two at once. Limits need the first three; an OCI runtime
+/// makes a group in each, of which `devices` says what its processes may open.
+pub(super) const CONTROLLERS: [&str; 14] = [
+    "memory",
+    "cpu",
+    "cpuset",
+    "devices",
+    "cpuacct",
+    "pids",
+    "freezer",
+    "blkio",
+    "hugetlb",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "rdma",
+    "misc",
+];
 
 pub(super) fn create(
     root: &Path,
@@ -61,6 +77,19 @@ pub(super) fn create(
     }
     Ok(())
 }
+
+/// A limit was reached where allocations have failed; one that nobody has set is larger than any machine.
+pub(super) fn out_of_memory(group: &Path) -> Option<OutOfMemory> {
+    if count(&group.join("memory.oom_control"), "oom_kill") == 0 {
+        return None;
+    }
+    let own = number(&group.join("memory.failcnt")).is_some_and(|failures| failures > 0);
+    let limit = number(&group.join("memory.limit_in_bytes")).filter(|limit| own && *limit < UNLIMITED);
+    Some(limit.map_or(OutOfMemory::Above, |limit| OutOfMemory::Step { limit }))
+}
+
+/// The kernel says the largest number of pages there is.
+const UNLIMITED: u64 = 1 << 62;
 
 /// A new cpuset is empty, and an empty one takes no process: it gets its parent's value, from the top down.
 fn inherit(hierarchy: &Path, below: &Path, file: &str) -> io::Result<()> {

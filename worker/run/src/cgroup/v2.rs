@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{make, set};
-use crate::Resources;
+use super::{count, make, number, set};
+use crate::{OutOfMemory, Resources};
 
 pub(super) fn create(root: &Path, below: &Path, resources: &Resources) -> io::Result<PathBuf> {
     let path = make(root, below)?;
@@ -16,6 +16,16 @@ pub(super) fn create(root: &Path, below: &Path, resources: &Resources) -> io::Re
         return Err(error);
     }
     Ok(path)
+}
+
+/// `oom` of the group's own events counts how often its own limit was reached.
+pub(super) fn out_of_memory(group: &Path) -> Option<OutOfMemory> {
+    if count(&group.join("memory.events"), "oom_kill") == 0 {
+        return None;
+    }
+    let own = count(&group.join("memory.events.local"), "oom") > 0;
+    let limit = number(&group.join("memory.max")).filter(|_| own);
+    Some(limit.map_or(OutOfMemory::Above, |limit| OutOfMemory::Step { limit }))
 }
 
 /// Hands the controllers down, as far as each level has them and is free to. What is missing in the end shows

@@ -22,10 +22,10 @@ use super::attempt::{Attempt, Doing, failure};
 use super::container::part;
 use super::in_root::Make;
 use super::prepare::{Prepared, Source, prepare};
-use super::{devices, runtime_config, supervise, tree};
+use super::{devices, runtime_command, runtime_config, supervise, tree};
+use crate::Exit;
 use crate::cgroup::Groups;
 use crate::protocol::{self, OciRuntime, Order, Report};
-use crate::{Exit, NotStarted, Status};
 
 pub(super) fn run(order: &Order, runtime: &OciRuntime, daemon: &UnixStream) -> Attempt<Report> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
@@ -47,9 +47,11 @@ pub(super) fn run(order: &Order, runtime: &OciRuntime, daemon: &UnixStream) -> A
     report
 }
 
+const ROOTFS: &str = "rootfs";
+
 /// A directory of the host that is covered by memory, in the mount namespace that the helper is in.
 pub(super) struct Bundle {
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Bundle {
@@ -66,8 +68,17 @@ impl Bundle {
         Ok(bundle)
     }
 
+    /// A directory in place of the root of another helper's bundle, for a runtime that starts from there although it
+    /// is about to enter the container.
+    pub(super) fn stand_in(state: &Path, id: &str) -> io::Result<()> {
+        let path = state.join(id);
+        let memory = tree::new_filesystem("tmpfs", &[("mode", "711")], MountAttrFlags::empty())?;
+        tree::attach_at(memory, &path)?;
+        fs::create_dir(path.join(ROOTFS))
+    }
+
     pub(super) fn rootfs(&self) -> PathBuf {
-        self.path.join("rootfs")
+        self.path.join(ROOTFS)
     }
 
     /// Mounts the root and everything that goes into it; answers with the sources, in the order of the mounts.
@@ -145,11 +156,11 @@ impl Invocation<'_> {
             .and_then(|()| protocol::send_descriptor(daemon, pidfd.as_fd()));
         self.watch(&pidfd, daemon).doing("watch the runtime")?;
         let (status, usage) = supervise::wait(pid.as_raw_pid()).doing("wait for the runtime")?;
-        if let Some(refused) = self.refusal(status) {
+        if let Some(refused) = runtime_command::refusal(self.runtime, &self.log(), status) {
             return Ok(refused);
         }
-        let oom_killed = Groups::of_runtime(self.cgroup).oom_killed();
-        Ok(Report::Exited(Exit { status, oom_killed, usage }))
+        let out_of_memory = Groups::of_runtime(self.cgroup).out_of_memory();
+        Ok(Report::Exited(Exit { status, out_of_memory, usage }))
     }
 
     /// Until the runtime has ended; from the daemon's hanging up on, its container is killed.
@@ -173,8 +184,9 @@ impl Invocation<'_> {
         }
         let interval = Timespec { tv_sec: 0, tv_nsec: KILL_INTERVAL.subsec_nanos().into() };
         loop {
-            // Fails while there is no container yet.
+            // Fails while there is no container yet, and where somebody has removed the runtime's state.
             self.quietly(&["kill", self.id, "KILL"]);
+            Groups::of_runtime(self.cgroup).kill();
             if ended(Some(&interval), None)?.0 {
                 return Ok(());
             }
@@ -194,35 +206,10 @@ impl Invocation<'_> {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.runtime.binary);
-        command.env_clear().arg("--root").arg(self.runtime.state.join("runtime"));
-        command
+        runtime_command::command(self.runtime)
     }
 
     fn log(&self) -> PathBuf {
         self.bundle.path.join("log.json")
     }
-
-    /// The runtime's own errors are in its log, not in its exit code.
-    fn refusal(&self, status: Status) -> Option<Report> {
-        if status == Status::Code(0) {
-            return None;
-        }
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
-        let entries = log.lines().filter_map(|line| serde_json::from_str::<LogEntry>(line).ok());
-        let message = entries.filter(|entry| entry.level == "error").map(|entry| entry.msg).next_back()?;
-        Some(match NotStarted::in_words_of_runc(&message) {
-            Some(refused) => Report::NotStarted(refused),
-            None => {
-                let step = format!("start the container with {}", self.runtime.binary.display());
-                Report::Failed(failure(step, message))
-            }
-        })
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct LogEntry {
-    level: String,
-    msg: String,
 }

@@ -14,6 +14,7 @@ use rustix::mount::MountAttrFlags;
 use super::attempt::{Attempt, Doing};
 use super::in_root::{self, Make};
 use super::tree;
+use crate::{DeviceNode, NodeKind};
 
 /// Name, major and minor number (`Documentation/admin-guide/devices.txt`).
 const HARMLESS: &[(&str, u32, u32)] =
@@ -94,6 +95,24 @@ fn make_insecure(dev: &OwnedFd) -> io::Result<()> {
         node(dev.as_fd(), &format!("loop{number}"), FileType::BlockDevice, makedev(LOOP_MAJOR, number))?;
     }
     Ok(())
+}
+
+/// A node for a device that a process was given.
+pub(super) fn make(
+    directory: impl AsFd,
+    name: &str,
+    wanted: &DeviceNode,
+    (uid, gid): (u32, u32),
+) -> io::Result<()> {
+    let kind = match wanted.kind {
+        NodeKind::Block => FileType::BlockDevice,
+        NodeKind::Character => FileType::CharacterDevice,
+        NodeKind::Pipe => FileType::Fifo,
+    };
+    rustix::fs::mknodat(&directory, name, kind, Mode::empty(), makedev(wanted.major, wanted.minor))?;
+    let owner = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
+    rustix::fs::chownat(&directory, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(rustix::fs::chmodat(&directory, name, Mode::from_raw_mode(wanted.mode & 0o777), AtFlags::empty())?)
 }
 
 fn node(dev: impl AsFd, name: &str, kind: FileType, device: Dev) -> io::Result<()> {

@@ -57,7 +57,7 @@ pub(super) fn run(
 
 /// The tree as the container sees it. The number of a process may come to mean another one, so it is made sure
 /// afterwards that the one meant was still there.
-fn root_of(process: &OwnedFd) -> io::Result<OwnedFd> {
+pub(super) fn root_of(process: &OwnedFd) -> io::Result<OwnedFd> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd()))?;
     let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<u32>().ok());
     let gone = || io::Error::new(io::ErrorKind::NotFound, "the container has ended");

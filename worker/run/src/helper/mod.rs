@@ -27,7 +27,8 @@
 //! | `container` | process 1, up to the root; with `standard`, `devices`, `masks` |
 //! | `join` | one more process in a container that runs |
 //! | `command` | from there to `execve`; with `privileges`, `execute` |
-//! | `bundle`, `runtime_config` | the same through an OCI runtime |
+//! | `bundle`, `runtime_config`, `runtime_command` | the same through an OCI runtime |
+//! | `runtime_join` | one more process in a container of an OCI runtime |
 //! | `outside` | making ready what somebody else runs, and cleaning up after it |
 
 mod attempt;
@@ -43,7 +44,9 @@ mod masks;
 mod outside;
 mod prepare;
 mod privileges;
+pub(crate) mod runtime_command;
 mod runtime_config;
+mod runtime_join;
 mod standard;
 mod stubs;
 mod supervise;
@@ -51,8 +54,10 @@ mod tree;
 mod user;
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+
+use rustix::thread::LinkNameSpaceType;
 
 pub(crate) use attempt::{Attempt, Doing, failure};
 
@@ -94,10 +99,16 @@ fn serve() -> io::Result<()> {
     let mut socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(HELPER_SOCKET) });
     let Some(order) = protocol::read_message::<Order>(&mut socket)? else { return Ok(()) };
     let Some(filter) = protocol::read_frame(&mut socket)? else { return Ok(()) };
+    if order.needs_network() {
+        let Some(network) = protocol::receive_descriptor(&socket)? else { return Ok(()) };
+        // Whatever is started from here on is born in it.
+        rustix::thread::move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+    }
     let report = match &order.runtime {
         Runtime::Builtin => supervise::run(&order, &filter, &socket),
         Runtime::Oci(runtime) => bundle::run(&order, runtime, &socket),
         Runtime::Outside(place) => outside::run(&order, place, &socket),
+        Runtime::OciJoin(runtime, container) => runtime_join::run(&order, container, runtime, &socket),
         Runtime::Join(container) => {
             let Some(process) = protocol::receive_descriptor(&socket)? else { return Ok(()) };
             join::run(&order, container, &process, &filter, &socket)

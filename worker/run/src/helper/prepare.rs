@@ -7,11 +7,11 @@ use rustix::mount::MountAttrFlags;
 
 use super::attempt::{Attempt, Doing};
 use super::in_root::{self, Make};
-use super::standard;
 use super::stubs::{self, Stubs};
 use super::tree;
 use super::user::{self, User};
-use crate::mount::MountKind;
+use super::{devices, standard};
+use crate::mount::{DeviceNode, MountKind};
 use crate::protocol::{Order, Runtime};
 use crate::{Mount, Security};
 
@@ -67,10 +67,10 @@ pub(super) fn prepare(order: &Order) -> Attempt<Prepared> {
     let spec = &order.spec;
     let root = tree::open_detached(&spec.root, tree_attributes(order)).doing("mount the root tree")?;
     standard::check_places(&root)?;
-    let user = user::resolve(&root, &spec.user)?;
+    let user = user::resolve(&root, &spec.user)?.with(&spec.groups);
     make_working_directory(order, &root, &user)?;
     let mut files = Files::new()?;
-    let attachments = attachments(order, &mut files)?;
+    let attachments = attachments(order, &mut files, &user)?;
     let destinations = attachments.iter().map(|attachment| attachment.destination.as_str());
     let stubs = stubs::find(&root, destinations, spec.remove_mount_stubs_recursive);
     Ok(Prepared { home: user::home(&root, user.uid), root, user, attachments, memory: files.memory, stubs })
@@ -97,7 +97,7 @@ fn make_working_directory(order: &Order, root: &OwnedFd, user: &User) -> Attempt
 }
 
 /// The files that every step gets, then what the build asks for; equal destinations replace each other.
-fn attachments(order: &Order, files: &mut Files) -> Attempt<Vec<Attachment>> {
+fn attachments(order: &Order, files: &mut Files, user: &User) -> Attempt<Vec<Attachment>> {
     let mut attachments: Vec<Attachment> = Vec::new();
     let ours = [("/etc/resolv.conf", &order.resolv_conf), ("/etc/hosts", &order.hosts)];
     for (destination, text) in ours {
@@ -107,7 +107,7 @@ fn attachments(order: &Order, files: &mut Files) -> Attempt<Vec<Attachment>> {
         }
     }
     for mount in &order.spec.mounts {
-        let attachment = attachment(mount, order, files)?;
+        let attachment = attachment(mount, order, files, user)?;
         match attachments.iter_mut().find(|earlier| earlier.destination == attachment.destination) {
             Some(earlier) => *earlier = attachment,
             None => attachments.push(attachment),
@@ -121,7 +121,7 @@ const DATA: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
-fn attachment(mount: &Mount, order: &Order, files: &mut Files) -> Attempt<Attachment> {
+fn attachment(mount: &Mount, order: &Order, files: &mut Files, user: &User) -> Attempt<Attachment> {
     let of_trees = tree_attributes(order);
     let destination = absolute(&mount.destination, order.spec.cwd());
     let step = || format!("prepare the mount on {destination}");
@@ -147,9 +147,11 @@ fn attachment(mount: &Mount, order: &Order, files: &mut Files) -> Attempt<Attach
         MountKind::File { bytes, mode, uid, gid } => {
             return files.add(&destination, bytes.expose(), *mode, (*uid, *gid));
         }
-        MountKind::Host { path, readonly } => {
+        MountKind::Device(node) => return files.add_device(&destination, node, user),
+        MountKind::Host { path, readonly, programs } => {
             let source = in_root::open_host(path).doing(format!("open {} of the host", path.display()))?;
-            let attributes = DATA | tree::readonly_if(*readonly);
+            let kind = if *programs { DATA.difference(MountAttrFlags::MOUNT_ATTR_NOEXEC) } else { DATA };
+            let attributes = kind | tree::readonly_if(*readonly);
             (Source::Whole(tree::bind(&source, attributes).doing(step())?), attributes)
         }
     };
@@ -171,9 +173,12 @@ struct Files {
 }
 
 impl Files {
-    /// Kept out of swap where the kernel can do that (6.4).
+    /// Kept out of swap where the kernel can do that (6.4). Nothing but parts of it is ever seen, and each has
+    /// attributes of its own: files those of data, devices fewer.
     fn new() -> Attempt<Self> {
-        let make = |options: &[(&str, &str)]| tree::new_filesystem("tmpfs", options, DATA);
+        let make = |options: &[(&str, &str)]| {
+            tree::new_filesystem("tmpfs", options, MountAttrFlags::MOUNT_ATTR_NOSUID)
+        };
         let memory = make(&[("mode", "700"), ("noswap", "")]).or_else(|_| make(&[("mode", "700")]));
         Ok(Self { memory: memory.doing("mount a tmpfs for files")?, count: 0 })
     }
@@ -184,6 +189,17 @@ impl Files {
         write(self.memory.as_fd(), &name, bytes, mode, owner)
             .doing(format!("write the file for {destination}"))?;
         let attributes = DATA | MountAttrFlags::MOUNT_ATTR_RDONLY;
+        Ok(Attachment { destination: destination.to_owned(), source: Source::File { name }, attributes })
+    }
+
+    /// A node of our own, so that owner and mode are the process's business and not the host's.
+    fn add_device(&mut self, destination: &str, node: &DeviceNode, user: &User) -> Attempt<Attachment> {
+        let name = self.count.to_string();
+        self.count += 1;
+        let owner = (node.uid.unwrap_or(user.uid), node.gid.unwrap_or(user.gid));
+        devices::make(self.memory.as_fd(), &name, node, owner)
+            .doing(format!("make the device {destination}"))?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         Ok(Attachment { destination: destination.to_owned(), source: Source::File { name }, attributes })
     }
 }

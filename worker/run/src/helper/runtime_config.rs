@@ -1,5 +1,6 @@
 //! `config.json` of the OCI runtime specification, for one step, as BuildKit writes it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -7,9 +8,12 @@ use serde_json::{Value, json};
 use super::execute;
 use super::masks::{masked_paths, readonly_paths};
 use super::prepare::Prepared;
+use super::user::User;
 use crate::cgroup::Groups;
 use crate::protocol::Order;
-use crate::{Network, Resources, Security, capability, seccomp};
+use crate::{
+    Hook, HookPoint, MountKind, Network, NodeKind, ProcessSpec, Resources, Security, capability, seccomp,
+};
 
 /// Old enough for every runtime in use.
 const VERSION: &str = "1.0.2";
@@ -25,24 +29,26 @@ pub(super) fn config(
     let sandbox = spec.security == Security::Sandbox;
     json!({
         "ociVersion": VERSION,
-        "process": process(order, prepared),
+        "process": process(order, &prepared.user, &prepared.home),
         "root": { "path": root, "readonly": spec.readonly_root },
         "hostname": spec.hostname(),
         "mounts": mounts(prepared, sources, sandbox),
         "linux": {
             "namespaces": namespaces(spec.network),
             "cgroupsPath": cgroup,
-            "resources": resources(&spec.resources, sandbox),
+            "resources": resources(&spec.resources, devices(spec)),
             "devices": if sandbox { Vec::new() } else { super::devices::insecure_for_runtime() },
             "seccomp": if sandbox { seccomp::oci_profile() } else { None },
             "maskedPaths": if sandbox { masked_paths() } else { Vec::new() },
             "readonlyPaths": if sandbox { readonly_paths() } else { Vec::new() },
         },
+        "hooks": hooks(&spec.hooks),
     })
 }
 
-fn process(order: &Order, prepared: &Prepared) -> Value {
-    let (spec, user) = (&order.spec, &prepared.user);
+/// The process itself, be it the container's first or one that joins.
+pub(super) fn process(order: &Order, user: &User, home: &str) -> Value {
+    let spec = &order.spec;
     let all = capability::names(order.capabilities);
     let some = capability::names(order.capabilities & capability::SANDBOX);
     let (given, inherited) = match spec.security {
@@ -62,7 +68,7 @@ fn process(order: &Order, prepared: &Prepared) -> Value {
         "terminal": false,
         "user": { "uid": user.uid, "gid": user.gid, "additionalGids": user.groups },
         "args": spec.args,
-        "env": execute::environment(&spec.env, &prepared.home),
+        "env": execute::environment(&spec.env, home),
         "cwd": spec.cwd(),
         "capabilities": {
             "bounding": given, "effective": given, "permitted": given,
@@ -116,10 +122,41 @@ fn mounts(prepared: &Prepared, sources: &[PathBuf], sandbox: bool) -> Vec<Value>
     mounts.into_iter().map(|(_, mount)| mount).collect()
 }
 
-fn resources(resources: &Resources, sandbox: bool) -> Value {
+/// Which devices may be used: none in the sandbox but those that the process was given (and those that every
+/// runtime allows by itself).
+fn devices(spec: &ProcessSpec) -> Vec<Value> {
+    let mut rules = vec![json!({ "allow": spec.security == Security::Insecure, "access": "rwm" })];
+    for mount in &spec.mounts {
+        let MountKind::Device(node) = &mount.kind else { continue };
+        let kind = match node.kind {
+            NodeKind::Block => "b",
+            NodeKind::Character => "c",
+            NodeKind::Pipe => continue,
+        };
+        rules.push(json!({
+            "allow": true, "type": kind, "major": node.major, "minor": node.minor, "access": node.access,
+        }));
+    }
+    rules
+}
+
+/// By the moment at which they run.
+fn hooks(hooks: &[Hook]) -> Value {
+    let mut points = BTreeMap::<HookPoint, Vec<Value>>::new();
+    for Hook { point, path, args, env, timeout } in hooks {
+        let mut hook = json!({ "path": path, "args": args, "env": env });
+        if let Some(timeout) = timeout {
+            hook["timeout"] = json!(timeout);
+        }
+        points.entry(*point).or_default().push(hook);
+    }
+    json!(points)
+}
+
+fn resources(resources: &Resources, devices: Vec<Value>) -> Value {
     let Resources { memory, memory_swap, cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems } =
         resources;
-    let mut limits = json!({ "devices": [{ "allow": !sandbox, "access": "rwm" }], "memory": {}, "cpu": {} });
+    let mut limits = json!({ "devices": devices, "memory": {}, "cpu": {} });
     let mut set = |group: &str, name: &str, wanted: bool, value: Value| {
         if wanted {
             limits[group][name] = value;

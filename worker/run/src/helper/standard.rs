@@ -72,9 +72,9 @@ pub(super) fn mount_all(root: &OwnedFd, order: &Order, groups: &Groups) -> Attem
     Ok(())
 }
 
-/// Makes the network namespace's `lo` usable, as every runtime does.
+/// Makes the network namespace's `lo` usable, as every runtime does, where the namespace is the step's own and new.
 pub(super) fn bring_up_loopback(network: Network) -> io::Result<()> {
-    if network == Network::Host {
+    if network != Network::None {
         return Ok(());
     }
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;

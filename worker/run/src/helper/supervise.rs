@@ -124,7 +124,8 @@ pub(super) fn accompany(
         }
     }
     let (status, usage) = wait(child.pid).doing("wait for the step")?;
-    Ok(refused.unwrap_or_else(|| Report::Exited(Exit { status, oom_killed: groups.oom_killed(), usage })))
+    Ok(refused
+        .unwrap_or_else(|| Report::Exited(Exit { status, out_of_memory: groups.out_of_memory(), usage })))
 }
 
 /// The standard streams are the process's alone: who reads them is to see their end when it closes them.

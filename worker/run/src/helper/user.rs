@@ -49,6 +49,12 @@ pub(super) fn home(root: impl AsFd, uid: u32) -> String {
 }
 
 impl User {
+    /// A member of these as well.
+    pub(super) fn with(mut self, groups: &[u32]) -> Self {
+        self.groups.extend(groups);
+        self
+    }
+
     fn new(uid: u32, gid: u32, mut groups: Vec<u32>) -> Self {
         if !groups.contains(&gid) {
             groups.insert(0, gid);

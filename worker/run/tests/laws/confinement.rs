@@ -78,7 +78,7 @@ fn parts_of_proc_and_sys_are_masked() {
 }
 
 /// "major minor" of some disk that the host itself can read.
-fn host_disk() -> Option<String> {
+pub(super) fn host_disk() -> Option<String> {
     let disks = std::fs::read_dir("/sys/block").ok()?.flatten();
     let mut disks =
         disks.filter(|disk| std::fs::File::open(std::path::Path::new("/dev").join(disk.file_name())).is_ok());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use slipway_run::{Error, Resources};
+use slipway_run::{Error, OutOfMemory, Resources};
 
 use super::harness::on_each;
 
@@ -126,12 +126,17 @@ fn want_of_memory_is_told() {
         let mut spec = case.shell("dd if=/dev/zero of=/dev/null bs=200M count=1; exit 9");
         spec.resources = Resources { memory: 32 << 20, ..Resources::default() };
         let exit = case.run(spec).result.unwrap();
-        assert!(exit.oom_killed, "{}: {exit:?}", case.name);
+        assert_eq!(
+            exit.out_of_memory,
+            Some(OutOfMemory::Step { limit: 32 << 20 }),
+            "{}: {exit:?}",
+            case.name
+        );
 
         let mut spec = case.spec(&["true"]);
         spec.resources = Resources { memory: 64 << 20, cpu_shares: 512, ..Resources::default() };
         let exit = case.run(spec).result.unwrap();
-        assert!(exit.success() && !exit.oom_killed, "{}: {exit:?}", case.name);
+        assert!(exit.success() && exit.out_of_memory.is_none(), "{}: {exit:?}", case.name);
     });
 }
 

@@ -3,16 +3,17 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-
-use std::sync::Arc;
 
 use slipway_containerd::{Client, ContainerdTasks, Runtime};
 use slipway_model::mount::{OverlayUpper, Tree};
 use slipway_run::{
-    BuiltinExecutor, Error, Executor, Exit, OciExecutor, Options, OutsideExecutor, ProcessSpec, Stdio,
+    BuiltinExecutor, Error, Executor, Exit, Networks, OciExecutor, Options, OutsideExecutor, ProcessSpec,
+    Running, Started, Stdio,
 };
 use slipway_tests::Containerd;
 use tokio_util::sync::CancellationToken;
@@ -21,19 +22,12 @@ pub(super) const PATH: &str = "PATH=/usr/local/bin:/usr/bin:/bin:/sbin";
 
 /// Calls the test with a fresh [`Case`] for each executor; root and busybox are needed.
 pub(super) fn on_each(test: impl Fn(&Case)) {
-    if !rustix::process::geteuid().is_root() || !Path::new("/bin/busybox").exists() {
-        println!("skipped: needs root and /bin/busybox (Debian's busybox-static)");
+    if !on_ours_with(&|_| Networks::default(), &test) {
         return;
-    }
-    test(&Case::new("builtin", |_, options| Box::new(BuiltinExecutor::new(options))));
-    let oci = |directory: &Path, options| OciExecutor::new("runc", directory.join("runc"), options);
-    match oci(&std::env::temp_dir().join("slipway-run-probe"), Options::default()) {
-        Ok(_) => test(&Case::new("runc", |directory, options| Box::new(oci(directory, options).unwrap()))),
-        Err(error) => println!("skipped on runc: {error}"),
     }
     let Some(containerd) = Containerd::start() else { return };
     let runtime = Runtime { name: "io.containerd.runc.v2".into(), binary: "runc".into() };
-    test(&Case::new("containerd", |directory, options| {
+    test(&Case::new("containerd", &|_| Networks::default(), |directory, options| {
         let client = Client::new(&containerd.address(), "laws", "of-executors").unwrap();
         let tasks = ContainerdTasks::open(client, runtime.clone()).unwrap();
         Box::new(OutsideExecutor::new(Arc::new(tasks), directory.join("steps"), options).unwrap())
@@ -45,11 +39,36 @@ pub(super) fn on_each(test: impl Fn(&Case)) {
     containerd.assert_idle();
 }
 
+/// The same without those that somebody else stands behind.
+pub(super) fn on_ours(test: impl Fn(&Case)) {
+    on_ours_with(&|_| Networks::default(), test);
+}
+
+/// The same with networks for each, whose state may be kept in the directory that `networks` is called with. Whether
+/// there is anything to run on.
+pub(super) fn on_ours_with(networks: &dyn Fn(&Path) -> Networks, test: impl Fn(&Case)) -> bool {
+    if !rustix::process::geteuid().is_root() || !Path::new("/bin/busybox").exists() {
+        println!("skipped: needs root and /bin/busybox (Debian's busybox-static)");
+        return false;
+    }
+    test(&Case::new("builtin", networks, |_, options| Box::new(BuiltinExecutor::new(options))));
+    let oci = |directory: &Path, options| OciExecutor::new("runc", directory.join("runc"), options);
+    match oci(&std::env::temp_dir().join("slipway-run-probe"), Options::default()) {
+        Ok(_) => {
+            test(&Case::new("runc", networks, |directory, options| {
+                Box::new(oci(directory, options).unwrap())
+            }));
+        }
+        Err(error) => println!("skipped on runc: {error}"),
+    }
+    true
+}
+
 pub(super) struct Case {
     pub(super) name: &'static str,
     directory: tempfile::TempDir,
     options: Options,
-    executor: Box<dyn Executor>,
+    executor: Arc<dyn Executor>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -64,7 +83,11 @@ pub(super) struct Outcome {
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl Case {
-    fn new(name: &'static str, executor: impl Fn(&Path, Options) -> Box<dyn Executor>) -> Self {
+    fn new(
+        name: &'static str,
+        networks: &dyn Fn(&Path) -> Networks,
+        executor: impl Fn(&Path, Options) -> Box<dyn Executor>,
+    ) -> Self {
         let directory = tempfile::Builder::new().prefix("slipway-run-").tempdir().unwrap();
         for step in ["upper", "work", "runc"] {
             fs::create_dir(directory.path().join(step)).unwrap();
@@ -73,9 +96,18 @@ impl Case {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         // A parent of its own, so that it can be removed without disturbing other tests.
         let cgroup_parent = format!("slipway-test-{}-{number}", std::process::id());
-        let options = Options { cgroup_parent, ..Options::default() };
+        let options = Options {
+            cgroup_parent,
+            networks: networks(&directory.path().join("net")),
+            ..Options::default()
+        };
         let executor = executor(directory.path(), options.clone());
+        let executor = Arc::from(executor);
         Self { name, directory, executor, options, runtime: tokio::runtime::Runtime::new().unwrap() }
+    }
+
+    pub(super) fn networks(&self) -> &Networks {
+        &self.options.networks
     }
 
     pub(super) fn is_builtin(&self) -> bool {
@@ -104,6 +136,13 @@ impl Case {
 
     pub(super) fn tree(&self) -> Tree {
         let upper = OverlayUpper { upper: self.upper(), work: self.path("work") };
+        Tree::Overlay { lowers: vec![self.rootfs()], upper: Some(upper) }
+    }
+
+    /// The same with changes of its own, for one that runs beside another.
+    pub(super) fn tree_of_its_own(&self, name: &str) -> Tree {
+        let upper = self.make(&format!("upper-{name}"));
+        let upper = OverlayUpper { upper, work: self.make(&format!("work-{name}")) };
         Tree::Overlay { lowers: vec![self.rootfs()], upper: Some(upper) }
     }
 
@@ -155,6 +194,27 @@ impl Case {
         });
         self.assert_nothing_left(&id);
         readers
+    }
+
+    /// Runs `test` while the process runs, which is stopped afterwards.
+    #[track_caller]
+    pub(super) fn inside(&self, spec: ProcessSpec, test: impl FnOnce(&Inside<'_>)) {
+        let id = spec.id.clone();
+        let stop = CancellationToken::new();
+        let (tell, told) = std::sync::mpsc::channel();
+        let (executor, stopping) = (self.executor.clone(), stop.clone());
+        let running = self.runtime.spawn(async move {
+            let started: Started = Box::new(move |running| tell.send(running).unwrap());
+            executor.run_with(spec, nowhere(), stopping, started).await
+        });
+        let process = told.recv().expect("it has not started");
+        let tested = catch_unwind(AssertUnwindSafe(|| test(&Inside { case: self, process })));
+        // Also after a test that has failed: its files are about to go.
+        stop.cancel();
+        let ended = self.runtime.block_on(running).unwrap();
+        tested.unwrap_or_else(|panic| resume_unwind(panic));
+        assert!(matches!(ended, Err(Error::Cancelled) | Ok(_)), "{}: {ended:?}", self.name);
+        self.assert_nothing_left(&id);
     }
 
     /// Starts a process, waits for its first byte, and drops the future.
@@ -219,6 +279,34 @@ impl Case {
     }
 }
 
+/// A container that runs.
+pub(super) struct Inside<'a> {
+    case: &'a Case,
+    pub(super) process: Running,
+}
+
+impl Inside<'_> {
+    /// What one more process does in it; `act` is called once it runs.
+    #[track_caller]
+    pub(super) fn join(&self, spec: ProcessSpec, act: impl FnOnce(Running) + Send + 'static) -> Outcome {
+        let (mut stdout, stdout_writer) = std::io::pipe().unwrap();
+        let (mut stderr, stderr_writer) = std::io::pipe().unwrap();
+        let io = Stdio { stdin: None, stdout: stdout_writer.into(), stderr: stderr_writer.into() };
+        let joining =
+            self.case.executor.join(&self.process, spec, io, CancellationToken::new(), Box::new(act));
+        let result = self.case.runtime.block_on(joining);
+        let (mut out, mut err) = (String::new(), String::new());
+        stdout.read_to_string(&mut out).unwrap();
+        stderr.read_to_string(&mut err).unwrap();
+        Outcome { result, stdout: out, stderr: err }
+    }
+}
+
+fn nowhere() -> Stdio {
+    let nothing = || fs::File::options().write(true).open("/dev/null").unwrap().into();
+    Stdio { stdin: None, stdout: nothing(), stderr: nothing() }
+}
+
 impl Drop for Case {
     fn drop(&mut self) {
         self.options.remove_control_group();
@@ -234,7 +322,7 @@ fn write_rootfs(root: &Path) {
     }
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
     let applets = "sh true false cat echo ls id env pwd sleep kill stat touch mkdir rm ln mknod mount unshare \
-        readlink hostname ip dd head grep wc chmod chown tail test sort umount ulimit ps ifconfig mv trap tr";
+        readlink hostname ip dd head grep wc chmod chown tail test sort umount ulimit ps ifconfig mv trap tr nc";
     for applet in applets.split_whitespace() {
         let _ = symlink("/bin/busybox", root.join("bin").join(applet));
     }

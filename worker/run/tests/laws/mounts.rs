@@ -109,7 +109,10 @@ fn a_socket_of_the_host_can_be_reached() {
         let path = case.path("agent.sock");
         let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let mut spec = case.shell("test -S /run/buildkit/ssh_agent.0 && echo yes");
-        spec.mounts = vec![mount("/run/buildkit/ssh_agent.0", MountKind::Host { path, readonly: true })];
+        spec.mounts = vec![mount(
+            "/run/buildkit/ssh_agent.0",
+            MountKind::Host { path, readonly: true, programs: false },
+        )];
         assert_eq!(case.output(spec), "yes\n", "{}", case.name);
     });
 }

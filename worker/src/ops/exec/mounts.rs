@@ -255,7 +255,7 @@ impl Preparation<'_> {
             Ok(socket) => {
                 let path = socket.path().to_owned();
                 self.mounts._agents.push(socket);
-                Ok(Some(MountKind::Host { path, readonly: false }))
+                Ok(Some(MountKind::Host { path, readonly: false, programs: false }))
             }
             Err(Error::Session(_)) if opt.optional => Ok(None),
             Err(error) => Err(error),

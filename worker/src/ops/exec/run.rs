@@ -1,7 +1,8 @@
 //! One run of a process, from its mounts to its outputs.
 
+use slipway_model::Platform;
 use slipway_model::llb::pb;
-use slipway_run::{Exit, Stdio};
+use slipway_run::{Exit, OutOfMemory, Stdio};
 use slipway_solver::OpContext;
 
 use super::ExecOp;
@@ -23,7 +24,8 @@ pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>)
         travelling: op.travelling.as_deref(),
     })
     .await?;
-    let spec = process_spec(op, &meta, ctx, &mounts).await?;
+    let mut spec = process_spec(op, &meta, ctx, &mounts).await?;
+    op.worker.devices.give(&op.exec.cdi_devices, &mut spec)?;
     let (stdout, output) = log_pipe(ctx, 1, op.worker.log_limits)?;
     let (stderr, errors) = log_pipe(ctx, 2, op.worker.log_limits)?;
     let io = Stdio { stdin: None, stdout, stderr };
@@ -36,12 +38,23 @@ pub(super) async fn run(op: &ExecOp, ctx: &OpContext<Value>, inputs: Vec<Value>)
         output.show(ctx).await;
         errors.show(ctx).await;
         let error = match error {
+            Error::Exit { process, end, code } if !op.worker.platforms.runs(&op.platform.architecture) => {
+                Error::Exit { process, end: without_emulator(&end, &op.platform), code }
+            }
             Error::Exit { .. } if is_full => Error::DiskFull { source: Box::new(error) },
             other => other,
         };
         return Err(error.with_remains(|| mounts.into_remains(&op.exec.mounts, &inputs)));
     }
     blocking(move || mounts.commit()).await
+}
+
+fn without_emulator(end: &str, platform: &Platform) -> String {
+    format!(
+        "{end}: this host cannot run programs for {}: install an emulator (such as Debian's qemu-user-static), \
+         or build on such a machine",
+        platform.slug()
+    )
 }
 
 fn judge(meta: &pb::Meta, outcome: slipway_run::Result<Exit>) -> Result<()> {
@@ -61,10 +74,16 @@ fn judge(meta: &pb::Meta, outcome: slipway_run::Result<Exit>) -> Result<()> {
     if accepted {
         return Ok(());
     }
-    let end = if exit.oom_killed {
-        format!("exit code: {code}: out of memory: the step reached its memory limit")
-    } else {
-        format!("exit code: {code}")
+    let end = match exit.out_of_memory {
+        Some(OutOfMemory::Step { limit }) => {
+            format!("exit code: {code}: out of memory: the step reached its memory limit of {limit} bytes")
+        }
+        Some(OutOfMemory::Above) => {
+            format!(
+                "exit code: {code}: out of memory: the machine, or the control group of all steps, has none left"
+            )
+        }
+        None => format!("exit code: {code}"),
     };
     Err(Error::Exit { process, end, code })
 }

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use slipway_store::{Active, PrepareOptions, RecordType, Ref};
 
+use super::bundle;
 use super::command::{Git, Place, Reach};
-use super::repository::{Repository, kept_name};
+use super::repository::{self, Repository, kept_name};
 use crate::blocking::blocking;
 use crate::ops::cache_key::source::{GitIdentifier, ResolvedGit};
 use crate::{Error, Result, Worker};
@@ -38,6 +39,10 @@ pub(super) async fn checkout(
     let submodules = !identifier.skip_submodules;
     let upper = active.upper_dir();
     match folder {
+        _ if identifier.checkout_bundle => {
+            repository::fetch_all(git, repository).await.map_err(failed)?;
+            bundle::export(git, repository, identifier, &resolved.checksum, &upper).await.map_err(failed)?;
+        }
         None if identifier.keep_git_dir => {
             files.with_git_dir(&upper, &resolved.reference, submodules, shown).await.map_err(failed)?;
         }
@@ -145,7 +150,7 @@ impl Files<'_> {
 }
 
 /// A repository without objects of its own, written by hand: `git init` would be a process more for each checkout.
-fn borrow_objects(git_dir: &Path, kept: &Path, sha256: bool, remote: &str) -> Result<()> {
+pub(super) fn borrow_objects(git_dir: &Path, kept: &Path, sha256: bool, remote: &str) -> Result<()> {
     let failed = |error| Error::io(format!("cannot make {}", git_dir.display()), error);
     std::fs::create_dir_all(git_dir.join("objects/info")).map_err(failed)?;
     std::fs::create_dir(git_dir.join("refs")).map_err(failed)?;

@@ -21,7 +21,7 @@ const LARGEST_ANSWER: u64 = 8 << 20;
 const LARGEST_COMPLAINT: u64 = 64 << 10;
 
 /// Configuration that holds for every run.
-const CONFIG: [(&str, &str); 12] = [
+const CONFIG: [(&str, &str); 13] = [
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.logAllRefUpdates", "false"),
@@ -33,6 +33,8 @@ const CONFIG: [(&str, &str); 12] = [
     ("gc.autoDetach", "false"),
     ("maintenance.autoDetach", "false"),
     ("fetch.recurseSubmodules", "false"),
+    // Bundles do not depend on how many processors there are.
+    ("pack.threads", "1"),
     ("submodule.recurse", "false"),
     ("safe.directory", "*"),
 ];
@@ -53,6 +55,8 @@ const REMOTE_PROTOCOLS: &str = "http:https:ssh:git";
 pub(super) struct Git {
     access: Access,
     remote: String,
+    /// The remote is a file of this host that is ours.
+    is_ours: bool,
 }
 
 /// What a run is about.
@@ -77,7 +81,12 @@ pub(super) enum Reach {
 
 impl Git {
     pub(super) fn new(access: Access, remote: &str) -> Self {
-        Self { access, remote: remote.to_owned() }
+        Self { access, remote: remote.to_owned(), is_ours: false }
+    }
+
+    /// With a bundle in place of a remote.
+    pub(super) fn of_bundle(path: &Path) -> Self {
+        Self { access: Access::default(), remote: path.to_string_lossy().into_owned(), is_ours: true }
     }
 
     pub(super) fn remote(&self) -> &str {
@@ -150,6 +159,7 @@ impl Git {
         let protocols = match reach {
             Reach::Here => "",
             Reach::Ours => "file",
+            Reach::Origin if self.is_ours => "file",
             Reach::Origin | Reach::Network => REMOTE_PROTOCOLS,
         };
         for (name, value) in [

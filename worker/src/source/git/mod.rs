@@ -16,6 +16,8 @@
 //! | `repository` | the repository that is kept for each remote, and fetching into it |
 //! | `checkout` | from a commit to files |
 //! | `objects` | the bytes of commits and tags |
+//! | `bundle` | commits in one file, in place of a remote or of files |
+//! | `signature` | who has signed a commit or a tag |
 //!
 //! # What a repository may do
 //!
@@ -26,19 +28,20 @@
 //! | a folder that is a link out of the tree | it is resolved by the kernel with links refused |
 //! | secrets in process lists, logs or the snapshot | they go through the environment of the one process, and are crossed out of what it says |
 //! | a token sent on to another server | with a token or header, redirects are not followed |
-//!
-//! Absent: bundles (`git.bundle`, `git.checkoutbundle`) and signatures (`git.sig.*`) are refused.
 
 mod access;
+mod bundle;
 mod checkout;
 mod command;
 mod objects;
 mod remote;
 mod repository;
+mod signature;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use slipway_model::llb::pb;
 use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult};
 use slipway_store::Ref;
@@ -47,11 +50,13 @@ use tokio::sync::OnceCell;
 use super::answers::{PATIENCE, warn};
 use super::credentials_of_url;
 use super::of_build::BuildSources;
-use crate::ops::cache_key::source::{GitIdentifier, ResolvedGit};
+use crate::ops::cache_key::source::{GitIdentifier, GitSignature, ResolvedGit};
 use crate::{Error, Result, Value, Worker};
 use access::Access;
+use bundle::Bundle;
 use command::Git;
 pub(crate) use objects::Objects;
+use repository::Repository;
 
 pub(crate) struct GitOp {
     source: GitSource,
@@ -102,12 +107,6 @@ impl GitSource {
     pub(crate) fn new(worker: Arc<Worker>, address: &str, source: &pb::SourceOp) -> Result<Self> {
         let identifier =
             GitIdentifier::parse(address, source).map_err(|error| Error::Failed(error.to_string()))?;
-        if !identifier.bundle.is_empty() || identifier.checkout_bundle {
-            return Err(Error::Unsupported("a git bundle".into()));
-        }
-        if source.attrs.keys().any(|name| name.starts_with("git.sig.")) {
-            return Err(Error::Unsupported("checking the signature of a git commit".into()));
-        }
         if !matches!(identifier.mtime.as_str(), "" | "checkout" | "commit") {
             return Err(Error::Failed(format!("invalid git.mtime {:?}", identifier.mtime)));
         }
@@ -115,8 +114,28 @@ impl GitSource {
         Ok(Self { worker, identifier, shown })
     }
 
-    /// What the name means; asked once for each build.
+    /// What the name means; asked once for each build. Nothing is answered, from before or otherwise, that is not signed
+    /// as this build wants it.
     pub(crate) async fn resolve(&self, build: &BuildSources, sessions: &[String]) -> Result<Commit> {
+        let commit = self.resolve_unsigned(build, sessions).await?;
+        if let Some(rules) = &self.identifier.signature {
+            self.check_signature(rules, sessions, &commit.resolved).boxed().await?;
+        }
+        Ok(commit)
+    }
+
+    async fn check_signature(
+        &self,
+        rules: &GitSignature,
+        sessions: &[String],
+        resolved: &ResolvedGit,
+    ) -> Result<()> {
+        let git = self.git(sessions).await?;
+        let repository = self.repository(&git, sessions, resolved).await?;
+        signature::check(&git, &repository, rules, resolved).await
+    }
+
+    async fn resolve_unsigned(&self, build: &BuildSources, sessions: &[String]) -> Result<Commit> {
         let failed = |error: crate::ops::cache_key::CacheKeyError| Error::Failed(error.to_string());
         if let Some(resolved) = self.identifier.resolve_by_text().map_err(failed)? {
             return Ok(Commit { resolved, remembered: None });
@@ -131,11 +150,21 @@ impl GitSource {
     fn question(&self) -> String {
         let GitIdentifier { remote, reference, auth_token_secret, auth_header_secret, ssh_socket, .. } =
             &self.identifier;
-        format!("git {remote:?} {reference:?} {auth_token_secret:?} {auth_header_secret:?} {ssh_socket:?}")
+        let bundle = match self.identifier.bundle.as_str() {
+            "" => String::new(),
+            bundle => format!(" in {bundle:?}"),
+        };
+        format!(
+            "git {remote:?} {reference:?} {auth_token_secret:?} {auth_header_secret:?} {ssh_socket:?}{bundle}"
+        )
     }
 
     /// Asks the remote; what it said last will do if it does not answer.
     async fn ask(&self, question: &str, sessions: &[String], must_ask: bool) -> Result<Commit> {
+        if let Some(bundle) = self.bundle(sessions).await? {
+            let resolved = remote::resolve(bundle.git(), &self.identifier, &self.shown).await?;
+            return Ok(Commit { resolved, remembered: None });
+        }
         let git = self.git(sessions).await?;
         let asking = remote::resolve(&git, &self.identifier, &self.shown);
         let answers = &self.worker.answers;
@@ -158,6 +187,15 @@ impl GitSource {
         Ok(Commit { resolved, remembered: None })
     }
 
+    async fn bundle(&self, sessions: &[String]) -> Result<Option<Bundle>> {
+        Bundle::of(&self.worker, &self.identifier, sessions.to_vec()).boxed().await
+    }
+
+    async fn repository(&self, git: &Git, sessions: &[String], resolved: &ResolvedGit) -> Result<Repository> {
+        let (store, identifier) = (&self.worker.store, &self.identifier);
+        repository::of(store, git, identifier, resolved, self.bundle(sessions), &self.shown).await
+    }
+
     async fn git(&self, sessions: &[String]) -> Result<Git> {
         let access = Access::of(&self.worker, &self.identifier, sessions).await?;
         Ok(Git::new(access, &self.identifier.remote))
@@ -169,8 +207,7 @@ impl GitSource {
             return Ok(known);
         }
         let git = self.git(sessions).await?;
-        let repository =
-            repository::of(&self.worker.store, &git, &self.identifier, resolved, &self.shown).await?;
+        let repository = self.repository(&git, sessions, resolved).await?;
         let made =
             checkout::checkout(&self.worker, &git, &repository, &self.identifier, resolved, &self.shown);
         let made = made.await?;
@@ -181,8 +218,7 @@ impl GitSource {
     /// The bytes of the commit, and of the tag if it is an annotated one.
     pub(crate) async fn objects(&self, sessions: &[String], resolved: &ResolvedGit) -> Result<Objects> {
         let git = self.git(sessions).await?;
-        let repository =
-            repository::of(&self.worker.store, &git, &self.identifier, resolved, &self.shown).await?;
+        let repository = self.repository(&git, sessions, resolved).await?;
         objects::read(&git, &repository, resolved).await
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use slipway_store::{CacheMount, Store};
 
+use super::bundle::Bundle;
 use super::command::{Git, Place, Reach};
 use crate::blocking::blocking;
 use crate::ops::cache_key::source::{GitIdentifier, ResolvedGit};
@@ -49,12 +50,13 @@ pub(super) fn kept_name(object: &str) -> String {
     format!("refs/slipway/{object}")
 }
 
-/// The repository of the remote, with the object of `resolved` in it.
+/// The repository of the remote, with the object of `resolved` in it. `bundle` is only asked for if that is missing.
 pub(super) async fn of(
     store: &Store,
     git: &Git,
     identifier: &GitIdentifier,
     resolved: &ResolvedGit,
+    bundle: impl Future<Output = Result<Option<Bundle>>>,
     shown: &str,
 ) -> Result<Repository> {
     let object = &resolved.checksum;
@@ -74,7 +76,10 @@ pub(super) async fn of(
     }
     if !has(git, &repository, object).await {
         let failed = |error: Error| Error::Failed(format!("failed to fetch remote {shown}: {error}"));
-        fetch(git, &repository, identifier, resolved).await.map_err(failed)?;
+        match bundle.await? {
+            Some(bundle) => bundle.import(&repository, object).await?,
+            None => fetch(git, &repository, identifier, resolved).await.map_err(failed)?,
+        }
     }
     git.run(Reach::Here, repository.place(), &["update-ref", &kept_name(object), object]).await?;
     Ok(repository)
@@ -95,8 +100,13 @@ fn tidy(git_dir: &Path) -> Result<bool> {
     Ok(is_whole)
 }
 
-async fn has(git: &Git, repository: &Repository, object: &str) -> bool {
+pub(super) async fn has(git: &Git, repository: &Repository, object: &str) -> bool {
     git.succeeds(repository.place(), &["cat-file", "-e", &format!("{object}^{{tree}}")]).await
+}
+
+/// Everything there is, with its history: what is known so far may have none.
+pub(super) async fn fetch_all(git: &Git, repository: &Repository) -> Result<()> {
+    if repository.git_dir.join("shallow").exists() { Way::All.fetch(git, repository).await } else { Ok(()) }
 }
 
 /// By its name, which every server allows; by its hash, which many do; else with everything there is.

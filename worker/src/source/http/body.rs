@@ -4,6 +4,7 @@ use bytes::Bytes;
 use slipway_registry::WebResponse;
 use slipway_session::caller::Upload;
 
+use super::super::save::Pieces;
 use crate::{Error, Result};
 
 pub(super) enum Body {
@@ -12,8 +13,16 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// `None` at the end. `url` is for errors.
-    pub(super) async fn next_piece(&mut self, url: &str) -> Result<Option<Bytes>> {
+    /// Piece by piece. `url` is for errors.
+    pub(super) fn pieces(self, url: String) -> Pieces {
+        let pieces = futures::stream::try_unfold((self, url), |(mut body, url)| async move {
+            Ok(body.next_piece(&url).await?.map(|piece| (piece, (body, url))))
+        });
+        Box::pin(pieces)
+    }
+
+    /// `None` at the end.
+    async fn next_piece(&mut self, url: &str) -> Result<Option<Bytes>> {
         match self {
             Self::Web(response) => response
                 .next_piece()

@@ -2,24 +2,17 @@
 
 use url::Url;
 
+use super::super::save::safe_name;
+
 /// `wanted` if there is one, else what `Content-Disposition` (RFC 6266) says, else the end of the address.
 pub(super) fn file_name(url: &Url, wanted: &str, disposition: Option<&str>) -> String {
     if !wanted.is_empty() {
-        return safe(wanted);
+        return safe_name(wanted);
     }
     match disposition.and_then(suggested).filter(|name| !name.is_empty() && !name.ends_with('/')) {
-        Some(name) => safe(&name),
-        None => safe(&percent_decoded(url.path())),
+        Some(name) => safe_name(&name),
+        None => safe_name(&percent_decoded(url.path())),
     }
-}
-
-/// The last part of `path`, if a file may be called so.
-fn safe(path: &str) -> String {
-    let name = path.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    if matches!(name, "" | "." | "..") || name.chars().any(char::is_control) {
-        return "download".into();
-    }
-    name.to_owned()
 }
 
 /// The parameter `filename*`, else `filename`.

@@ -14,7 +14,6 @@
 //! | `date` | dates in headers |
 //! | `filename` | what the file is called |
 //! | `remembered` | what is known of an earlier answer, kept beside its snapshot |
-//! | `save` | a body on its way into a snapshot |
 //!
 //! Absent: OpenPGP signatures of files (`http.sig.*`) are refused.
 
@@ -22,7 +21,6 @@ mod body;
 mod date;
 mod filename;
 mod remembered;
-mod save;
 
 use std::sync::Arc;
 
@@ -41,13 +39,13 @@ use url::Url;
 use super::answers::{PATIENCE, warn};
 use super::credentials_of_url;
 use super::of_build::BuildSources;
+use super::save::{File, mode, owner, save};
 use crate::ops::cache_key::source::HttpIdentifier;
 use crate::{Error, Result, Value, Worker};
 use body::Body;
 use date::http_date;
 use filename::file_name;
 use remembered::Remembered;
-use save::{File, save};
 
 pub(crate) struct HttpOp {
     file: WebFile,
@@ -156,7 +154,7 @@ impl WebFile {
         let body = Body::Upload(Box::new(session.upload(self.url.path()).await?));
         let filename = file_name(&self.url, &self.identifier.filename, None);
         let file = self.file(&filename, None)?;
-        let (snapshot, digest) = save(&self.worker.store, body, file, &self.shown).await?;
+        let (snapshot, digest) = self.save(body, file).await?;
         match self.identifier.checksum.filter(|demanded| *demanded != digest) {
             Some(demanded) => Err(Error::Failed(format!(
                 "{}: digest mismatch {digest}: {demanded}: the upload is not the one that was asked for",
@@ -173,15 +171,16 @@ impl WebFile {
     fn file(&self, name: &str, modified: Option<OffsetDateTime>) -> Result<File> {
         Ok(File {
             name: name.to_owned(),
-            // More than 07777 has no meaning.
-            mode: match self.identifier.mode & 0o7777 {
-                0 => 0o600,
-                mode => mode as u32,
-            },
+            mode: mode(self.identifier.mode),
             uid: owner(self.identifier.uid)?,
             gid: owner(self.identifier.gid)?,
             modified,
         })
+    }
+
+    async fn save(&self, body: Body, file: File) -> Result<(Ref, Digest)> {
+        let pieces = body.pieces(self.shown.clone());
+        save(&self.worker.store, pieces, file, format!("http url {}", self.shown)).await
     }
 
     /// The demanded file: of an earlier download, or downloaded now.
@@ -239,7 +238,7 @@ impl WebFile {
         let modified = remembered.modified.as_deref().and_then(http_date);
         let file = self.file(&filename, modified)?;
         let body = Body::Web(Box::new(response));
-        let (snapshot, digest) = save(&self.worker.store, body, file, &self.shown).await?;
+        let (snapshot, digest) = self.save(body, file).await?;
         remembered.digest = digest;
         remembered.keep(&snapshot, &self.identifier)?;
         Ok(Resolved { digest, filename, modified, snapshot: Some(snapshot), remembered: None })
@@ -320,8 +319,4 @@ fn ask_whether_changed(headers: &mut HeaderMap, remembered: &Remembered) {
     {
         headers.insert(name, value);
     }
-}
-
-fn owner(id: i64) -> Result<u32> {
-    u32::try_from(id).map_err(|_| Error::Failed(format!("invalid owner {id} of a download")))
 }

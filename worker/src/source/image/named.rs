@@ -31,7 +31,7 @@ impl NamedImage {
         let reference: Reference = text.parse().map_err(|error| failed(format!("{error}")))?;
         let platform = match platform {
             Some(platform) => Platform::from(platform).normalized(),
-            None => worker.platforms.first().cloned().unwrap_or_else(Platform::host),
+            None => worker.platforms.first(),
         };
         let request = ImageRequest {
             resolve_mode: match identifier.resolve_mode {

@@ -24,10 +24,27 @@ pub struct GitIdentifier {
     /// Where to read the commits from instead of the remote.
     pub bundle: String,
     pub checkout_bundle: bool,
+    /// The store of a client's layouts, and the client's session, that a bundle is in.
+    pub bundle_store: Option<String>,
+    pub bundle_session: Option<String>,
+    /// Who has to have signed it.
+    pub signature: Option<GitSignature>,
     pub auth_token_secret: String,
     pub auth_header_secret: String,
     pub ssh_socket: String,
     pub known_ssh_hosts: String,
+}
+
+/// What a build wants of the signature of a commit or a tag; it does not count in the key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GitSignature {
+    /// Armored OpenPGP keys, or lines of `authorized_keys`.
+    pub keys: String,
+    pub reject_expired: bool,
+    /// The signature of a commit does not do.
+    pub require_signed_tag: bool,
+    /// Only that of the commit does.
+    pub ignore_signed_tag: bool,
 }
 
 /// What a reference came to.
@@ -75,8 +92,31 @@ impl GitIdentifier {
             "git.fetchbycommit" => self.fetch_by_commit = flag,
             "git.bundle" => self.bundle = value.to_owned(),
             "git.checkoutbundle" => self.checkout_bundle = flag,
+            "oci.store" => self.bundle_store = Some(value.to_owned()),
+            "oci.session" => self.bundle_session = Some(value.to_owned()),
+            "git.sig.pubkey" => self.signature().keys = value.to_owned(),
+            "git.sig.rejectexpired" => self.signature().reject_expired = flag,
+            "git.sig.requiresignedtag" => self.signature().require_signed_tag = flag,
+            "git.sig.ignoresignedtag" => self.signature().ignore_signed_tag = flag,
             _ => {}
         }
+    }
+
+    fn signature(&mut self) -> &mut GitSignature {
+        self.signature.get_or_insert_default()
+    }
+
+    /// The name by which a bundle has to be known to carry the commit: that of a branch, but for tags.
+    pub fn name_in_bundle(&self) -> String {
+        let name = self.reference.as_str();
+        if name.is_empty() || is_commit(name) {
+            return "refs/heads/main".into();
+        }
+        if name.starts_with("refs/tags/") {
+            return name.to_owned();
+        }
+        let name = name.strip_prefix("refs/").unwrap_or(name);
+        format!("refs/heads/{}", name.strip_prefix("heads/").unwrap_or(name))
     }
 
     fn validate(&self) -> Result<(), CacheKeyError> {
@@ -104,15 +144,16 @@ impl GitIdentifier {
             let checksum = &self.checksum;
             return Err(error(format!("invalid checksum {checksum} for Git URL, expected hex commit hash")));
         }
-        if !self.bundle.is_empty() {
-            return Ok(None);
+        if !self.bundle.is_empty() && self.reference.is_empty() && is_commit(&self.checksum) {
+            let commit = self.checksum.clone();
+            return Ok(Some(ResolvedGit { reference: commit.clone(), checksum: commit, commit: None }));
         }
         if is_commit(&self.reference) {
             self.check(&self.reference)?;
             let commit = self.reference.clone();
             return Ok(Some(ResolvedGit { reference: commit.clone(), checksum: commit, commit: None }));
         }
-        if !self.fetch_by_commit {
+        if !self.fetch_by_commit || !self.bundle.is_empty() {
             return Ok(None);
         }
         if self.checksum.is_empty() {

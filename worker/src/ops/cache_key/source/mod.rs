@@ -11,7 +11,7 @@ mod image;
 mod local;
 
 pub use blob::BlobIdentifier;
-pub use git::{GitIdentifier, ResolvedGit};
+pub use git::{GitIdentifier, GitSignature, ResolvedGit};
 pub use http::HttpIdentifier;
 pub use image::{ImageIdentifier, RecordType, ResolveMode, config_key, manifest_key};
 pub use local::LocalIdentifier;

@@ -1,15 +1,16 @@
-//! A body on its way into a snapshot: received here, hashed and written on a thread that may wait for the disk.
+//! A file on its way into a snapshot: received here, hashed and written on a thread that may wait for the disk.
 
 use std::io::Write as _;
+use std::pin::Pin;
 
 use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use slipway_model::{Digest, Hasher};
 use slipway_store::{Active, Ref, Store};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
-use super::body::Body;
 use crate::blocking::blocking;
 use crate::worker::described;
 use crate::{Error, Result};
@@ -24,14 +25,44 @@ pub(super) struct File {
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    /// 1970 if the server does not say.
+    /// 1970 if nobody says.
     pub(super) modified: Option<OffsetDateTime>,
 }
 
+/// The file's bytes on their way, not verified.
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// One plain name: the last part of `path`, if a file may be called so.
+pub(super) fn safe_name(path: &str) -> String {
+    let name = path.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    if matches!(name, "" | "." | "..") || name.chars().any(char::is_control) {
+        return "download".into();
+    }
+    name.to_owned()
+}
+
+/// What an operation says of a file's owner.
+pub(super) fn owner(id: i64) -> Result<u32> {
+    u32::try_from(id).map_err(|_| Error::Failed(format!("invalid owner {id} of a download")))
+}
+
+/// What an operation says of a file's mode; more than 07777 has no meaning, and nothing means private.
+pub(super) fn mode(mode: i64) -> u32 {
+    match mode & 0o7777 {
+        0 => 0o600,
+        mode => mode as u32,
+    }
+}
+
 /// A snapshot that holds nothing but the file, and the digest of its content.
-pub(super) async fn save(store: &Store, mut body: Body, file: File, url: &str) -> Result<(Ref, Digest)> {
+pub(super) async fn save(
+    store: &Store,
+    mut body: Pieces,
+    file: File,
+    description: String,
+) -> Result<(Ref, Digest)> {
     let (pieces, arriving) = mpsc::channel(WAITING);
-    let (store, description) = (store.clone(), format!("http url {url}"));
+    let store = store.clone();
     let writing = tokio::spawn(blocking(move || {
         let active = store.prepare(None, described(&description))?;
         let digest = write(&active, &file, arriving)?;
@@ -39,15 +70,15 @@ pub(super) async fn save(store: &Store, mut body: Body, file: File, url: &str) -
     }));
     let mut broken = None;
     loop {
-        match body.next_piece(url).await {
-            Ok(Some(piece)) => {
+        match body.next().await {
+            Some(Ok(piece)) => {
                 if pieces.send(piece).await.is_err() {
                     // The writer has ended early, and says why.
                     break;
                 }
             }
-            Ok(None) => break,
-            Err(error) => {
+            None => break,
+            Some(Err(error)) => {
                 broken = Some(error);
                 break;
             }
