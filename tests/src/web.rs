@@ -121,5 +121,8 @@ fn serve(stream: &TcpStream, log: &Mutex<Vec<Asked>>, answering: &Answering) -> 
     }
     let mut stream = stream;
     stream.write_all(format!("{out}\r\n").as_bytes()).ok()?;
-    stream.write_all(&answer.body).ok()
+    match asked.method.as_str() {
+        "HEAD" => Some(()),
+        _ => stream.write_all(&answer.body).ok(),
+    }
 }

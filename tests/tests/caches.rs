@@ -153,6 +153,25 @@ fn an_image_carries_its_cache() {
 }
 
 #[test]
+fn an_image_carries_on_the_cache_that_it_came_from() {
+    let world = world();
+    let (one, two) = (world.fake.image("app:1"), world.fake.image("app:2"));
+    let push = |image: &str, more: &[&str]| {
+        let daemon = Daemon::start();
+        let build = daemon.build(&world.project).args(more).arg("--push").tag(image);
+        build.args(["--cache-to", "type=inline"]).succeed();
+    };
+    push(&one, &[]);
+    // All hits: what is between the base and the last result is not read by anybody.
+    push(&two, &["--cache-from", &one]);
+    assert_eq!(world.cached(&two), STEPS);
+    world.project.write("a.txt", "second\n");
+    let cached = world.cached(&one);
+    assert!(cached > 0);
+    assert_eq!(world.cached(&two), cached);
+}
+
+#[test]
 fn what_was_imported_is_given_on() {
     let world = world();
     let (one, two) = (world.fake.image("cache:one"), world.fake.image("cache:two"));

@@ -1,5 +1,7 @@
 //! Git repositories as contexts and in `ADD`.
 
+use std::sync::Arc;
+
 use slipway_tests::git::{GitDaemon, Repository};
 use slipway_tests::web::{Answer, Web};
 use slipway_tests::{Daemon, Project, needs};
@@ -142,6 +144,25 @@ fn submodules_come_along_unless_they_lead_to_this_host() {
     outer.commit(&[(".gitmodules", &local)]);
     daemon.build(&add(&url, "")).run().failed(1, &["failed to update submodules"]);
     daemon.assert_usable();
+}
+
+#[test]
+fn submodules_of_a_server_of_files_come_along() {
+    needs!("git");
+    let (daemon, out) = (Daemon::start(), Project::empty());
+    let (outer, inner) = (Arc::new(Repository::new()), Arc::new(Repository::new()));
+    inner.commit(&[("b", "inner")]);
+    inner.git(&["update-server-info"]);
+    let served = (outer.clone(), inner.clone());
+    let web = Web::start(move |asked| match asked.target.starts_with("/inner") {
+        true => served.1.answer("inner", asked),
+        false => served.0.answer("outer", asked),
+    });
+    outer.git(&["submodule", "--quiet", "add", &web.url("/inner.git"), "sub"]);
+    outer.commit(&[("a", "outer")]);
+    outer.git(&["update-server-info"]);
+    daemon.build(&add(&web.url("/outer.git"), "")).to(out.path()).succeed();
+    assert_eq!((out.read("a"), out.read("sub/b")), ("outer".into(), "inner".into()));
 }
 
 #[test]

@@ -2,14 +2,16 @@
 //! it: drivers `docker-container` and `kubernetes`. The libraries that a debug build needs are the host's.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway_tests::{eventually, needs, slipway};
+use slipway_tests::{Build, Fake, Project, eventually, needs, slipway};
 
 const CONFIG: &str = "debug = true\ninsecure-entitlements = [\"network.host\"]\n\
     [worker.oci]\n  max-parallelism = 4\n  gc = true\n  [[worker.oci.gcpolicy]]\n    keepBytes = \"1GB\"\n    all = true\n\
@@ -77,6 +79,23 @@ impl Container {
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
+
+    /// A socket each of whose connections is one `buildctl dial-stdio` in the container.
+    fn dial(&self) -> PathBuf {
+        let socket = self.folder.path().join("dial.sock");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        let (folder, id) = (self.folder.path().to_owned(), self.id.clone());
+        thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                let mut command = Self::runc(&folder);
+                command.args(["exec", &id, "buildctl", "dial-stdio"]);
+                let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+                let Ok(child) = child else { return };
+                thread::spawn(move || carry(connection, child));
+            }
+        });
+        socket
+    }
 }
 
 impl Drop for Container {
@@ -87,6 +106,20 @@ impl Drop for Container {
         let _ = self.daemon.wait();
         assert!(ended || thread::panicking(), "it does not end when asked to:\n{}", self.log());
     }
+}
+
+/// Bytes of both directions, until one of them ends.
+///
+/// As `dyn`: else the kernel moves them (`splice`), and holds the pipe while it waits for the socket, so that nobody
+/// reads what is in the pipe already.
+fn carry(connection: UnixStream, mut child: Child) {
+    let (Some(mut input), Some(mut output)) = (child.stdin.take(), child.stdout.take()) else { return };
+    let (mut from, mut to) = (connection.try_clone().expect("a socket"), connection);
+    let sending = thread::spawn(move || io::copy(&mut from as &mut dyn io::Read, &mut input));
+    let _ = io::copy(&mut output as &mut dyn io::Read, &mut to);
+    let _ = to.shutdown(std::net::Shutdown::Both);
+    let _ = sending.join();
+    let _ = child.wait();
 }
 
 fn privileged(bundle: &Path) -> Value {
@@ -193,12 +226,23 @@ fn run(command: &mut Command) {
 #[test]
 fn drivers_of_buildx_find_what_they_need() {
     needs!("runc", "busybox");
-    let container = Container::start();
+    let (fake, container) = (Fake::with_busybox(), Container::start());
     // The driver reads the third word.
     let version = String::from_utf8_lossy(&container.exec(&["buildkitd", "--version"]).stdout).into_owned();
     let words: Vec<&str> = version.split_whitespace().collect();
     assert!(words.len() >= 4 && words[0] == "buildkitd" && words[2].starts_with('v'), "{version}");
     let workers = container.exec(&["buildctl", "debug", "workers", "--format", "{{json .}}"]);
     assert!(String::from_utf8_lossy(&workers.stdout).contains("linux/amd64") || workers.status.success());
+
+    // A build over the standard streams of a process in the container.
+    let socket = container.dial();
+    let project = Project::new(&fake.busybox(), "FROM BUSYBOX\nCOPY file /copied\nRUN cat /copied > /ran\n");
+    let project = project.file("file", "content");
+    let out = Project::empty();
+    let mut client = Command::new(slipway());
+    client.env("HOME", project.path()).env("DOCKER_CONFIG", project.join("docker"));
+    client.arg("--addr").arg(format!("unix://{}", socket.display()));
+    Build::new(client, project.path()).to(out.path()).succeed();
+    assert_eq!(out.read("ran"), "content");
     assert!(!container.log().contains("panicked"));
 }

@@ -141,3 +141,12 @@ fn a_removed_file_is_gone() {
     made.holds("list", "/d:\ntwo\n\n/home:\nnew\n");
     assert!(!made.path("one").exists() && made.path("two").exists());
 }
+
+/// Scripts look for these words.
+#[test]
+fn a_file_that_is_not_there_is_told_as_ever() {
+    let daemon = Daemon::start();
+    let project = Project::new("", "FROM scratch\nCOPY nothing /\n");
+    let words = "failed to compute cache key: failed to calculate checksum of ref ";
+    daemon.build(&project).run().failed(1, &[words, "\"/nothing\": not found"]);
+}

@@ -6,7 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
 use serde_json::Value;
-use slipway_tests::{Daemon, DaemonOptions, Fake, Project};
+use slipway_tests::web::{Answer, Web};
+use slipway_tests::{Daemon, DaemonOptions, Fake, Project, archive};
 
 /// Whether the files of an image come from the context alone, or steps make some.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,4 +77,26 @@ fn digests(fake: &Fake, project: &Project, options: DaemonOptions) -> Vec<String
         metadata["containerimage.digest"].as_str().unwrap().to_owned()
     };
     DOCKERFILES.iter().map(build).collect()
+}
+
+#[test]
+fn the_last_change_of_a_context_is_a_time() {
+    let (daemon, out) = (Daemon::start(), Project::empty());
+    let web = Web::start(|_| {
+        Answer::of(200, "FROM scratch\nCOPY <<EOF /made\nby the web\nEOF\n")
+            .header("Last-Modified", "Mon, 06 May 2024 07:08:09 GMT")
+    });
+    let file = out.join("image.tar");
+    daemon
+        .build(&out)
+        .context(web.url("/Dockerfile"))
+        .args(["--build-arg", "SOURCE_DATE_EPOCH=context"])
+        .output(format!("type=oci,rewrite-timestamp=true,dest={}", file.display()))
+        .succeed();
+    let image = std::fs::read(&file).unwrap();
+    let json = |name: &str| serde_json::from_str::<Value>(&archive::file(&image, name)).unwrap();
+    let manifest = json("index.json")["manifests"][0]["digest"].as_str().unwrap().replace(':', "/");
+    let manifest = json(&format!("blobs/{manifest}"));
+    // The note that says so.
+    assert_eq!(manifest["layers"][0]["annotations"]["buildkit/rewritten-timestamp"], "1714979289");
 }

@@ -1,5 +1,7 @@
 //! `ADD http://…`: what is downloaded, what is asked again, and who is told secrets.
 
+use std::io::Write as _;
+
 use slipway_tests::web::{Answer, Asked, Web};
 use slipway_tests::{Daemon, Project};
 
@@ -50,6 +52,7 @@ fn what_has_not_changed_is_not_sent_again() {
     let asked = web.asked();
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[1].header("if-none-match"), Some("\"one\""));
+    assert_eq!((asked[0].method.as_str(), asked[1].method.as_str()), ("GET", "HEAD"));
     assert_eq!(out.read("d/x"), "hello");
 }
 
@@ -71,8 +74,9 @@ fn without_a_tag_the_time_is_asked_for() {
 fn a_change_is_seen() {
     let daemon = Daemon::start();
     let turn = std::sync::atomic::AtomicU32::new(0);
-    let web = Web::start(move |_| {
-        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    let web = Web::start(move |asked| {
+        let step = u32::from(asked.method == "GET");
+        let turn = turn.fetch_add(step, std::sync::atomic::Ordering::SeqCst);
         Answer::of(200, format!("turn {turn}")).header("ETag", format!("\"{turn}\""))
     });
     let project = Project::new("", &format!("FROM scratch\nADD {} /\n", web.url("/x")));
@@ -81,6 +85,29 @@ fn a_change_is_seen() {
     assert_eq!(out.read("x"), "turn 0");
     daemon.build(&project).to(out.path()).succeed();
     assert_eq!(out.read("x"), "turn 1");
+}
+
+#[test]
+fn what_the_server_compresses_is_unpacked() {
+    let daemon = Daemon::start();
+    let web = Web::start(|asked| {
+        let mut body = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        body.write_all(b"hello").unwrap();
+        let mut body = body.finish().unwrap();
+        if asked.target == "/cut" {
+            body.truncate(body.len() - 9);
+        }
+        assert_eq!(asked.header("accept-encoding"), Some("gzip"));
+        Answer::of(200, body).header("Content-Encoding", "gzip")
+    });
+    let project = |path: &str| {
+        Project::new("", &format!("FROM scratch\nADD --checksum={HELLO} {} /x\n", web.url(path)))
+    };
+    let out = Project::empty();
+    daemon.build(&project("/whole")).to(out.path()).succeed();
+    assert_eq!(out.read("x"), "hello");
+    daemon.build(&project("/cut")).run().failed(1, &["/cut", "compresses the file"]);
+    daemon.assert_usable();
 }
 
 #[test]

@@ -118,6 +118,11 @@ impl Container {
         Ok(Self { worker, request, scope, mounts, first, stop, processes })
     }
 
+    /// Whether a process has been started in it: all others join that one.
+    pub fn has_begun(&self) -> bool {
+        self.first.lock().is_some()
+    }
+
     /// Starts a process; returns when it runs, or cannot. One that may not run, or not as it is asked for, ends
     /// with the reason, so that others of the same frontend go on.
     pub async fn start(&self, request: ProcessRequest, io: Stdio) -> Result<(Process, Ending)> {

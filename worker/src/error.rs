@@ -35,6 +35,9 @@ pub enum Error {
     Image(crate::source::image::Error),
     #[error(transparent)]
     Content(#[from] slipway_store::content_hash::ContentHashError),
+    /// In the words that people search for.
+    #[error("failed to compute cache key: failed to calculate checksum of ref {of}: {source}")]
+    Checksum { of: String, source: slipway_store::content_hash::ContentHashError },
     #[error(transparent)]
     File(#[from] crate::ops::file::FileError),
     #[error(transparent)]

@@ -143,14 +143,27 @@ impl Worker {
     /// The digest of what `selectors` select in `value`.
     pub(crate) async fn content_digest(&self, value: Value, selectors: Arc<Vec<Selector>>) -> Result<Digest> {
         let (digests, looked_at, wanted) = (self.digests.clone(), value.clone(), selectors.clone());
-        let digest = blocking(move || match value.real()? {
+        let digest = blocking(move || match looked_at.real()? {
             Value::Scratch | Value::Lazy(_) => Ok(content_hash::checksum_of_scratch(&selectors)?),
             Value::Snapshot(snapshot) => digests.of(snapshot, &selectors),
             Value::Context(context) => context.content_digest(&selectors),
         })
-        .await?;
-        self.contents.note(digest, &looked_at, &wanted);
+        .await
+        .map_err(|error| match error {
+            Error::Content(source) => Error::Checksum { of: name_of(&value), source },
+            other => other,
+        })?;
+        self.contents.note(digest, &value, &wanted);
         Ok(digest)
+    }
+}
+
+/// For errors.
+fn name_of(value: &Value) -> String {
+    match value {
+        Value::Snapshot(snapshot) => snapshot.id().to_string(),
+        Value::Context(_) => "of-the-context".into(),
+        Value::Scratch | Value::Lazy(_) => "of-a-cache".into(),
     }
 }
 

@@ -8,15 +8,20 @@
 //!                            <-   File(1, end) File(2, end) Exit Done
 //! ```
 //! A process belongs to its container: when the stream ends, it runs on, and what it says is dropped.
+//!
+//! A process that joins a running container is told to have started before it has: a frontend that makes a pipe of
+//! two processes reads the output of the one only when it has heard of the other, and nothing else until then.
 
 use futures::Stream;
+use futures::future::{BoxFuture, FutureExt as _, ready};
 use slipway_proto::gateway::exec_message::Input;
 use slipway_proto::gateway::{DoneMessage, ExecMessage, ExitMessage, FdMessage, InitMessage, StartedMessage};
 use slipway_proto::rpc;
 use slipway_run::{Exit, NotStarted};
-use slipway_worker::container::{Process, ProcessRequest};
+use slipway_worker::container::{Ending, Process, ProcessRequest};
 use std::collections::HashMap;
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
@@ -56,7 +61,8 @@ struct Processes {
 }
 
 struct Known {
-    process: Process,
+    /// `None` until it runs.
+    process: watch::Receiver<Option<Arc<Process>>>,
     writer: Writer,
 }
 
@@ -74,8 +80,12 @@ impl Processes {
                 Some(Input::Signal(signal)) => {
                     let number = signals::by_name(&signal.name)
                         .ok_or_else(|| Status::invalid_argument(format!("Unknown signal {}", signal.name)))?;
-                    let process = &self.find(&id)?.process;
-                    process.signal(number).map_err(|error| Status::unknown(error.to_string()))?;
+                    let mut process = self.find(&id)?.process.clone();
+                    // One that never began hears no signals.
+                    let process =
+                        process.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
+                    let sent = process.map_or(Ok(()), |process| process.signal(number));
+                    sent.map_err(|error| Status::unknown(error.to_string()))?;
                 }
                 Some(Input::Started(_) | Input::Exit(_) | Input::Done(_)) | None => {
                     return Err(Status::invalid_argument("the message says nothing that a builder can do"));
@@ -112,15 +122,28 @@ impl Processes {
             terminal: init.tty,
             remove_mount_stubs_recursive: meta.remove_mount_stubs_recursive,
         };
-        let started = container.start(request, io).await;
-        let (process, ending) = started.map_err(|error| Failure::from_worker(error).into_status())?;
+        let joins = container.has_begun();
+        let (begun, process) = watch::channel(None);
+        let mut starting: BoxFuture<'static, slipway_worker::Result<Ending>> = async move {
+            let (process, ending) = container.start(request, io).await?;
+            begun.send_replace(Some(Arc::new(process)));
+            Ok(ending)
+        }
+        .boxed();
+        if !joins {
+            let ending = starting.await.map_err(|error| Failure::from_worker(error).into_status())?;
+            starting = ready(Ok(ending)).boxed();
+        }
         let started = message(&id, Input::Started(StartedMessage {}));
         let _ = self.sender.send(Ok(started)).await;
         let (writer, readers) = streams.serve(&id, &self.sender, &ended);
         self.known.insert(id.clone(), Known { process, writer });
         let sender = self.sender.clone();
         tokio::spawn(async move {
-            let exit = exit_message(ending.wait().await);
+            let exit = exit_message(match starting.await {
+                Ok(ending) => ending.wait().await,
+                Err(error) => Err(error),
+            });
             ended.cancel();
             // All that it said goes first.
             for reader in readers {

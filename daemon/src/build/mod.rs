@@ -34,4 +34,4 @@ pub(crate) mod solve;
 pub(crate) mod sources;
 mod verify;
 
-pub(crate) use builds::{Build, Builds};
+pub(crate) use builds::{Build, Builds, Watched};

@@ -96,7 +96,9 @@ impl BuildRequest {
         }
         let mut exporters =
             exporters(request.exporters, request.exporter_deprecated, request.exporter_attrs_deprecated);
-        if let Some(epoch) = frontend_attrs.get("build-arg:SOURCE_DATE_EPOCH") {
+        // The frontend says which time the name of a source stands for.
+        let is_time = |epoch: &&String| epoch.is_empty() || epoch.parse::<i64>().is_ok();
+        if let Some(epoch) = frontend_attrs.get("build-arg:SOURCE_DATE_EPOCH").filter(is_time) {
             for exporter in &mut exporters {
                 exporter.options.entry("source-date-epoch".into()).or_insert_with(|| epoch.clone());
             }

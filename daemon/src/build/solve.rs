@@ -27,7 +27,7 @@ use super::journal::Journal;
 use super::request::{BuildRequest, What};
 use super::result::{BuildResult, PlatformOutput};
 use super::verify::platform_warnings;
-use super::{Build, Builds, caches, images, lock};
+use super::{Build, Builds, Watched, caches, images, lock};
 use crate::bridge::{Conversation, Reference};
 use crate::engine::Engine;
 use crate::explain::{Course, course};
@@ -61,11 +61,13 @@ pub(crate) async fn solve(
         imports: vec![imports.clone()],
         parallelism: None,
     });
+    let watched = Arc::new(Watched { journal: journal.clone(), course: course.clone() });
     let build = Arc::new(Build {
         id: request.id.clone(),
         session: request.session.clone(),
         journal,
         course,
+        watched,
         job,
         scope,
         stop: CancellationToken::new(),

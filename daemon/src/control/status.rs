@@ -7,7 +7,7 @@ use slipway_proto::control::{StatusRequest, StatusResponse};
 use tonic::Status;
 
 use super::Answers;
-use crate::build::Build;
+use crate::build::Watched;
 use crate::engine::Engine;
 use crate::history::Log;
 
@@ -25,12 +25,12 @@ pub(crate) async fn status(
     }
     let build = match running {
         Some(build) => build,
-        None => engine.builds.get(&name).await?,
+        None => engine.builds.watch(&name).await?,
     };
     Ok(follow(build))
 }
 
-fn follow(build: Arc<Build>) -> Answers<StatusResponse> {
+fn follow(build: Arc<Watched>) -> Answers<StatusResponse> {
     Box::pin(futures::stream::unfold((build, 0), |(build, mut position)| async move {
         let news = build.journal.read(&mut position).await?;
         Some((news.map_err(damaged), (build, position)))

@@ -28,7 +28,7 @@ impl wire::explain_server::Explain for Explain {
     }
 
     async fn watch(&self, request: Request<wire::WatchRequest>) -> Answer<Self::WatchStream> {
-        let build = self.0.builds.get(&request.into_inner().build).await?;
+        let build = self.0.builds.watch(&request.into_inner().build).await?;
         let batches = futures::stream::unfold((build, 0), |(build, mut position)| async move {
             let steps = build.course.read(&mut position).await?;
             Some((steps, (build, position)))

@@ -200,7 +200,9 @@ fn commit_image(
     annotations: &AnnotationsFor,
     epoch: Option<i64>,
 ) -> Result<CommittedImage> {
-    let layers = layers(image, options, epoch)?;
+    let latest_time = epoch.filter(|_| options.rewrite_timestamp);
+    let unchanged = layers_of_base(image, options)?;
+    let layers = layers(image, options, latest_time, unchanged.clone())?;
     let chain = image.reference.as_ref().map(Ref::chain).unwrap_or_default();
     let describe = |index: usize| chain.get(index).map(|s| s.description().to_owned()).unwrap_or_default();
     let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
@@ -213,7 +215,7 @@ fn commit_image(
     let given = options.configs.of(image);
     let config = config::finish_config(given, options.configs.of_base(image), &diff_ids, describe, dates)?;
     // Layers with other times than the results have, or with more files, are none of them.
-    let is_rewritten = options.rewrite_timestamp && epoch.is_some() || options.compress.seekable;
+    let is_rewritten = latest_time.is_some() || options.compress.seekable;
     let config = match &image.inline_cache[..] {
         [] => config,
         _ if is_rewritten => config,
@@ -225,8 +227,14 @@ fn commit_image(
         (media_type::DOCKER_CONFIG, media_type::DOCKER_MANIFEST)
     };
     let config = put(store, types.0, config)?;
-    let descriptors: Vec<Descriptor> =
-        layers.iter().map(|layer| layer_descriptor(layer, options, forms.oci)).collect();
+    let describe = |layer: &Layer| {
+        let mut descriptor = layer_descriptor(layer, options, forms.oci);
+        if let Some(time) = latest_time.filter(|_| forms.oci && !unchanged.contains(&layer.diff_id)) {
+            descriptor.annotations.insert(REWRITTEN.into(), time.to_string());
+        }
+        descriptor
+    };
+    let descriptors: Vec<Descriptor> = layers.iter().map(describe).collect();
     let manifest = Manifest {
         schema_version: 2,
         media_type: types.1.into(),
@@ -246,22 +254,30 @@ fn commit_image(
     })
 }
 
-fn layers(image: &PlatformImage, options: &ImageOptions, epoch: Option<i64>) -> Result<Vec<Layer>> {
-    let Some(reference) = &image.reference else { return Ok(Vec::new()) };
-    let unchanged = match options.configs.of_base(image) {
-        [] => BTreeSet::new(),
+/// The note on a layer that says which time its files were set back to.
+const REWRITTEN: &str = "buildkit/rewritten-timestamp";
+
+/// Layers that are somebody else's, whose times stay.
+fn layers_of_base(image: &PlatformImage, options: &ImageOptions) -> Result<BTreeSet<DiffId>> {
+    match options.configs.of_base(image) {
+        [] => Ok(BTreeSet::new()),
         base => {
             let base = ImageConfig::parse(base)
                 .map_err(|error| Error::Config(format!("of the base image: {error}")))?;
-            base.rootfs.diff_ids.into_iter().collect()
+            Ok(base.rootfs.diff_ids.into_iter().collect())
         }
-    };
-    let wanted = LayerOptions {
-        compress: options.compress,
-        force: options.force_compression,
-        latest_time: epoch.filter(|_| options.rewrite_timestamp),
-        unchanged,
-    };
+    }
+}
+
+fn layers(
+    image: &PlatformImage,
+    options: &ImageOptions,
+    latest_time: Option<i64>,
+    unchanged: BTreeSet<DiffId>,
+) -> Result<Vec<Layer>> {
+    let Some(reference) = &image.reference else { return Ok(Vec::new()) };
+    let wanted =
+        LayerOptions { compress: options.compress, force: options.force_compression, latest_time, unchanged };
     Ok(reference.layers(&wanted)?)
 }
 

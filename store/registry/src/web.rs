@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderMap, LOCATION};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use url::Url;
 
 use crate::body;
@@ -23,6 +23,8 @@ const MOST_REDIRECTS: usize = 10;
 /// One file to be read.
 #[derive(Clone, Debug)]
 pub struct WebRequest {
+    /// `GET`, or `HEAD` for the headers alone.
+    pub method: Method,
     /// `http` or `https`; a name and password in it are sent as basic authentication.
     pub url: Url,
     pub headers: HeaderMap,
@@ -54,7 +56,7 @@ impl Client {
         let mut url = request.url.clone();
         for _ in 0..=MOST_REDIRECTS {
             let pool = self.connections.pool(&url, &authority(&url)).await?;
-            let mut sent = pool.get(url.clone()).headers(request.headers.clone());
+            let mut sent = pool.request(request.method.clone(), url.clone()).headers(request.headers.clone());
             if let Some(authorization) =
                 request.authorization.as_ref().filter(|_| may_know(&request.url, &url))
             {

@@ -125,7 +125,9 @@ pub(crate) fn is_for_want_of_space(failure: &(dyn StdError + 'static)) -> bool {
             // These stand for what they hold, which is not among its own causes.
             Some(Error::Store(inner)) => is_for_want_of_space(inner),
             Some(Error::Image(inner)) => is_for_want_of_space(inner),
-            Some(Error::Content(inner)) => is_for_want_of_space(inner),
+            Some(Error::Content(inner) | Error::Checksum { source: inner, .. }) => {
+                is_for_want_of_space(inner)
+            }
             Some(Error::File(inner)) => is_for_want_of_space(inner),
             Some(Error::Layer(inner)) => is_for_want_of_space(inner),
             Some(Error::Session(inner)) => is_for_want_of_space(inner),

@@ -23,9 +23,14 @@ use crate::{Error, Value};
 pub struct CachedLayers {
     pub images: ImageSource,
     pub origin: Arc<dyn Origin>,
+    /// The same place for other clients than the one that named it: that one may have left with its credentials.
+    pub for_others: Option<OriginFor>,
     /// Of the cache, for people.
     pub name: String,
 }
+
+/// The place as the clients of these sessions may see it; `None` if it is the same for them.
+pub type OriginFor = Arc<dyn Fn(Vec<String>) -> Option<Arc<dyn Origin>> + Send + Sync>;
 
 /// A result that was found and not read yet, perhaps.
 pub struct Lazy {
@@ -71,7 +76,9 @@ impl Lazy {
             layers: self.layers.iter().map(|layer| (layer.descriptor.clone(), layer.diff_id)).collect(),
             described_by: Vec::new(),
         };
-        let CachedLayers { images, origin, name } = &self.cache;
+        let CachedLayers { images, origin, for_others, name } = &self.cache;
+        let other = for_others.as_ref().and_then(|origin| origin(ctx.sessions()));
+        let origin = other.as_ref().unwrap_or(origin);
         let progress = Arc::new(Transfers::of(ctx));
         let fetching = images.fetch_layers(origin.clone(), &wanted, RecordType::Regular, progress);
         let fetched = tokio::select! {

@@ -40,6 +40,29 @@ pub(super) fn client(service: SessionService) -> ContentClient<SessionService> {
     ContentClient::with_origin(service, origin()).max_decoding_message_size(LARGEST_MESSAGE)
 }
 
+/// Names travel as metadata, which gRPC wants to be printable ASCII: clients refuse, or misread, anything else.
 pub(super) fn named(store: &str) -> Result<AsciiMetadataValue> {
-    AsciiMetadataValue::try_from(store).map_err(|_| Error::Protocol(format!("{store:?} cannot name a store")))
+    let refused = || {
+        Error::Protocol(format!(
+            "header key {STORE:?} contains value with non-printable ASCII characters: {store:?} cannot name a store"
+        ))
+    };
+    match store.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        true => AsciiMetadataValue::try_from(store).map_err(|_| refused()),
+        false => Err(refused()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_have_printable_names() {
+        assert_eq!(named("local:/tmp/a b~").unwrap(), "local:/tmp/a b~");
+        for name in ["local:éèç", "local:a\tb", "local:\u{7f}"] {
+            let refused = named(name).unwrap_err().to_string();
+            assert!(refused.contains("non-printable ASCII"), "{refused}");
+        }
+    }
 }

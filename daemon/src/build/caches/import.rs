@@ -15,13 +15,13 @@ use slipway_cache::mounts::index::LARGEST_INDEX;
 use slipway_cache::remote::config::Config;
 use slipway_cache::remote::manifest::{CacheLayers, Packed, inline};
 use slipway_cache::remote::records::{RemoteLayer, RemoteRecords};
-use slipway_model::{BlobDigest, Descriptor, Digest, Manifest};
+use slipway_model::{BlobDigest, Descriptor, Digest, Manifest, Reference};
 use slipway_registry::HostConfig;
 use slipway_solver::{Failure as Cause, KeyId, Link, OpContext, Record, RecordId, RecordSource, with_causes};
-use slipway_worker::Value;
-use slipway_worker::source::cache::CachedLayers;
+use slipway_worker::source::cache::{CachedLayers, OriginFor};
 use slipway_worker::source::image::{Origin, RegistryOrigin};
 use slipway_worker::source::oci_layout::{LayoutOrigin, SessionLayout};
+use slipway_worker::{Images, Value};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::OnceCell;
 
@@ -70,7 +70,10 @@ impl Imports {
         let step = build.journal.step(&format!("importing cache manifest from {name}"));
         let found = match &import.place {
             Place::Objects(place) => objects::read(engine, place).await,
-            _ => read(engine, &origin(engine, build, import)?, &name).await,
+            _ => {
+                let for_others = for_others(engine, build, import);
+                read(engine, &origin(engine, build, import)?, for_others.as_ref(), &name).await
+            }
         };
         match found {
             Ok(mut found) => {
@@ -139,6 +142,7 @@ impl Imported {
     pub(super) fn new(
         engine: &Engine,
         origin: Arc<dyn Origin>,
+        for_others: Option<OriginFor>,
         name: &str,
         digest: &BlobDigest,
         config: &Config,
@@ -147,6 +151,7 @@ impl Imported {
         let values = CachedLayers {
             images: engine.worker.images.source.clone(),
             origin: origin.clone(),
+            for_others,
             name: name.to_owned(),
         };
         let records = RemoteRecords::new(&format!("{digest}@{name}"), config, layers, Arc::new(values));
@@ -197,16 +202,11 @@ fn origin(engine: &Arc<Engine>, build: &Build, import: &CacheImport) -> Result<A
     let sessions = vec![build.session.clone()];
     Ok(match (&import.place, import.digest) {
         (Place::Registry { reference, insecure }, _) => {
-            let client = engine.worker.images.client(sessions);
-            let client = match insecure {
-                true => client.with_host(reference.domain(), HostConfig::insecure()),
-                false => client,
-            };
-            Arc::new(RegistryOrigin { client, reference: reference.clone() })
+            in_registry(&engine.worker.images, reference, *insecure, sessions)
         }
         (Place::Client { store }, digest) => {
             let digest = digest.ok_or_else(|| Failure::invalid("a cache of a client needs its digest"))?;
-            let reference = "cache".parse::<slipway_model::Reference>().map_err(Failure::from_error)?;
+            let reference = "cache".parse::<Reference>().map_err(Failure::from_error)?;
             let layout = SessionLayout::new(engine.sessions.clone(), sessions, store.clone());
             Arc::new(LayoutOrigin { layout, reference: reference.with_digest(digest) })
         }
@@ -214,8 +214,38 @@ fn origin(engine: &Arc<Engine>, build: &Build, import: &CacheImport) -> Result<A
     })
 }
 
+/// A result of a cache may be read by a later build, whose client has its own credentials.
+fn for_others(engine: &Arc<Engine>, build: &Build, import: &CacheImport) -> Option<OriginFor> {
+    let Place::Registry { reference, insecure } = &import.place else { return None };
+    let (reference, insecure) = (reference.clone(), *insecure);
+    let (images, own) = (engine.worker.images.clone(), build.session.clone());
+    Some(Arc::new(move |sessions| {
+        let is_other = !sessions.is_empty() && !sessions.contains(&own);
+        is_other.then(|| in_registry(&images, &reference, insecure, sessions))
+    }))
+}
+
+fn in_registry(
+    images: &Images,
+    reference: &Reference,
+    insecure: bool,
+    sessions: Vec<String>,
+) -> Arc<dyn Origin> {
+    let client = images.client(sessions);
+    let client = match insecure {
+        true => client.with_host(reference.domain(), HostConfig::insecure()),
+        false => client,
+    };
+    Arc::new(RegistryOrigin { client, reference: reference.clone() })
+}
+
 /// The caches at `origin`: one, or one for each image that carries one. `Err` says why there is none.
-async fn read(engine: &Arc<Engine>, origin: &Arc<dyn Origin>, name: &str) -> Result<Vec<Imported>, String> {
+async fn read(
+    engine: &Arc<Engine>,
+    origin: &Arc<dyn Origin>,
+    for_others: Option<&OriginFor>,
+    name: &str,
+) -> Result<Vec<Imported>, String> {
     let told = |error: &dyn std::error::Error| with_causes(error);
     let root = origin.resolve().await.map_err(|error| told(&error))?;
     let manifest = read_blob(origin, &root).await?;
@@ -237,7 +267,7 @@ async fn read(engine: &Arc<Engine>, origin: &Arc<dyn Origin>, name: &str) -> Res
         }
     }
     let imported = |(digest, config, layers): (BlobDigest, Config, CacheLayers)| {
-        Imported::new(engine, origin.clone(), name, &digest, &config, &layers)
+        Imported::new(engine, origin.clone(), for_others.cloned(), name, &digest, &config, &layers)
     };
     found.into_iter().map(imported).collect()
 }

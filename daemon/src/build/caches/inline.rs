@@ -12,7 +12,7 @@ use slipway_store::Ref;
 use slipway_store::snapshot::SnapshotId;
 
 use super::import::Imports;
-use super::select::{Found, results_of};
+use super::select::{Found, KnownLayers, results_of};
 use crate::build::Build;
 use crate::build::failure::Failure;
 use crate::build::result::{BuildResult, PlatformOutput};
@@ -44,6 +44,7 @@ fn records(
 ) -> serde_json::Result<Vec<u8>> {
     let layers: HashMap<SnapshotId, usize> =
         top.chain().iter().enumerate().map(|(layer, snapshot)| (snapshot.id(), layer)).collect();
+    let known = KnownLayers::of(top);
     let (steps, found) = results_of(engine, imports, &output.keys);
     let results: Vec<Option<Top>> = found
         .into_iter()
@@ -51,7 +52,11 @@ fn records(
             (record, Found::Here(snapshot)) => {
                 Some(Top { layer: *layers.get(&snapshot.id())?, created: record.created })
             }
-            (_, Found::There(..)) => None,
+            // Imported and not read: it is a part of the image all the same, and the next build may want it.
+            (record, Found::There(remote, _)) => {
+                let layer = remote.len().checked_sub(1).filter(|_| known.begin_with(&remote))?;
+                Some(Top { layer, created: record.created })
+            }
         })
         .collect();
     if results.iter().all(Option::is_none) {

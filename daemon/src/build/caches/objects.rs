@@ -85,7 +85,7 @@ pub(super) async fn read(engine: &Arc<Engine>, place: &ObjectPlace) -> Result<Ve
         let config = Config::parse(&json).map_err(|error| with_causes(&error))?;
         let layers = CacheLayers::described_by(&config);
         let digest = BlobDigest(Digest::of(&json));
-        Imported::new(engine, origin.clone(), &name, &digest, &config, &layers)
+        Imported::new(engine, origin.clone(), None, &name, &digest, &config, &layers)
     };
     configs.into_iter().map(imported).collect()
 }

@@ -12,7 +12,7 @@ use slipway_cache::remote::manifest::layer_descriptor;
 use slipway_cache::remote::records::RemoteLayer;
 use slipway_cache::remote::walk::{Step, walk};
 use slipway_exporter::push::StoreBlob;
-use slipway_model::{BlobDigest, Descriptor};
+use slipway_model::{BlobDigest, Descriptor, DiffId};
 use slipway_registry::BlobSource;
 use slipway_solver::{KeyId, Record, RecordSource, with_causes};
 use slipway_store::layer::LayerOptions;
@@ -77,6 +77,22 @@ fn newest(engine: &Engine, imports: &Imports, step: &Step) -> Option<(Record, Fo
     })
 }
 
+/// The layers of a result, as far as it is known what they are.
+pub(super) struct KnownLayers(Vec<Option<DiffId>>);
+
+impl KnownLayers {
+    pub(super) fn of(top: &Ref) -> Self {
+        let diff_id = |snapshot: &Ref| snapshot.layer_facts().ok()?.diff_id;
+        Self(top.chain().iter().map(diff_id).collect())
+    }
+
+    /// Whether `layers` are the lowest of them.
+    pub(super) fn begin_with(&self, layers: &[RemoteLayer]) -> bool {
+        let here = self.0.get(..layers.len());
+        here.is_some_and(|here| here.iter().zip(layers).all(|(known, layer)| *known == Some(layer.diff_id)))
+    }
+}
+
 /// What is exported.
 pub(super) struct Selection {
     pub steps: Vec<Step>,
@@ -115,6 +131,7 @@ pub(super) fn select(
     };
     let of_result: BTreeSet<SnapshotId> =
         tops.iter().flat_map(|top| top.chain()).map(|snapshot| snapshot.id()).collect();
+    let known: Vec<_> = tops.iter().map(KnownLayers::of).collect();
     let wanted = |found: &Found| match (export.mode, found) {
         // What cannot be passed on is left out; steps are still told of.
         (_, Found::There(layers, _))
@@ -124,7 +141,7 @@ pub(super) fn select(
         }
         (Mode::Max, _) => true,
         (Mode::Min, Found::Here(snapshot)) => of_result.contains(&snapshot.id()),
-        (Mode::Min, Found::There(..)) => false,
+        (Mode::Min, Found::There(layers, _)) => known.iter().any(|known| known.begin_with(layers)),
     };
     let found: Vec<_> = found.into_iter().map(|found| found.filter(|(_, found)| wanted(found))).collect();
     let mut here: Vec<&Ref> = found

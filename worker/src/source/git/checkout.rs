@@ -133,9 +133,17 @@ impl Files<'_> {
     }
 
     async fn update_submodules(&self, place: Place<'_>) -> Result<()> {
-        let update = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
+        let whole = ["submodule", "--quiet", "update", "--init", "--recursive"];
+        let shallow = [&whole[..], &["--depth=1"]].concat();
         let failed = |error: Error| Error::Failed(format!("failed to update submodules: {error}"));
-        self.git.run(Reach::Network, place, &update).await.map(drop).map_err(failed)
+        let updated = match self.git.run(Reach::Network, place, &shallow).await {
+            // Servers that only hand out files know no depth.
+            Err(error) if error.to_string().contains("shallow") => {
+                self.git.run(Reach::Network, place, &whole).await
+            }
+            other => other,
+        };
+        updated.map(drop).map_err(failed)
     }
 
     /// Seconds since 1970.

@@ -140,8 +140,11 @@ impl GitSource {
         if let Some(resolved) = self.identifier.resolve_by_text().map_err(failed)? {
             return Ok(Commit { resolved, remembered: None });
         }
-        let question = self.question();
-        let commit = build.commits.get(&question, || self.ask(&question, sessions, build.must_ask())).await?;
+        let GitIdentifier { remote, reference, .. } = &self.identifier;
+        // One build hears one answer, whatever it was asked with; for the files each has to show what it has.
+        let name = format!("{remote:?} {reference:?}");
+        let ask = || async { self.ask(&self.question(), sessions, build.must_ask()).await };
+        let commit = build.commits.get(&name, ask).await?;
         remote::check(&self.identifier, &commit.resolved)?;
         Ok(commit)
     }

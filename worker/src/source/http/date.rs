@@ -12,7 +12,9 @@ pub(super) fn http_date(text: &str) -> Option<OffsetDateTime> {
 
 fn rfc_850(text: &str) -> Option<OffsetDateTime> {
     let (_, rest) = text.split_once(", ")?;
-    let (date, time) = rest.strip_suffix(" GMT")?.split_once(' ')?;
+    // Some servers say UTC and mean the same.
+    let rest = rest.strip_suffix(" GMT").or_else(|| rest.strip_suffix(" UTC"))?;
+    let (date, time) = rest.split_once(' ')?;
     let mut parts = date.split('-');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
     let year: i32 = year.parse().ok()?;
@@ -44,9 +46,12 @@ mod tests {
 
     #[test]
     fn all_three_forms_are_one_moment() {
-        for text in
-            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
-        {
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 UTC",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
             assert_eq!(http_date(text).map(OffsetDateTime::unix_timestamp), Some(784_111_777), "{text}");
         }
         for text in

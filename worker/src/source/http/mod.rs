@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cache_map   a checksum is demanded ──────────────────────────────> its key, nobody is asked
-//!             else ask, with what is remembered of the last answer ─> 304, or the same tag: the old snapshot
+//!             a tag is remembered: ask for the headers alone ───────> 304, or the same tag: the old snapshot
+//!             else ask, with what is remembered of the last answer ─> the same
 //!                                                                  ├> 200: body ─> hash and snapshot, in one pass
 //!                                                                  └> nobody answers: the old snapshot, and a warning
 //! exec        the snapshot found above; else the download, which must have the demanded checksum
@@ -10,7 +11,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `body` | where bytes come from: a server, or the client's session (`http://buildkit-session/<id>`) |
+//! | `body` | where bytes come from: a server, which may compress them, or the client's session (`http://buildkit-session/<id>`) |
 //! | `date` | dates in headers |
 //! | `filename` | what the file is called |
 //! | `remembered` | what is known of an earlier answer, kept beside its snapshot |
@@ -25,7 +26,10 @@ mod remembered;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::Method;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+};
 use slipway_model::Digest;
 use slipway_model::llb::pb;
 use slipway_registry::{WebRequest, WebResponse};
@@ -122,9 +126,15 @@ impl WebFile {
             return self.keep(self.ask(&request).await?).await;
         };
         ask_whether_changed(&mut request.headers, &remembered);
-        let answer = match must_ask {
-            true => Ok(self.ask(&request).await?),
-            false => self.ask_for_a_while(&request).await?,
+        // Some servers give tags and do not compare them: they would send the whole file again.
+        let unchanged = match remembered.etag {
+            Some(_) => self.headers_alone(&request).await.filter(|answer| remembered.is_answered_by(answer)),
+            None => None,
+        };
+        let answer = match unchanged {
+            Some(answer) => Ok(answer),
+            None if must_ask => Ok(self.ask(&request).await?),
+            None => self.ask_for_a_while(&request).await?,
         };
         let reason = match answer {
             Ok(response) if !remembered.is_answered_by(&response) => return self.keep(response).await,
@@ -201,6 +211,13 @@ impl WebFile {
         }
     }
 
+    /// `None` if there is no answer, or a refusal: the file itself may still be had.
+    async fn headers_alone(&self, request: &WebRequest) -> Option<WebResponse> {
+        let request = WebRequest { method: Method::HEAD, ..request.clone() };
+        let answer = tokio::time::timeout(PATIENCE, self.worker.images.web().web(&request)).await;
+        answer.ok()?.ok()
+    }
+
     /// The answer, or why there is none: for who has another.
     async fn ask_for_a_while(&self, request: &WebRequest) -> Result<Result<WebResponse, String>> {
         match tokio::time::timeout(PATIENCE, self.worker.images.web().web(request)).await {
@@ -237,8 +254,7 @@ impl WebFile {
         let mut remembered = Remembered::of(&response, filename.clone());
         let modified = remembered.modified.as_deref().and_then(http_date);
         let file = self.file(&filename, modified)?;
-        let body = Body::Web(Box::new(response));
-        let (snapshot, digest) = self.save(body, file).await?;
+        let (snapshot, digest) = self.save(Body::of(response), file).await?;
         remembered.digest = digest;
         remembered.keep(&snapshot, &self.identifier)?;
         Ok(Resolved { digest, filename, modified, snapshot: Some(snapshot), remembered: None })
@@ -253,7 +269,10 @@ impl WebFile {
                 .map_err(|_| Error::Failed(format!("the header {name} has a value that cannot be sent")))?;
             headers.insert(name, value);
         }
-        Ok(WebRequest { url: self.url.clone(), headers, authorization: self.authorization(sessions).await? })
+        // Servers that hold the file compressed send it like that to everybody; some tags are only for who says this.
+        headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
+        let authorization = self.authorization(sessions).await?;
+        Ok(WebRequest { method: Method::GET, url: self.url.clone(), headers, authorization })
     }
 
     /// The secret that is named, or that the client keeps for this host.
