@@ -118,9 +118,9 @@ impl Container {
         Ok(Self { worker, request, scope, mounts, first, stop, processes })
     }
 
-    /// Whether a process has been started in it: all others join that one.
-    pub fn has_begun(&self) -> bool {
-        self.first.lock().is_some()
+    /// Whether its first process runs: all others join that one.
+    pub fn is_running(&self) -> bool {
+        self.first.lock().as_ref().is_some_and(|first| matches!(*first.borrow(), First::Running(_)))
     }
 
     /// Starts a process; returns when it runs, or cannot. One that may not run, or not as it is asked for, ends

@@ -122,7 +122,7 @@ impl Processes {
             terminal: init.tty,
             remove_mount_stubs_recursive: meta.remove_mount_stubs_recursive,
         };
-        let joins = container.has_begun();
+        let joins = container.is_running();
         let (begun, process) = watch::channel(None);
         let mut starting: BoxFuture<'static, slipway_worker::Result<Ending>> = async move {
             let (process, ending) = container.start(request, io).await?;
