@@ -50,3 +50,29 @@ impl Index {
             .or_else(|| self.manifests.iter().find(|m| m.platform.is_none()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BlobDigest, Digest};
+
+    #[test]
+    fn windows_runs_its_own_version_alone() {
+        let windows =
+            |version: &str| Platform { os_version: version.into(), ..Platform::new("windows", "amd64", "") };
+        let offered = ["10.0.17763.1", "10.0.20348.1006"].map(|version| {
+            let digest = BlobDigest(Digest::of(version.as_bytes()));
+            Descriptor { platform: Some(windows(version)), ..Descriptor::new("a manifest", digest, 1) }
+        });
+        let index = Index {
+            schema_version: 2,
+            media_type: String::new(),
+            manifests: offered.to_vec(),
+            annotations: BTreeMap::new(),
+        };
+        let selected = |version: &str| index.select(&windows(version)).cloned();
+        assert_eq!(selected("10.0.20348.7"), Some(offered[1].clone()), "what follows are updates");
+        assert_eq!(selected(""), Some(offered[0].clone()));
+        assert_eq!(selected("10.0.1"), None);
+    }
+}

@@ -275,6 +275,8 @@ pub struct Matcher {
     accepted: Vec<Platform>,
     /// What an offer may ask for.
     os_features: Vec<String>,
+    /// Of Windows, whose containers run on their own version alone; empty if any will do.
+    os_version: String,
 }
 
 impl Matcher {
@@ -310,13 +312,17 @@ impl Matcher {
             other => accepted.push(with(other, &wanted.variant)),
         }
         accepted.dedup();
-        Self { accepted, os_features: wanted.os_features }
+        let os_version = if wanted.os == "windows" { wanted.os_version } else { String::new() };
+        Self { accepted, os_features: wanted.os_features, os_version }
     }
 
     /// Lower is better; `None` does not run here.
     pub fn rank(&self, offered: &Platform) -> Option<usize> {
         let offered = offered.normalized();
         if !offered.os_features.iter().all(|feature| self.os_features.contains(feature)) {
+            return None;
+        }
+        if !is_same_release(&self.os_version, &offered.os_version) {
             return None;
         }
         self.accepted.iter().position(|p| {
@@ -327,6 +333,11 @@ impl Matcher {
     pub fn matches(&self, offered: &Platform) -> bool {
         self.rank(offered).is_some()
     }
+}
+
+/// Whether major, minor and build are the same, as far as both say; what follows are updates.
+fn is_same_release(wanted: &str, offered: &str) -> bool {
+    wanted.is_empty() || offered.is_empty() || wanted.split('.').take(3).eq(offered.split('.').take(3))
 }
 
 /// `v7` is 7.
