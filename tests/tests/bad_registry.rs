@@ -19,6 +19,16 @@ fn nobody_listens() {
 }
 
 #[test]
+fn a_system_without_authorities_can_speak_tls_all_the_same() {
+    let wrapper = ["env", "SSL_CERT_FILE=/nowhere", "SSL_CERT_DIR=/nowhere"].map(str::to_owned).to_vec();
+    let daemon = Daemon::start_with(DaemonOptions { wrapper, ..DaemonOptions::default() });
+    let image = "registry.invalid/busybox:latest";
+    let outcome =
+        daemon.build(&Project::new(image, "FROM BUSYBOX\n")).run().failed(1, &[image, "Dockerfile:1"]);
+    assert!(!outcome.stderr.contains("certificates"), "{}", outcome.told());
+}
+
+#[test]
 fn an_image_that_is_not_there() {
     let (daemon, fake) = (Daemon::start(), Fake::with_busybox());
     for image in ["busybox:no-such-tag", "nobody:latest"] {

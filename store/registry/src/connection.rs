@@ -100,7 +100,28 @@ fn make(
 ) -> Result<reqwest::Client, Error> {
     // The first to come sets the process's provider; whoever did, it will do.
     let _already_set = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
+    let failed = |error: reqwest::Error| configuration(host, "cannot set up connections", Some(error.into()));
+    if plain {
+        // No TLS will be spoken: do not read the system's authorities for it.
+        return common(agent, loopback).tls_certs_only([]).build().map_err(failed);
+    }
+    match with_tls(common(agent, loopback), host, config)?.build() {
+        // A system without authorities: a container that holds nothing but this program, say.
+        Err(error) => {
+            let builder = with_tls(common(agent, loopback).tls_certs_only(well_known()), host, config)?;
+            builder.build().map_err(|_| failed(error))
+        }
+        built => built.map_err(failed),
+    }
+}
+
+/// The authorities that browsers trust, as of when this was built.
+fn well_known() -> impl Iterator<Item = reqwest::Certificate> {
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| reqwest::Certificate::from_der(der).ok())
+}
+
+fn common(agent: &str, loopback: bool) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
         .user_agent(agent)
         .redirect(Policy::none())
         .referer(false)
@@ -109,16 +130,7 @@ fn make(
         .tcp_keepalive(KEEP_ALIVE)
         .tcp_nodelay(true)
         .http2_adaptive_window(true);
-    if loopback {
-        builder = builder.no_proxy();
-    }
-    if plain {
-        // No TLS will be spoken: do not read the system's authorities for it.
-        builder = builder.tls_certs_only([]);
-    } else {
-        builder = with_tls(builder, host, config)?;
-    }
-    builder.build().map_err(|error| configuration(host, "cannot set up connections", Some(error.into())))
+    if loopback { builder.no_proxy() } else { builder }
 }
 
 fn with_tls(
