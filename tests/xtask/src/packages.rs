@@ -18,7 +18,7 @@ pub const DEMO: [Needed; 6] = [
     ("runc", "runc"),
 ];
 
-pub const TEST: [Needed; 8] = [
+pub const TEST: [Needed; 12] = [
     ("busybox", "busybox-static"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
@@ -27,6 +27,10 @@ pub const TEST: [Needed; 8] = [
     ("htpasswd", "apache2-utils"),
     ("buildah", "buildah"),
     ("containerd", "containerd"),
+    ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    ("ssh-keygen", "openssh-client"),
 ];
 
 /// Installs object stores from npm, if npm is there and answers: tests say that they are skipped where they are not.
