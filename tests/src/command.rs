@@ -54,6 +54,18 @@ pub fn exists(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
+/// The runtimes that steps can be run with here; tells of those that cannot.
+pub fn runtimes() -> Vec<&'static str> {
+    let is_here = |runtime: &&str| {
+        let is_here = *runtime == "builtin" || exists(runtime);
+        if !is_here {
+            println!("skipped with {runtime}: it is not installed");
+        }
+        is_here
+    };
+    ["builtin", "runc"].into_iter().filter(is_here).collect()
+}
+
 pub fn is_root() -> bool {
     // The owner of our own process entry.
     use std::os::unix::fs::MetadataExt;

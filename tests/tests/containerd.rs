@@ -58,7 +58,7 @@ fn an_image_is_seen_and_run_by_other_clients_and_theirs_is_built_on() {
     let daemon = Daemon::start_with(options(&containerd, &[]));
     let built = project(&fake.busybox());
     let build = |project: &Project, name: &str, more: &str| {
-        daemon.build(project).output(&format!("type=image,name={name}{more}")).succeed()
+        daemon.build(project).output(format!("type=image,name={name}{more}")).succeed()
     };
     build(&built, "example.test/app:1", ",unpack=true");
     let ctr = |arguments: &[&str]| containerd.ctr_lines(NAMESPACE, arguments);

@@ -19,16 +19,12 @@ devices:
 fn with_each_runtime(test: impl Fn(&Daemon)) {
     let shared = Project::empty().file("file", "of the host");
     let folder = Project::empty()
-        .file("acme.yaml", &SPECIFICATION.replace("SHARED", &shared.path().display().to_string()))
+        .file("acme.yaml", SPECIFICATION.replace("SHARED", &shared.path().display().to_string()))
         .file("broken.yaml", "kind: [");
     let keys = format!("insecure-entitlements = [\"device\"]\n[cdi]\nspecDirs = [{:?}]\n", folder.path());
     let config = Project::empty().file("buildkitd.toml", &keys);
     let path = config.join("buildkitd.toml").display().to_string();
-    for runtime in ["builtin", "runc"] {
-        if runtime != "builtin" && !command::exists(runtime) {
-            println!("skipped with {runtime}: it is not installed");
-            continue;
-        }
+    for runtime in command::runtimes() {
         let arguments = ["--config", &path, "--oci-worker-binary", runtime];
         test(&Daemon::start_with(DaemonOptions::arguments(&arguments)));
     }

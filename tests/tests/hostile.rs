@@ -55,11 +55,13 @@ fn state(folder: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
     while let Some(path) = open.pop() {
-        let meta = path.symlink_metadata().unwrap();
+        let meta = path.symlink_metadata().expect("a file");
         if meta.is_dir() {
-            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            open.extend(
+                std::fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("a file").path()),
+            );
         }
-        let content = if meta.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
+        let content = if meta.is_file() { std::fs::read(&path).expect("a file") } else { Vec::new() };
         let attributes = (meta.mode(), meta.uid(), meta.gid(), meta.mtime(), meta.mtime_nsec(), meta.ino());
         found.insert(path, format!("{attributes:?} {content:?}"));
     }
@@ -67,11 +69,7 @@ fn state(folder: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 fn with_each_runtime(test: impl Fn(&Daemon, &Fake, &Canary)) {
-    for runtime in ["builtin", "runc"] {
-        if runtime != "builtin" && !command::exists(runtime) {
-            println!("skipped with {runtime}: it is not installed");
-            continue;
-        }
+    for runtime in command::runtimes() {
         let daemon = Daemon::start_with(DaemonOptions::arguments(&["--oci-worker-binary", runtime]));
         let (fake, canary) = (Fake::with_busybox(), Canary::new());
         test(&daemon, &fake, &canary);

@@ -48,7 +48,11 @@ impl Container {
             symlink("slipway", root.join("usr/bin").join(name)).expect("a name");
         }
         fs::write(root.join("etc/buildkit/buildkitd.toml"), CONFIG).expect("the configuration");
-        let id = format!("slipway-{}-{}", std::process::id(), folder.path().file_name().unwrap().display());
+        let id = format!(
+            "slipway-{}-{}",
+            std::process::id(),
+            folder.path().file_name().expect("a name").display()
+        );
         run(Command::new("runc").args(["spec", "--bundle"]).arg(&bundle));
         let spec = privileged(&bundle);
         fs::write(bundle.join("config.json"), spec.to_string()).expect("the spec");

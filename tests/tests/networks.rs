@@ -7,12 +7,8 @@ use slipway_tests::{Daemon, DaemonOptions, Fake, Project, command, host};
 
 /// A daemon for each runtime there is; `keys` are those of `[worker.oci]`.
 fn with_each_runtime(keys: &str, test: impl Fn(Daemon)) {
-    for runtime in ["builtin", "runc"] {
-        if runtime != "builtin" && !command::exists(runtime) {
-            println!("skipped with {runtime}: it is not installed");
-            continue;
-        }
-        let config = Project::empty().file("buildkitd.toml", &format!("[worker.oci]\n{keys}\n"));
+    for runtime in command::runtimes() {
+        let config = Project::empty().file("buildkitd.toml", format!("[worker.oci]\n{keys}\n"));
         let path = config.join("buildkitd.toml").display().to_string();
         test(Daemon::start_with(DaemonOptions::arguments(&[
             "--config",
@@ -102,7 +98,7 @@ fn what_is_wrong_with_the_configuration_is_told_at_the_start() {
         ("networkMode = \"cni\"\ncniConfigPath = \"/nonesuch/cni.json\"", "/nonesuch/cni.json"),
         ("networkMode = \"tunnel\"", "tunnel"),
     ] {
-        let config = Project::empty().file("buildkitd.toml", &format!("[worker.oci]\n{keys}\n"));
+        let config = Project::empty().file("buildkitd.toml", format!("[worker.oci]\n{keys}\n"));
         let root = Project::empty();
         let mut command = std::process::Command::new(slipway_tests::slipway());
         command

@@ -95,7 +95,7 @@ fn add(name: &str, folder: &Path, text: &str, found: &mut BTreeMap<String, Regis
         let (place, path) = address.split_once('/').unwrap_or((&address, ""));
         let prefix = match (path, host.override_path) {
             ("", _) => String::new(),
-            (path, true) if path == "v2" => String::new(),
+            ("v2", true) => String::new(),
             (path, true) if path.starts_with("v2/") => path["v2".len()..].to_owned(),
             _ => {
                 return Err(format!(

@@ -34,7 +34,7 @@ pub(super) async fn update(
             history.delete(name)
         } else if request.finalize {
             let untraced = history.without_trace(name)?;
-            untraced.into_iter().for_each(|untraced| telemetry::trace_from_log(untraced));
+            untraced.into_iter().for_each(telemetry::trace_from_log);
             Ok(())
         } else {
             history.pin(name, request.pinned)

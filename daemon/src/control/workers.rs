@@ -62,7 +62,6 @@ pub(crate) fn record(engine: &Engine) -> WorkerRecord {
         gc_policy: engine.collector.rules().iter().map(policy).collect(),
         buildkit_version: Some(super::info::version()),
         cdi_devices: engine.worker.devices.list().into_iter().map(device).collect(),
-        ..WorkerRecord::default()
     }
 }
 

@@ -11,6 +11,7 @@
 //! which is meant.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -179,11 +180,15 @@ fn devices_in(folder: &Path) -> BTreeMap<String, Known> {
             let common = (path.clone(), container_edits.clone());
             let known = Known { annotations, common, own: device.container_edits };
             let name = format!("{kind}={}", device.name);
-            if devices.contains_key(&name) {
-                tracing::warn!(device = name, file = %path.display(), "two CDI specifications describe it");
-                devices.insert(name, None);
-            } else {
-                devices.insert(name, Some(known));
+            match devices.entry(name) {
+                Entry::Vacant(entry) => {
+                    entry.insert(Some(known));
+                }
+                Entry::Occupied(mut entry) => {
+                    let device = entry.key();
+                    tracing::warn!(device, file = %path.display(), "two CDI specifications describe it");
+                    entry.insert(None);
+                }
             }
         }
     }

@@ -201,7 +201,7 @@ impl Case {
     pub(super) fn inside(&self, spec: ProcessSpec, test: impl FnOnce(&Inside<'_>)) {
         let id = spec.id.clone();
         let stop = CancellationToken::new();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let (executor, stopping) = (self.executor.clone(), stop.clone());
         let running = self.runtime.spawn(async move {
             let started: Started = Box::new(move |running| tell.send(running).unwrap());

@@ -15,8 +15,14 @@ use crate::{Error, Result};
 
 pub(super) enum Body {
     Web(Box<WebResponse>),
-    Compressed { response: Box<WebResponse>, unpacked: MultiGzDecoder<Vec<u8>>, ended: bool },
+    Compressed(Box<Compressed>),
     Upload(Box<Upload>),
+}
+
+pub(super) struct Compressed {
+    response: WebResponse,
+    unpacked: MultiGzDecoder<Vec<u8>>,
+    ended: bool,
 }
 
 impl Body {
@@ -24,10 +30,12 @@ impl Body {
         let is_compressed = response.header("content-encoding").is_some_and(|encoding| {
             ["gzip", "x-gzip"].iter().any(|name| encoding.eq_ignore_ascii_case(name))
         });
-        let response = Box::new(response);
         match is_compressed {
-            true => Self::Compressed { response, unpacked: MultiGzDecoder::new(Vec::new()), ended: false },
-            false => Self::Web(response),
+            true => {
+                let unpacked = MultiGzDecoder::new(Vec::new());
+                Self::Compressed(Box::new(Compressed { response, unpacked, ended: false }))
+            }
+            false => Self::Web(Box::new(response)),
         }
     }
 
@@ -43,27 +51,30 @@ impl Body {
     async fn next_piece(&mut self, url: &str) -> Result<Option<Bytes>> {
         match self {
             Self::Web(response) => next_of(response, url).await,
-            Self::Compressed { response, unpacked, ended } => {
-                let broken = |error| {
-                    Error::Failed(format!("{url}: the server compresses the file, and not well: {error}"))
-                };
-                while !*ended {
-                    match next_of(response, url).await? {
-                        Some(piece) => unpacked.write_all(&piece).map_err(broken)?,
-                        None => {
-                            *ended = true;
-                            unpacked.try_finish().map_err(broken)?;
-                        }
-                    }
-                    let piece = std::mem::take(unpacked.get_mut());
-                    if !piece.is_empty() {
-                        return Ok(Some(piece.into()));
-                    }
-                }
-                Ok(None)
-            }
+            Self::Compressed(compressed) => compressed.next_piece(url).await,
             Self::Upload(upload) => Ok(upload.next_piece().await?),
         }
+    }
+}
+
+impl Compressed {
+    async fn next_piece(&mut self, url: &str) -> Result<Option<Bytes>> {
+        let broken =
+            |error| Error::Failed(format!("{url}: the server compresses the file, and not well: {error}"));
+        while !self.ended {
+            match next_of(&mut self.response, url).await? {
+                Some(piece) => self.unpacked.write_all(&piece).map_err(broken)?,
+                None => {
+                    self.ended = true;
+                    self.unpacked.try_finish().map_err(broken)?;
+                }
+            }
+            let piece = std::mem::take(self.unpacked.get_mut());
+            if !piece.is_empty() {
+                return Ok(Some(piece.into()));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -47,11 +47,14 @@ pub enum Link<'a> {
         directory: BorrowedFd<'a>,
         /// Asked once with the paths of what is copied and what it becomes, both without links: which layers of
         /// the source may files be linked from?
-        permit: &'a dyn Fn(&[u8], &[u8]) -> Option<Layers>,
+        permit: &'a Permit<'a>,
         /// Asked once for each of them, before the first file is linked from it: may it be?
         begin: &'a dyn Fn(usize) -> bool,
     },
 }
+
+/// Which layers of the source may files be linked from, of one path to another?
+pub(super) type Permit<'a> = dyn Fn(&[u8], &[u8]) -> Option<Layers> + 'a;
 
 /// Copies `action.src` of `source` to `action.dest` of `target`. On an error part of it is done.
 pub fn copy(

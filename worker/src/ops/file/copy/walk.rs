@@ -58,7 +58,7 @@ pub(super) fn copy(
         };
         if is_directory(stat) {
             let directory = source.directory(real).map_err(FileError::io("open", real))?;
-            walk.directory(directory, behind(real), stat, name, b"", true, &Matches::default())?;
+            walk.directory((directory, stat), behind(real), name, b"", true, &Matches::default())?;
         } else {
             let (parent, source_name) = source.parent_of(real).map_err(FileError::io("open", real))?;
             walk.leaf(&Arc::new(parent), &behind(&lexical::parent(real)), source_name, name, stat)?;
@@ -112,9 +112,8 @@ struct Matches {
 impl Walk<'_, '_, '_> {
     fn directory(
         &mut self,
-        directory: OwnedFd,
+        (directory, stat): (OwnedFd, &Stat),
         behind: Behind,
-        stat: &Stat,
         name: &[u8],
         relative: &[u8],
         included: bool,
@@ -168,7 +167,7 @@ impl Walk<'_, '_, '_> {
             }
             let directory = directory_at(source, name).map_err(FileError::io("failed to read", &path))?;
             let behind = behind.below(name);
-            self.directory(directory, behind, &stat, name, &path, included, &Matches { include, exclude })
+            self.directory((directory, &stat), behind, name, &path, included, &Matches { include, exclude })
         } else if included {
             self.leaf(source, behind, name, name, &stat)
         } else {
