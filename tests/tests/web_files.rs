@@ -111,6 +111,25 @@ fn what_the_server_compresses_is_unpacked() {
 }
 
 #[test]
+fn much_comes_out_of_little_and_a_compressed_file_stays_one() {
+    let daemon = Daemon::start();
+    let large = vec![7; 20 << 20];
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(&large).unwrap();
+    let packed = packed.finish().unwrap();
+    let served = packed.clone();
+    let web = Web::start(move |asked| {
+        let encoding = if asked.target == "/file.gz" { "x-gzip" } else { "gzip" };
+        Answer::of(200, served.clone()).header("Content-Encoding", encoding)
+    });
+    let file = format!("FROM scratch\nADD {} /large\nADD {} /\n", web.url("/large"), web.url("/file.gz"));
+    let out = Project::empty();
+    daemon.build(&Project::new("", &file)).to(out.path()).succeed();
+    assert!(std::fs::read(out.join("large")).unwrap() == large);
+    assert!(std::fs::read(out.join("file.gz")).unwrap() == packed);
+}
+
+#[test]
 fn a_demanded_checksum_is_checked_and_asked_for_once() {
     let (daemon, web) = (Daemon::start(), Web::start(hello));
     let project = |checksum: &str| {

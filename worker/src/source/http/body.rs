@@ -21,19 +21,29 @@ pub(super) enum Body {
 
 pub(super) struct Compressed {
     response: WebResponse,
+    /// What has arrived and is not unpacked yet.
+    packed: Bytes,
     unpacked: MultiGzDecoder<Vec<u8>>,
     ended: bool,
 }
 
+/// Unpacked at once, which makes a thousand times as much at most.
+const STEP: usize = 4096;
+
 impl Body {
     pub(super) fn of(response: WebResponse) -> Self {
-        let is_compressed = response.header("content-encoding").is_some_and(|encoding| {
-            ["gzip", "x-gzip"].iter().any(|name| encoding.eq_ignore_ascii_case(name))
-        });
+        // `x-gzip` is what servers say of files that are meant to be compressed.
+        let encoding = response.header("content-encoding");
+        let is_compressed = encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip"));
         match is_compressed {
             true => {
                 let unpacked = MultiGzDecoder::new(Vec::new());
-                Self::Compressed(Box::new(Compressed { response, unpacked, ended: false }))
+                Self::Compressed(Box::new(Compressed {
+                    response,
+                    packed: Bytes::new(),
+                    unpacked,
+                    ended: false,
+                }))
             }
             false => Self::Web(Box::new(response)),
         }
@@ -62,12 +72,15 @@ impl Compressed {
         let broken =
             |error| Error::Failed(format!("{url}: the server compresses the file, and not well: {error}"));
         while !self.ended {
-            match next_of(&mut self.response, url).await? {
-                Some(piece) => self.unpacked.write_all(&piece).map_err(broken)?,
-                None => {
-                    self.ended = true;
-                    self.unpacked.try_finish().map_err(broken)?;
-                }
+            if !self.packed.is_empty() {
+                let part = self.packed.split_to(self.packed.len().min(STEP));
+                self.unpacked.write_all(&part).map_err(broken)?;
+            } else if let Some(piece) = next_of(&mut self.response, url).await? {
+                self.packed = piece;
+                continue;
+            } else {
+                self.ended = true;
+                self.unpacked.try_finish().map_err(broken)?;
             }
             let piece = std::mem::take(self.unpacked.get_mut());
             if !piece.is_empty() {

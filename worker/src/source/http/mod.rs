@@ -38,6 +38,7 @@ use slipway_solver::{CacheMap, Op, OpContext, OpDigest, OpResult, with_causes};
 use slipway_store::Ref;
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use url::Url;
 
 use super::answers::{PATIENCE, warn};
@@ -126,15 +127,16 @@ impl WebFile {
             return self.keep(self.ask(&request).await?).await;
         };
         ask_whether_changed(&mut request.headers, &remembered);
+        let deadline = Instant::now() + PATIENCE;
         // Some servers give tags and do not compare them: they would send the whole file again.
-        let unchanged = match remembered.etag {
-            Some(_) => self.headers_alone(&request).await.filter(|answer| remembered.is_answered_by(answer)),
+        let headers = match remembered.etag {
+            Some(_) => self.headers_alone(&request, deadline).await,
             None => None,
         };
-        let answer = match unchanged {
+        let answer = match headers.filter(|answer| remembered.is_answered_by(answer)) {
             Some(answer) => Ok(answer),
             None if must_ask => Ok(self.ask(&request).await?),
-            None => self.ask_for_a_while(&request).await?,
+            None => self.ask_until(&request, deadline).await?,
         };
         let reason = match answer {
             Ok(response) if !remembered.is_answered_by(&response) => return self.keep(response).await,
@@ -212,15 +214,19 @@ impl WebFile {
     }
 
     /// `None` if there is no answer, or a refusal: the file itself may still be had.
-    async fn headers_alone(&self, request: &WebRequest) -> Option<WebResponse> {
+    async fn headers_alone(&self, request: &WebRequest, deadline: Instant) -> Option<WebResponse> {
         let request = WebRequest { method: Method::HEAD, ..request.clone() };
-        let answer = tokio::time::timeout(PATIENCE, self.worker.images.web().web(&request)).await;
+        let answer = tokio::time::timeout_at(deadline, self.worker.images.web().web(&request)).await;
         answer.ok()?.ok()
     }
 
     /// The answer, or why there is none: for who has another.
-    async fn ask_for_a_while(&self, request: &WebRequest) -> Result<Result<WebResponse, String>> {
-        match tokio::time::timeout(PATIENCE, self.worker.images.web().web(request)).await {
+    async fn ask_until(
+        &self,
+        request: &WebRequest,
+        deadline: Instant,
+    ) -> Result<Result<WebResponse, String>> {
+        match tokio::time::timeout_at(deadline, self.worker.images.web().web(request)).await {
             // A proxy that does not reach the server.
             Ok(Ok(response)) if matches!(response.status(), 502..=504) => {
                 Ok(Err(format!("the answer has status {}", response.status())))
