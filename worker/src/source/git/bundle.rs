@@ -122,7 +122,8 @@ pub(super) async fn export(
         if name.starts_with("refs/tags/") { object.to_owned() } else { format!("{object}^{{commit}}") };
     let commit = git.run(Reach::Here, place, &["rev-parse", "--verify", "--quiet", &what]).await?;
     git.run(Reach::Here, place, &["update-ref", &name, commit.trim()]).await?;
-    let create = ["bundle", "create", "--quiet", &made.to_string_lossy(), &name];
+    // The bytes do not depend on how many processors there are.
+    let create = ["-c", "pack.threads=1", "bundle", "create", "--quiet", &made.to_string_lossy(), &name];
     let failed = |error: Error| {
         Error::Failed(format!("failed to create git bundle for {}: {error}", kept_name(object)))
     };

@@ -21,7 +21,7 @@ const LARGEST_ANSWER: u64 = 8 << 20;
 const LARGEST_COMPLAINT: u64 = 64 << 10;
 
 /// Configuration that holds for every run.
-const CONFIG: [(&str, &str); 13] = [
+const CONFIG: [(&str, &str); 12] = [
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.logAllRefUpdates", "false"),
@@ -33,8 +33,6 @@ const CONFIG: [(&str, &str); 13] = [
     ("gc.autoDetach", "false"),
     ("maintenance.autoDetach", "false"),
     ("fetch.recurseSubmodules", "false"),
-    // Bundles do not depend on how many processors there are.
-    ("pack.threads", "1"),
     ("submodule.recurse", "false"),
     ("safe.directory", "*"),
 ];

@@ -140,9 +140,10 @@ impl GitSource {
         if let Some(resolved) = self.identifier.resolve_by_text().map_err(failed)? {
             return Ok(Commit { resolved, remembered: None });
         }
-        let GitIdentifier { remote, reference, .. } = &self.identifier;
-        // One build hears one answer, whatever it was asked with; for the files each has to show what it has.
-        let name = format!("{remote:?} {reference:?}");
+        let GitIdentifier { remote, reference, bundle, .. } = &self.identifier;
+        // One build hears one answer of a remote, whatever it was asked with; for the files each has to show what
+        // it has. A bundle answers for itself alone.
+        let name = format!("{remote:?} {reference:?} {bundle:?}");
         let ask = || async { self.ask(&self.question(), sessions, build.must_ask()).await };
         let commit = build.commits.get(&name, ask).await?;
         remote::check(&self.identifier, &commit.resolved)?;
