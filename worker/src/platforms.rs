@@ -29,7 +29,9 @@ impl Platforms {
 
     /// Whether programs of this architecture run here, whatever the configuration offers.
     pub fn runs(&self, architecture: &str) -> bool {
-        self.runnable().iter().any(|platform| platform.architecture == architecture)
+        // Nothing has to be tried for the host's own.
+        architecture == Platform::host().architecture
+            || self.runnable().iter().any(|platform| platform.architecture == architecture)
     }
 
     fn runnable(&self) -> &[Platform] {

@@ -227,14 +227,14 @@ fn commit_image(
         (media_type::DOCKER_CONFIG, media_type::DOCKER_MANIFEST)
     };
     let config = put(store, types.0, config)?;
-    let describe = |layer: &Layer| {
+    let descriptor_of = |layer: &Layer| {
         let mut descriptor = layer_descriptor(layer, options, forms.oci);
         if let Some(time) = latest_time.filter(|_| forms.oci && !unchanged.contains(&layer.diff_id)) {
             descriptor.annotations.insert(REWRITTEN.into(), time.to_string());
         }
         descriptor
     };
-    let descriptors: Vec<Descriptor> = layers.iter().map(describe).collect();
+    let descriptors: Vec<Descriptor> = layers.iter().map(descriptor_of).collect();
     let manifest = Manifest {
         schema_version: 2,
         media_type: types.1.into(),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::Timespec;
 use rustix::fs::Mode;
 use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -165,18 +165,8 @@ impl Invocation<'_> {
 
     /// Until the runtime has ended; from the daemon's hanging up on, its container is killed.
     fn watch(&self, runtime: &OwnedFd, daemon: &UnixStream) -> io::Result<()> {
-        let ended = |timeout: Option<&Timespec>, daemon: Option<&UnixStream>| -> io::Result<(bool, bool)> {
-            let mut watched = vec![PollFd::new(runtime, PollFlags::IN)];
-            watched.extend(daemon.map(|daemon| PollFd::from_borrowed_fd(daemon.as_fd(), PollFlags::IN)));
-            match poll(&mut watched, timeout) {
-                Err(rustix::io::Errno::INTR) => {}
-                other => drop(other?),
-            }
-            let ready = |index: usize| watched.get(index).is_some_and(|fd| !fd.revents().is_empty());
-            Ok((ready(0), ready(1)))
-        };
         loop {
-            match ended(None, Some(daemon))? {
+            match runtime_command::wait(runtime, Some(daemon), None)? {
                 (true, _) => return Ok(()),
                 (false, true) => break,
                 (false, false) => {}
@@ -187,7 +177,7 @@ impl Invocation<'_> {
             // Fails while there is no container yet, and where somebody has removed the runtime's state.
             self.quietly(&["kill", self.id, "KILL"]);
             Groups::of_runtime(self.cgroup).kill();
-            if ended(Some(&interval), None)?.0 {
+            if runtime_command::wait(runtime, None, Some(&interval))?.0 {
                 return Ok(());
             }
         }

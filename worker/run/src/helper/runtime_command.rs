@@ -1,8 +1,13 @@
-//! The command line of an OCI runtime, and what it means when it fails.
+//! The command line of an OCI runtime, waiting for it, and what it means when it fails.
 
 use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::attempt::failure;
 use crate::protocol::{OciRuntime, Report};
@@ -30,6 +35,22 @@ pub(super) fn refusal(runtime: &OciRuntime, log: &Path, status: Status) -> Optio
             Report::Failed(failure(step, message))
         }
     })
+}
+
+/// Whether the runtime has ended, and whether the daemon has hung up.
+pub(super) fn wait(
+    runtime: &OwnedFd,
+    daemon: Option<&UnixStream>,
+    timeout: Option<&Timespec>,
+) -> io::Result<(bool, bool)> {
+    let mut watched = vec![PollFd::new(runtime, PollFlags::IN)];
+    watched.extend(daemon.map(|daemon| PollFd::from_borrowed_fd(daemon.as_fd(), PollFlags::IN)));
+    match poll(&mut watched, timeout) {
+        Err(rustix::io::Errno::INTR) => {}
+        other => drop(other?),
+    }
+    let ready = |index: usize| watched.get(index).is_some_and(|fd| !fd.revents().is_empty());
+    Ok((ready(0), ready(1)))
 }
 
 #[derive(serde::Deserialize)]

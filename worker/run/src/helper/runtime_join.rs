@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::Timespec;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::attempt::{Attempt, Doing};
@@ -99,7 +99,7 @@ fn started(
     daemon: &UnixStream,
 ) -> io::Result<Option<OwnedFd>> {
     loop {
-        let (has_ended, is_alone) = wait(watched, Some(daemon), Some(&PAUSE))?;
+        let (has_ended, is_alone) = runtime_command::wait(watched, Some(daemon), Some(&PAUSE))?;
         let pid = fs::read_to_string(number).ok().and_then(|text| text.trim().parse::<u32>().ok());
         if let Some(process) = pid.and_then(|pid| open_process(pid).ok())
             && pid.is_some_and(|pid| is_child(pid, runtime.id()))
@@ -119,7 +119,7 @@ fn started(
 fn accompany(process: &OwnedFd, runtime: &OwnedFd, daemon: &UnixStream) -> io::Result<()> {
     let mut daemon = Some(daemon);
     loop {
-        let (has_ended, is_alone) = wait(runtime, daemon, None)?;
+        let (has_ended, is_alone) = runtime_command::wait(runtime, daemon, None)?;
         if has_ended {
             return Ok(());
         }
@@ -128,22 +128,6 @@ fn accompany(process: &OwnedFd, runtime: &OwnedFd, daemon: &UnixStream) -> io::R
             kill(process)?;
         }
     }
-}
-
-/// Whether the runtime has ended, and whether the daemon has hung up.
-fn wait(
-    runtime: &OwnedFd,
-    daemon: Option<&UnixStream>,
-    timeout: Option<&Timespec>,
-) -> io::Result<(bool, bool)> {
-    let mut watched = vec![PollFd::new(runtime, PollFlags::IN)];
-    watched.extend(daemon.map(|daemon| PollFd::from_borrowed_fd(daemon.as_fd(), PollFlags::IN)));
-    match poll(&mut watched, timeout) {
-        Err(rustix::io::Errno::INTR) => {}
-        other => drop(other?),
-    }
-    let ready = |index: usize| watched.get(index).is_some_and(|fd| !fd.revents().is_empty());
-    Ok((ready(0), ready(1)))
 }
 
 fn first_process(runtime: &OciRuntime, id: &str) -> io::Result<OwnedFd> {

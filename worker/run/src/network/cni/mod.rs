@@ -58,15 +58,13 @@ impl Provider for Cni {
         };
         let mut remembrance = Remembrance { call, list: self.list.clone(), result: None };
         self.remembered.keep(&remembrance).map_err(|error| failing(error.to_string()))?;
-        match self.list.add(&remembrance.call) {
-            Ok(result) => {
-                remembrance.result = Some(result);
-                self.remembered.keep(&remembrance).map_err(|error| failing(error.to_string()))?;
-            }
-            Err(reason) => {
-                self.remembered.settle_one(&remembrance);
-                return Err(failing(reason));
-            }
+        let added = self.list.add(&remembrance.call).and_then(|result| {
+            remembrance.result = Some(result);
+            self.remembered.keep(&remembrance).map_err(|error| error.to_string())
+        });
+        if let Err(reason) = added {
+            self.remembered.settle_one(&remembrance);
+            return Err(failing(reason));
         }
         let name = remembrance.call.container;
         Ok(Attachment { namespace, name, hostname: hostname.to_owned() })
