@@ -31,6 +31,8 @@ const LARGEST_LISTING: usize = 128 << 20;
 const COME_DOWN: Duration = Duration::from_secs(10);
 /// How often old records of builds are looked for.
 const HISTORY_PAUSE: Duration = Duration::from_secs(120);
+/// When a daemon that nobody has asked for anything is taken to wait.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// A definition of 100,000 operations is larger than what the reference accepts.
 const LARGEST_REQUEST: usize = 64 << 20;
@@ -82,6 +84,7 @@ async fn serve(config: Config) -> Result<()> {
         .add_service(HealthServer::new(Health))
         .serve_with_incoming(ReceiverStream::new(connections));
     let upkeep = tokio::spawn(keep_history_short(engine.history.clone()));
+    tokio::spawn(settle(engine.clone()));
     if let Some(path) = &config.trace_socket {
         tokio::spawn(take_traces(path, &engine, &clients).await?);
     }
@@ -101,6 +104,15 @@ async fn serve(config: Config) -> Result<()> {
     // What it removes, it removes whole.
     let _ = tokio::time::timeout(COME_DOWN, collecting).await;
     came_down
+}
+
+/// What start-up needed is needed no more.
+async fn settle(engine: Arc<Engine>) {
+    tokio::time::sleep(SETTLED).await;
+    if !engine.builds.are_running() {
+        memory::give_back();
+        memory::let_go_of_code();
+    }
 }
 
 /// Records that are too many go once they are old enough, though nobody builds.

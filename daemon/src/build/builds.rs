@@ -151,4 +151,5 @@ fn rest(engine: &Engine) {
         );
     }
     memory::give_back();
+    memory::let_go_of_code();
 }

@@ -27,13 +27,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             "== every point where the store changes a file: kills, torn writes, a full disk, I/O errors"
         );
         let mut points = Command::new("cargo");
-        points.args(["test", "--package", "slipway-cache", "--test", "crash", "--", "--nocapture"]);
+        points.args(["test", "--workspace", "--test", "crash", "--", "--nocapture"]);
         points.env("SLIPWAY_CRASHES", "all").env("RUST_BACKTRACE", "0");
         command::run(points.current_dir(workspace()))?;
     }
     println!("== building the binary that is killed");
     let mut build = Command::new("cargo");
-    command::run(build.args(["build", "--package", "slipway"]).current_dir(workspace()))?;
+    command::run(build.args(["build", "--workspace", "--bins"]).current_dir(workspace()))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     let seed = arguments.seed.unwrap_or(now);
     println!("== {} kills of daemons, seed {seed}", arguments.count);
