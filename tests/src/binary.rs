@@ -1,10 +1,9 @@
 //! The binary under test.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::command::{run, workspace};
+use crate::command::{cargo, run};
 
 static BINARY: OnceLock<PathBuf> = OnceLock::new();
 
@@ -33,8 +32,8 @@ pub(crate) fn profile_folder() -> PathBuf {
 fn beside_this_test() -> PathBuf {
     let binary = profile_folder().join("slipway");
     if !binary.exists() {
-        let mut build = Command::new(env!("CARGO"));
-        run(build.current_dir(workspace()).args(["build", "--package", "slipway"])).expect("slipway builds");
+        let mut build = cargo();
+        run(build.args(["build", "--package", "slipway"])).expect("slipway builds");
     }
     binary
 }

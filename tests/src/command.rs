@@ -17,6 +17,21 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
+/// Cargo, at work on the checkout. What an outer cargo tells the program that it runs, or whose tests it runs, is left
+/// out: build scripts that look at it would run again, and all that depends on them would be built again, each time.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let told =
+            ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_", "OUT_DIR"];
+        if told.iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.current_dir(workspace());
+    cargo
+}
+
 /// Runs `command`, showing what it prints; gives the time it took.
 pub fn run(command: &mut Command) -> Result<Duration> {
     let started = Instant::now();

@@ -2,11 +2,10 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::command::{run, target, workspace};
+use crate::command::{cargo, run, target};
 
 /// Builds the binary `name` of `package` so that it needs no library, in `profile` (`dev` or `release`), without
 /// symbols. Cargo knows when there is nothing to do.
@@ -17,8 +16,8 @@ pub fn static_program(package: &str, name: &str, profile: &str) -> Result<PathBu
     // Tests are processes of their own: they take turns.
     let lock = File::create(output.join("lock"))?;
     lock.lock()?;
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.current_dir(workspace()).args(["rustc", "--quiet", "--package", package, "--bin", name]);
+    let mut build = cargo();
+    build.args(["rustc", "--quiet", "--package", package, "--bin", name]);
     // Only the program itself is linked differently: what it is made of is shared with the rest.
     build.args(["--profile", profile, "--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"]);
     run(&mut build)?;

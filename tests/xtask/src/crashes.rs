@@ -1,11 +1,10 @@
 //! Crashes, many of them: every point of the store, records and solver in a process of their own, and then real
 //! daemons at random points.
 
-use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use slipway_tests::command::{self, workspace};
+use slipway_tests::command;
 use slipway_tests::crashes::sweep;
 
 #[derive(clap::Args)]
@@ -26,14 +25,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         println!(
             "== every point where the store changes a file: kills, torn writes, a full disk, I/O errors"
         );
-        let mut points = Command::new("cargo");
+        let mut points = command::cargo();
         points.args(["test", "--workspace", "--test", "crash", "--", "--nocapture"]);
         points.env("SLIPWAY_CRASHES", "all").env("RUST_BACKTRACE", "0");
-        command::run(points.current_dir(workspace()))?;
+        command::run(&mut points)?;
     }
     println!("== building the binary that is killed");
-    let mut build = Command::new("cargo");
-    command::run(build.args(["build", "--workspace", "--bins"]).current_dir(workspace()))?;
+    let mut build = command::cargo();
+    command::run(build.args(["build", "--workspace", "--bins"]))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     let seed = arguments.seed.unwrap_or(now);
     println!("== {} kills of daemons, seed {seed}", arguments.count);

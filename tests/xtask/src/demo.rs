@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use slipway_tests::base_images;
-use slipway_tests::command::{self, line, output, target, workspace};
+use slipway_tests::command::{self, cargo, line, output, target, workspace};
 use slipway_tests::registry::Registry;
 
 use crate::packages;
@@ -55,8 +55,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 impl Stage {
     fn play(&mut self) -> Result<()> {
         self.heading("Build Slipway");
-        let mut build = Command::new("cargo");
-        build.current_dir(workspace()).args(["build", "--release", "--package", "slipway"]);
+        let mut build = cargo();
+        build.args(["build", "--release", "--package", "slipway"]);
         self.shown("build Slipway", &mut build)?;
 
         self.heading("Make base images from Debian's packages");

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use slipway_tests::command::{line, run, target, workspace};
+use slipway_tests::command::{cargo, line, run, target};
 use slipway_tests::static_program::static_program;
 
 #[derive(clap::Args)]
@@ -62,8 +62,8 @@ fn build(arguments: &Arguments, folder: &std::path::Path) -> Result<()> {
     let profile = if arguments.profile == "dev" { "debug" } else { &arguments.profile };
     let slipway = target().join(profile).join("slipway");
     if !slipway.exists() {
-        let mut build = Command::new("cargo");
-        build.current_dir(workspace()).args(["build", "--package", "slipway"]);
+        let mut build = cargo();
+        build.args(["build", "--package", "slipway"]);
         run(build.args(["--profile", &arguments.profile]))?;
     }
     let mut build = Command::new(slipway);

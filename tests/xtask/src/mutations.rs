@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use slipway_tests::command::{output, target, workspace};
+use slipway_tests::command::{self, output, target, workspace};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -126,7 +126,7 @@ fn try_one(copy: &Path, mutation: &Mutation) -> Result<Option<String>> {
 
 fn test(copy: &Path) -> Result<Option<String>> {
     let cargo = |more: &[&str]| {
-        let mut cargo = Command::new("cargo");
+        let mut cargo = command::cargo();
         cargo.current_dir(copy).env("CARGO_TARGET_DIR", target()).env("RUSTFLAGS", "--cap-lints=warn");
         cargo.args(["test", "--quiet", "--profile", "schedules", "--package", "slipway-solver"]);
         cargo.args(["--lib", "--test", "solver"]).args(more);

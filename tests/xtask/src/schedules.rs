@@ -2,10 +2,8 @@
 //! every run of the tests tries, with an optimised build. A seed that fails is named, and tells its
 //! story when it is tried alone.
 
-use std::process::Command;
-
 use anyhow::{Result, ensure};
-use slipway_tests::command::workspace;
+use slipway_tests::command;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -18,12 +16,12 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = command::cargo();
     cargo.args(["test", "--quiet", "--profile", "schedules", "--package", "slipway-solver"]);
     cargo.args(["--test", "solver", "--", "--exact", "model::no_schedule_breaks_a_law", "--nocapture"]);
     cargo.env("SLIPWAY_SCHEDULES", arguments.count.to_string());
     cargo.env("SLIPWAY_SEED", arguments.seed.to_string());
-    let status = cargo.current_dir(workspace()).status()?;
+    let status = cargo.status()?;
     ensure!(status.success(), "a schedule broke a law: the seed is named above");
     Ok(())
 }

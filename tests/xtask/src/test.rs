@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-use slipway_tests::command::{self, exists, workspace};
+use slipway_tests::command::{self, cargo, exists};
 
 use crate::packages;
 
@@ -17,12 +17,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     packages::ensure(&packages::TEST)?;
     packages::ensure_object_stores()?;
     println!("== formatting");
-    run_command(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
+    run_command(cargo().args(["fmt", "--all", "--check"]))?;
     println!("== building the binary that the black-box tests drive");
     // Beside the tests, with the same features: else all libraries are built twice.
-    run_command(Command::new("cargo").args(["build", "--workspace", "--bins", "--tests"]))?;
+    run_command(cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
     println!("== tests");
-    let mut tests = Command::new("cargo");
+    let mut tests = cargo();
     if exists("cargo-nextest") {
         tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
     } else {
@@ -32,5 +32,5 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn run_command(command: &mut Command) -> Result<()> {
-    command::run(command.current_dir(workspace())).map(drop)
+    command::run(command).map(drop)
 }

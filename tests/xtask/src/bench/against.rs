@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use slipway_tests::command::{line, run as run_command, target, workspace};
+use slipway_tests::command::{cargo, line, run as run_command, target, workspace};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -35,8 +35,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let driver = arguments.driver.clone().unwrap_or_else(|| workspace().join("../shared/bench/bench.py"));
     ensure!(driver.exists(), "the benchmark driver {} is not there: name it with --driver", driver.display());
-    let mut build = Command::new("cargo");
-    run_command(build.current_dir(workspace()).args(["build", "--release", "--package", "slipway"]))?;
+    let mut build = cargo();
+    run_command(build.args(["build", "--release", "--package", "slipway"]))?;
     let slipway = target().join("release/slipway");
     let mut bench = Command::new("python3");
     bench.arg(driver);

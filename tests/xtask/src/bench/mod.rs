@@ -3,10 +3,8 @@
 mod against;
 mod records;
 
-use std::process::Command;
-
 use anyhow::Result;
-use slipway_tests::command::{run as run_command, workspace};
+use slipway_tests::command::{cargo, run as run_command};
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -29,9 +27,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match (&arguments.alone, &arguments.against) {
         (Some(Alone::Records(arguments)), _) => records::run(arguments),
         (Some(Alone::Solver), _) => {
-            let mut bench = Command::new("cargo");
+            let mut bench = cargo();
             bench.args(["bench", "--quiet", "--package", "slipway-solver", "--bench", "cached"]);
-            run_command(bench.current_dir(workspace())).map(drop)
+            run_command(&mut bench).map(drop)
         }
         (None, Some(arguments)) => against::run(arguments),
         (None, None) => {

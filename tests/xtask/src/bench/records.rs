@@ -1,11 +1,10 @@
 //! A store of a hundred thousand records: listed, opened, pruned. A quarter, a half and all of them, so that it
 //! shows what grows faster than it should.
 
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use slipway_tests::command::{run as run_command, target, workspace};
+use slipway_tests::command::{cargo, run as run_command, target};
 use slipway_tests::{Daemon, full_store, wire};
 
 #[derive(clap::Args)]
@@ -15,8 +14,8 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut build = Command::new("cargo");
-    run_command(build.current_dir(workspace()).args(["build", "--release", "--package", "slipway"]))?;
+    let mut build = cargo();
+    run_command(build.args(["build", "--release", "--package", "slipway"]))?;
     slipway_tests::use_binary(target().join("release/slipway"));
     println!(
         "{:>9} {:>9} {:>9} {:>10} {:>9} {:>9} {:>10}",

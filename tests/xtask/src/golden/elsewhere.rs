@@ -2,9 +2,9 @@
 //! compare them; here they are run, and their own counts repeated.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::Context;
+use slipway_tests::command::cargo;
 
 const TESTS: [(&str, &str, &str); 2] = [
     ("cachekeys", "cachekeys.json", "golden_cachekeys"),
@@ -19,8 +19,7 @@ pub(super) fn run(folder: &Path) -> anyhow::Result<Vec<String>> {
         if !folder.join(file).exists() {
             continue;
         }
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
+        let output = cargo()
             // Of a package alone, cargo would build all dependencies again, with fewer features.
             .args(["test", "--quiet", "--workspace", "--test", test, "--", "--nocapture"])
             .env("SLIPWAY_GOLDEN", &folder)
