@@ -9,7 +9,12 @@ use super::glob::first_character;
 
 /// A compiled expression, anchored at both ends.
 #[derive(Debug, Clone)]
-pub(super) struct Expression(Vec<Step>);
+pub(super) struct Expression {
+    steps: Vec<Step>,
+    /// What every match begins and ends with. Most paths are refused by them, and nothing is followed.
+    prefix: String,
+    suffix: String,
+}
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -52,12 +57,17 @@ impl Expression {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parser = Parser { rest: text, names_ahead: true, steps: Vec::new() };
         parser.sequence()?;
-        parser.rest.is_empty().then_some(Self(parser.steps))
+        let steps = parser.steps;
+        let (prefix, suffix) = (literal_prefix(&steps), literal_suffix(&steps));
+        parser.rest.is_empty().then_some(Self { steps, prefix, suffix })
     }
 
     pub(super) fn matches(&self, text: &[u8]) -> bool {
-        let end = self.0.len();
-        let mut now = States::new(end);
+        if !text.starts_with(self.prefix.as_bytes()) || !text.ends_with(self.suffix.as_bytes()) {
+            return false;
+        }
+        let end = self.steps.len();
+        let (mut now, mut next) = (States::new(end), States::new(end));
         let (mut rest, mut previous) = (text, None);
         let mut upcoming = first_character(rest);
         self.enter(0, &mut now, previous, upcoming.map(|(character, _)| character));
@@ -65,30 +75,30 @@ impl Expression {
             rest = rest.get(length..).unwrap_or_default();
             previous = Some(character);
             upcoming = first_character(rest);
-            let mut next = States::new(end);
-            for state in now.list {
-                if let Some(Step::One(set)) = self.0.get(state)
+            next.clear();
+            for &state in &now.list {
+                if let Some(Step::One(set)) = self.steps.get(state)
                     && set.holds(character)
                 {
                     self.enter(state + 1, &mut next, previous, upcoming.map(|(character, _)| character));
                 }
             }
-            now = next;
+            std::mem::swap(&mut now, &mut next);
         }
         now.seen.last().copied().unwrap_or(false)
     }
 
     /// Adds `state` and whatever it reaches without a character.
     fn enter(&self, state: usize, states: &mut States, before: Option<char>, after: Option<char>) {
-        let mut open = vec![state];
-        while let Some(state) = open.pop() {
+        states.open.push(state);
+        while let Some(state) = states.open.pop() {
             let Some(seen) = states.seen.get_mut(state) else { continue };
             if std::mem::replace(seen, true) {
                 continue;
             }
-            match self.0.get(state) {
-                Some(Step::Either(one, other)) => open.extend([*one, *other]),
-                Some(Step::At(place)) if place.holds(before, after) => open.push(state + 1),
+            match self.steps.get(state) {
+                Some(Step::Either(one, other)) => states.open.extend([*one, *other]),
+                Some(Step::At(place)) if place.holds(before, after) => states.open.push(state + 1),
                 Some(Step::At(_)) => {}
                 Some(Step::One(_)) | None => states.list.push(state),
             }
@@ -96,15 +106,50 @@ impl Expression {
     }
 }
 
+/// The text that must be taken first.
+fn literal_prefix(steps: &[Step]) -> String {
+    steps.iter().map_while(Step::literal).collect()
+}
+
+/// The text that must be taken last: behind everything that an alternative can lead to.
+fn literal_suffix(steps: &[Step]) -> String {
+    let led_to = steps.iter().map(|step| match step {
+        Step::Either(one, other) => *one.max(other),
+        Step::One(_) | Step::At(_) => 0,
+    });
+    let behind = steps.get(led_to.max().unwrap_or(0)..).unwrap_or_default();
+    let literals: Vec<char> = behind.iter().rev().map_while(Step::literal).collect();
+    literals.into_iter().rev().collect()
+}
+
+impl Step {
+    /// The one character that it takes. Bytes that are no characters are taken for the replacement character.
+    fn literal(&self) -> Option<char> {
+        let Self::One(Set { negated: false, ranges, complements }) = self else { return None };
+        match ranges[..] {
+            [(low, high)] if low == high && complements.is_empty() => Some(low),
+            _ => None,
+        }
+        .filter(|character| *character != char::REPLACEMENT_CHARACTER)
+    }
+}
+
 struct States {
     list: Vec<usize>,
+    /// To be entered.
+    open: Vec<usize>,
     /// One longer than the program: its last element says whether the end was reached.
     seen: Vec<bool>,
 }
 
 impl States {
     fn new(program: usize) -> Self {
-        Self { list: Vec::new(), seen: vec![false; program + 1] }
+        Self { list: Vec::new(), open: Vec::new(), seen: vec![false; program + 1] }
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        self.seen.fill(false);
     }
 }
 
@@ -353,6 +398,23 @@ mod tests {
         assert!(check("[a-c]x", "bx") && check("[^a]", "/") && check("[[:alpha:]\\d]", "7"));
         assert!(check("[[^/]*]", "[^]") && check("\\d\\W", "5-"));
         assert!(check("[]]", "]") && check("[a-]", "-"));
+    }
+
+    #[test]
+    fn what_a_match_begins_and_ends_with() {
+        let ends = |text: &str| {
+            let Expression { prefix, suffix, .. } = Expression::parse(text).unwrap();
+            (prefix, suffix)
+        };
+        let of = |prefix: &str, suffix: &str| (prefix.to_owned(), suffix.to_owned());
+        assert_eq!(ends("ab[^/]*\\.go"), of("ab", ".go"));
+        assert_eq!(ends("(.*/)?x"), of("", "x"));
+        assert_eq!(ends("ab?"), of("a", ""));
+        assert_eq!(ends("ab*c?"), of("a", ""));
+        assert_eq!(ends("a^b"), of("a", "b"));
+        assert_eq!(ends("(ab)*"), of("", ""));
+        assert_eq!(ends("a\u{fffd}"), of("a", ""));
+        assert!(check("a\u{fffd}", "a\u{fffd}") && check("abc", "abc") && !check("abcb", "ab"));
     }
 
     #[test]

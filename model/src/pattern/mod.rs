@@ -77,6 +77,19 @@ impl PatternMatcher {
         self.exclusions
     }
 
+    /// The paths that its patterns with a `!` name (or those without), a `/**` or `/*` at their ends aside. `None` if
+    /// one has a wildcard elsewhere, so that it may stand for any path.
+    pub fn plain_paths(&self, exclusions: bool) -> Option<Vec<String>> {
+        let of_kind = self.patterns.iter().filter(|pattern| pattern.exclusion == exclusions);
+        let plain = |pattern: &Pattern| {
+            let text = String::from_utf8_lossy(&pattern.text);
+            let text = text.strip_suffix("/**").unwrap_or(&text);
+            let text = text.strip_suffix("/*").unwrap_or(text);
+            (!text.contains(['*', '[', ']', '?', '^', '\\'])).then(|| text.to_owned())
+        };
+        of_kind.map(plain).collect()
+    }
+
     /// Whether a pattern takes everything at the top: `*`, `**` or `**/*`.
     pub fn ignores_root(&self) -> bool {
         let everything: [&[u8]; 3] = [b"*", b"**", b"**/*"];

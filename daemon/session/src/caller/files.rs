@@ -3,14 +3,12 @@
 use std::os::fd::OwnedFd;
 
 use slipway_proto::filesync::file_sync_client::FileSyncClient;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 
 use super::Session;
 use super::connection::origin;
-use crate::fsutil::{ReceiveOptions, Received, receive};
+use crate::fsutil::{ReceiveOptions, Received, channel, receive};
 use crate::{Error, LARGEST_MESSAGE, Result};
 
 /// Which of the client's directories, and what of it.
@@ -35,8 +33,8 @@ impl Session {
         let service = self.require("/moby.filesync.v1.FileSync/DiffCopy")?;
         let mut client =
             FileSyncClient::with_origin(service, origin()).max_decoding_message_size(LARGEST_MESSAGE);
-        let (outgoing, packets) = mpsc::channel(256);
-        let mut call = Request::new(ReceiverStream::new(packets));
+        let (outgoing, packets) = channel();
+        let mut call = Request::new(packets);
         describe(&request, call.metadata_mut())?;
         let name = request.name;
         let incoming = client

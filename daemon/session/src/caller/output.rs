@@ -15,7 +15,7 @@ use tonic::{Request, Status};
 
 use super::Session;
 use super::connection::{SessionService, origin};
-use crate::fsutil::{Source, send};
+use crate::fsutil::{Source, channel, send};
 use crate::{Error, IS_ALL, LARGEST_MESSAGE, Result};
 
 const METHOD: &str = "/moby.filesync.v1.FileSend/DiffCopy";
@@ -52,8 +52,8 @@ impl Session {
     /// that wants to may remove what is not in it.
     pub async fn copy_directory(&self, id: usize, source: impl Source, is_all: bool) -> Result<()> {
         let service = self.require(METHOD)?;
-        let (outgoing, packets) = mpsc::channel::<Packet>(256);
-        let mut request = Request::new(ReceiverStream::new(packets));
+        let (outgoing, packets) = channel();
+        let mut request = Request::new(packets);
         name_exporter(request.metadata_mut(), id)?;
         if is_all {
             insert(request.metadata_mut(), IS_ALL, "1")?;

@@ -14,6 +14,7 @@
 //! bits, see [`mode`]. Paths are relative, with `/`, and never contain `..`; a receiver checks that,
 //! and every file operation goes through directory descriptors that follow no symlink.
 
+mod batch;
 pub mod filter;
 mod follow;
 pub mod index;
@@ -24,6 +25,7 @@ pub mod send;
 pub mod walk;
 mod write;
 
+pub use batch::{BatchSender, channel};
 pub use filter::Filter;
 pub use receive::{ReceiveOptions, Received, StartHash, Wanting, receive};
 pub use send::{Directory, Source, send};

@@ -21,6 +21,7 @@ use slipway_proto::fsutil::{Packet, Stat};
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use super::batch::BatchSender;
 use super::index::{compare_paths, is_unchanged};
 use super::metadata::Metadata;
 use super::mode;
@@ -29,8 +30,9 @@ use crate::{Error, Result};
 
 /// Files asked for and not yet whole.
 const MOST_REQUESTS: usize = 1024;
-/// Packets between the connection and the disk.
-const QUEUE: usize = 256;
+/// Batches between the connection and the disk, and packets of one: what had come by the time it was looked at.
+const QUEUE: usize = 4;
+const BATCH: usize = 32;
 /// More entries than this in one transfer are refused.
 const MOST_ENTRIES: usize = 20_000_000;
 
@@ -83,26 +85,21 @@ struct Wanted {
 pub async fn receive(
     root: OwnedFd,
     options: ReceiveOptions,
-    mut incoming: impl Stream<Item = std::result::Result<Packet, Status>> + Unpin,
-    outgoing: mpsc::Sender<Packet>,
+    incoming: impl Stream<Item = std::result::Result<Packet, Status>> + Unpin,
+    outgoing: BatchSender,
 ) -> Result<Received> {
-    let (queue, packets) = mpsc::channel::<Packet>(QUEUE);
+    let (queue, packets) = mpsc::channel(QUEUE);
     let answers = outgoing.clone();
     let writing = tokio::task::spawn_blocking(move || Receiver::new(root, options, answers).run(packets));
+    let mut incoming = incoming.ready_chunks(BATCH);
     let mut failed = None;
-    while let Some(packet) = incoming.next().await {
-        let packet = match packet {
-            Ok(packet) => packet,
-            Err(status) => {
-                failed = Some(Error::call("the file transfer", status));
-                break;
-            }
-        };
-        if packet.r#type == i32::from(PacketType::PacketFin) {
-            break;
-        }
-        let is_last = packet.r#type == i32::from(PacketType::PacketErr);
-        if queue.send(packet).await.is_err() || is_last {
+    while let Some(ready) = incoming.next().await {
+        let came = ready.len();
+        let (batch, status) = until_last(ready);
+        failed = status.map(|status| Error::call("the file transfer", status));
+        let is_last =
+            batch.len() < came || batch.last().is_some_and(|packet| is(packet, PacketType::PacketErr));
+        if queue.send(batch).await.is_err() || is_last {
             break;
         }
     }
@@ -113,18 +110,41 @@ pub async fn receive(
         (Err(error), _) => {
             let data = error.to_string().into();
             let packet = Packet { r#type: PacketType::PacketErr.into(), data, ..Packet::default() };
-            let _ = outgoing.send(packet).await;
+            let _ = outgoing.send(vec![packet]).await;
         }
         _ => {}
     }
     received
 }
 
+/// The packets before the end, or before the failure that is told beside them. An error of the sender is the last.
+fn until_last(ready: Vec<std::result::Result<Packet, Status>>) -> (Vec<Packet>, Option<Status>) {
+    let mut batch = Vec::with_capacity(ready.len());
+    for packet in ready {
+        match packet {
+            Ok(packet) if is(&packet, PacketType::PacketFin) => break,
+            Ok(packet) => {
+                let failed = is(&packet, PacketType::PacketErr);
+                batch.push(packet);
+                if failed {
+                    break;
+                }
+            }
+            Err(status) => return (batch, Some(status)),
+        }
+    }
+    (batch, None)
+}
+
+fn is(packet: &Packet, kind: PacketType) -> bool {
+    packet.r#type == i32::from(kind)
+}
+
 struct Receiver {
     tree: Tree,
     options: ReceiveOptions,
     old: std::iter::Peekable<std::vec::IntoIter<Stat>>,
-    answers: mpsc::Sender<Packet>,
+    answers: BatchSender,
     received: Received,
     /// Asked for, by id.
     wanted: HashMap<u32, Wanted>,
@@ -139,7 +159,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn new(root: OwnedFd, mut options: ReceiveOptions, answers: mpsc::Sender<Packet>) -> Self {
+    fn new(root: OwnedFd, mut options: ReceiveOptions, answers: BatchSender) -> Self {
         let old = std::mem::take(&mut options.index).into_iter().peekable();
         let metadata = options.only.take().map(Metadata::new);
         Self {
@@ -158,30 +178,34 @@ impl Receiver {
         }
     }
 
-    fn run(mut self, mut packets: mpsc::Receiver<Packet>) -> Result<Received> {
+    fn run(mut self, mut packets: mpsc::Receiver<Vec<Packet>>) -> Result<Received> {
         while !self.is_complete() {
-            let Some(packet) = packets.blocking_recv() else {
+            let Some(batch) = packets.blocking_recv() else {
                 return Err(Error::Connection("the sender left before it sent everything".into()));
             };
-            match PacketType::try_from(packet.r#type) {
-                Ok(PacketType::PacketStat) => match packet.stat {
-                    Some(stat) => self.announced_file(stat)?,
-                    None => self.announced_all()?,
-                },
-                Ok(PacketType::PacketData) => self.data(packet)?,
-                Ok(PacketType::PacketErr) => {
-                    return Err(Error::Sender(String::from_utf8_lossy(&packet.data).into_owned()));
-                }
-                _ => return Err(Error::Protocol("unexpected packet from the sender".into())),
-            }
+            batch.into_iter().try_for_each(|packet| self.take_packet(packet))?;
             self.request()?;
         }
         self.finish()?;
         // Tell the sender before the stream is let go.
         let fin = Packet { r#type: PacketType::PacketFin.into(), ..Packet::default() };
-        let _ = self.answers.blocking_send(fin);
+        let _ = self.answers.blocking_send(vec![fin]);
         while packets.blocking_recv().is_some() {}
         Ok(self.received)
+    }
+
+    fn take_packet(&mut self, packet: Packet) -> Result<()> {
+        match PacketType::try_from(packet.r#type) {
+            Ok(PacketType::PacketStat) => match packet.stat {
+                Some(stat) => self.announced_file(stat),
+                None => self.announced_all(),
+            },
+            Ok(PacketType::PacketData) => self.data(packet),
+            Ok(PacketType::PacketErr) => {
+                Err(Error::Sender(String::from_utf8_lossy(&packet.data).into_owned()))
+            }
+            _ => Err(Error::Protocol("unexpected packet from the sender".into())),
+        }
     }
 
     fn is_complete(&self) -> bool {
@@ -308,14 +332,15 @@ impl Receiver {
     }
 
     fn request(&mut self) -> Result<()> {
+        let mut requests = Vec::new();
         while self.wanted.len() < MOST_REQUESTS {
             let Some((id, stat)) = self.waiting.pop_front() else { break };
             let hasher = self.options.hasher.as_ref().and_then(|hasher| hasher(&stat));
             self.wanted.insert(id, Wanted { stat, hasher, received: 0 });
-            let packet = Packet { r#type: PacketType::PacketReq.into(), id, ..Packet::default() };
-            if self.answers.blocking_send(packet).is_err() {
-                return Err(Error::Connection("the sender is gone".into()));
-            }
+            requests.push(Packet { r#type: PacketType::PacketReq.into(), id, ..Packet::default() });
+        }
+        if !requests.is_empty() && self.answers.blocking_send(requests).is_err() {
+            return Err(Error::Connection("the sender is gone".into()));
         }
         Ok(())
     }

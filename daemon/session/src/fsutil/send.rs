@@ -14,6 +14,7 @@ use slipway_proto::fsutil::{Packet, Stat};
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use super::batch::{BatchSender, Gathering};
 use super::{Filter, mode, walk};
 use crate::{Error, Result};
 
@@ -64,7 +65,7 @@ impl Source for Directory {
 pub async fn send(
     source: impl Source,
     mut incoming: impl Stream<Item = std::result::Result<Packet, Status>> + Unpin,
-    outgoing: mpsc::Sender<Packet>,
+    outgoing: BatchSender,
 ) -> Result<()> {
     let source = Arc::new(source);
     let files = Arc::new(Mutex::new(HashMap::new()));
@@ -80,7 +81,7 @@ pub async fn send(
     let asked = answer(&mut incoming, &files, queue).await;
     drop(incoming);
     if asked.is_ok() {
-        let _ = outgoing.send(packet(PacketType::PacketFin)).await;
+        let _ = outgoing.send(vec![packet(PacketType::PacketFin)]).await;
     }
     drop(outgoing);
     let (walked, read) = (ended(walking.await), ended(reading.await));
@@ -96,33 +97,26 @@ fn packet(kind: PacketType) -> Packet {
 }
 
 /// Says what is there; the id of a file is how many were named before it.
-fn announce(
-    source: &impl Source,
-    files: &Mutex<HashMap<u32, String>>,
-    outgoing: &mpsc::Sender<Packet>,
-) -> Result<()> {
+fn announce(source: &impl Source, files: &Mutex<HashMap<u32, String>>, outgoing: &BatchSender) -> Result<()> {
     let mut id = 0u32;
+    let mut stats = Gathering::new(outgoing);
     let walked = source.describe(&mut |stat| {
         if mode::has_data(stat.mode) {
             files.lock().insert(id, stat.path.clone());
         }
         id += 1;
-        send_packet(outgoing, Packet { stat: Some(stat), ..packet(PacketType::PacketStat) })
+        stats.push(Packet { stat: Some(stat), ..packet(PacketType::PacketStat) })
     });
-    match walked {
-        Ok(()) => send_packet(outgoing, packet(PacketType::PacketStat)),
-        Err(error) => {
-            let _ = send_packet(
-                outgoing,
-                Packet { data: error.to_string().into(), ..packet(PacketType::PacketErr) },
-            );
-            Err(error)
-        }
-    }
+    let last = match &walked {
+        Ok(()) => packet(PacketType::PacketStat),
+        Err(error) => failure(error),
+    };
+    let told = stats.push(last).and_then(|()| stats.flush());
+    walked.and(told)
 }
 
-fn send_packet(outgoing: &mpsc::Sender<Packet>, packet: Packet) -> Result<()> {
-    outgoing.blocking_send(packet).map_err(|_| Error::Connection("the receiver is gone".into()))
+fn failure(error: &Error) -> Packet {
+    Packet { data: error.to_string().into(), ..packet(PacketType::PacketErr) }
 }
 
 /// Hands requests on until the receiver has all.
@@ -154,22 +148,34 @@ async fn answer(
 fn serve(
     source: &impl Source,
     mut requests: mpsc::Receiver<(u32, String)>,
-    outgoing: &mpsc::Sender<Packet>,
+    outgoing: &BatchSender,
 ) -> Result<()> {
-    while let Some((id, path)) = requests.blocking_recv() {
-        if let Err(error) = send_file(source, id, &path, outgoing) {
-            let said = Packet { data: error.to_string().into(), ..packet(PacketType::PacketErr) };
-            let _ = send_packet(outgoing, said);
+    let mut files = Gathering::new(outgoing);
+    while let Some((id, path)) = next(&mut requests, &mut files)? {
+        if let Err(error) = send_file(source, id, &path, &mut files) {
+            let _ = files.push(failure(&error)).and_then(|()| files.flush());
             return Err(error);
         }
-        send_packet(outgoing, Packet { id, ..packet(PacketType::PacketData) })?;
+        files.push(Packet { id, ..packet(PacketType::PacketData) })?;
     }
     Ok(())
 }
 
+/// Who must wait for a request sends what was gathered before.
+fn next(
+    requests: &mut mpsc::Receiver<(u32, String)>,
+    files: &mut Gathering<'_>,
+) -> Result<Option<(u32, String)>> {
+    if let Ok(request) = requests.try_recv() {
+        return Ok(Some(request));
+    }
+    files.flush()?;
+    Ok(requests.blocking_recv())
+}
+
 /// A file that vanished since it was named is sent as empty, as the reference does. One that may not be read
 /// is an error: an empty file in its place would be a lie.
-fn send_file(source: &impl Source, id: u32, path: &str, outgoing: &mpsc::Sender<Packet>) -> Result<()> {
+fn send_file(source: &impl Source, id: u32, path: &str, files: &mut Gathering<'_>) -> Result<()> {
     let Some(file) = source.open(path)? else { return Ok(()) };
     loop {
         let mut chunk = vec![0; CHUNK];
@@ -178,6 +184,6 @@ fn send_file(source: &impl Source, id: u32, path: &str, outgoing: &mpsc::Sender<
             return Ok(());
         }
         chunk.truncate(length);
-        send_packet(outgoing, Packet { id, data: Bytes::from(chunk), ..packet(PacketType::PacketData) })?;
+        files.push(Packet { id, data: Bytes::from(chunk), ..packet(PacketType::PacketData) })?;
     }
 }

@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxFlags};
 use slipway_proto::fsutil::Stat;
 
-use super::filter::{Filter, Verdict};
+use super::filter::{Filter, Found, Verdict};
 use super::mode;
 use crate::{Error, Result};
 
@@ -20,7 +20,7 @@ const LARGEST_XATTR: usize = 64 << 10;
 pub fn walk(root: BorrowedFd<'_>, filter: &Filter, visit: &mut dyn FnMut(Stat) -> Result<()>) -> Result<()> {
     let root = open_directory(root, c".", "")?;
     let mut walker = Walker { filter, visit, pending: Vec::new(), inodes: HashMap::new() };
-    walker.directory(&root, "")
+    walker.directory(&root, "", &Found::default())
 }
 
 struct Walker<'a> {
@@ -33,7 +33,7 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    fn directory(&mut self, directory: &OwnedFd, path: &str) -> Result<()> {
+    fn directory(&mut self, directory: &OwnedFd, path: &str, above: &Found) -> Result<()> {
         for name in sorted_names(directory, path)? {
             // A name that is not UTF-8 cannot be said in this protocol.
             let Ok(text) = name.to_str() else {
@@ -41,16 +41,21 @@ impl Walker<'_> {
                 return Err(Error::Protocol(format!("the name {path:?} is not valid UTF-8")));
             };
             let child = if path.is_empty() { text.to_owned() } else { format!("{path}/{text}") };
-            let verdict = self.filter.judge(&child)?;
-            if verdict == Verdict::Leave {
-                continue;
+            let judged = self.filter.judge(&child, above)?;
+            if judged.0 != Verdict::Leave {
+                self.entry(directory, &name, child, judged)?;
             }
-            self.entry(directory, &name, child, verdict)?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, parent: &OwnedFd, name: &CString, path: String, verdict: Verdict) -> Result<()> {
+    fn entry(
+        &mut self,
+        parent: &OwnedFd,
+        name: &CString,
+        path: String,
+        (verdict, found_here): (Verdict, Found),
+    ) -> Result<()> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let found = match rustix::fs::statx(parent, name, flags, StatxFlags::BASIC_STATS) {
             Ok(found) => found,
@@ -73,7 +78,7 @@ impl Walker<'_> {
             self.pending.push(stat);
         }
         match open_directory(parent.as_fd(), name, &path) {
-            Ok(directory) => self.directory(&directory, &path)?,
+            Ok(directory) => self.directory(&directory, &path, &found_here)?,
             Err(error) if take => return Err(error),
             // An unreadable directory that was not asked for itself holds nothing that is.
             Err(_) => {}

@@ -7,13 +7,11 @@ use std::path::PathBuf;
 use rustix::fs::{Mode, OFlags};
 use slipway_proto::filesync::file_sync_server::FileSync;
 use slipway_proto::fsutil::Packet;
-use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::fsutil::{Directory, Filter, send};
+use crate::fsutil::{Directory, Filter, channel, send};
 use crate::stream::query_unescape;
 
 pub(super) struct Files(pub HashMap<String, PathBuf>);
@@ -42,7 +40,7 @@ impl FileSync for Files {
         let (include, exclude) = (patterns("include-patterns"), patterns("exclude-patterns"));
         let filter = Filter::new(root.as_fd(), &include, &exclude, &patterns("followpaths"))
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let (outgoing, packets) = mpsc::channel(256);
+        let (outgoing, packets) = channel();
         tokio::spawn(async move {
             // Owners on the client's machine mean nothing in an image.
             let map = |stat: &mut slipway_proto::fsutil::Stat| {
@@ -54,7 +52,7 @@ impl FileSync for Files {
                 tracing::debug!(%error, "sending a directory ended early");
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(packets).map(Ok))))
+        Ok(Response::new(Box::pin(packets.map(Ok))))
     }
 
     async fn tar_stream(

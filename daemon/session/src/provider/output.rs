@@ -19,7 +19,6 @@ use rustix::fs::{Mode, OFlags};
 use slipway_proto::filesync::BytesMessage;
 use slipway_proto::fsutil::{Packet, Stat};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
@@ -27,7 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Output;
 use crate::fsutil::walk::walk;
-use crate::fsutil::{Filter, ReceiveOptions, receive};
+use crate::fsutil::{Filter, ReceiveOptions, channel, receive};
 use crate::{IS_ALL, LARGEST_MESSAGE};
 
 #[derive(Clone)]
@@ -163,7 +162,7 @@ fn receive_directory(
     let options = ReceiveOptions { merge, index, owner: Some(owner), ..ReceiveOptions::default() };
     let packets =
         messages.map(|message| Packet::decode(message?).map_err(|error| Status::internal(error.to_string())));
-    let (outgoing, answers) = mpsc::channel::<Packet>(256);
+    let (outgoing, answers) = channel();
     let (result, failure) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let received = receive(root, options, Box::pin(packets), outgoing).await;
@@ -172,7 +171,7 @@ fn receive_directory(
     // After the last packet, the outcome: a failure here must fail the daemon's export.
     let outcome = futures::stream::once(failure)
         .filter_map(|outcome| async move { outcome.ok().and_then(Result::err).map(Err) });
-    let answers = ReceiverStream::new(answers).map(|packet| Ok(Bytes::from(packet.encode_to_vec())));
+    let answers = answers.map(|packet| Ok(Bytes::from(packet.encode_to_vec())));
     Ok(Response::new(Box::pin(answers.chain(outcome))))
 }
 
