@@ -1,6 +1,10 @@
 //! Where a build's files come from.
 
-use slipway_tests::{Daemon, Fake, Project, archive};
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use slipway_tests::{Daemon, Fake, Project, archive, eventually};
 
 const LIST: &str = "FROM BUSYBOX AS a\nCOPY . /c/\nRUN cd /c && find . -type f | sort > /list\nFROM scratch\nCOPY --from=a /list /\n";
 
@@ -18,6 +22,37 @@ fn ignored_files_are_not_sent() {
     project.write("Dockerfile.dockerignore", "*\n!a.txt\n");
     daemon.build(&project).to(out.path()).succeed();
     assert_eq!(out.read("list"), "./a.txt\n", "the Dockerfile's own list wins");
+}
+
+/// What is known of a client's files is written down once, and again when it is not true any more.
+#[test]
+fn an_unchanged_context_is_not_written_again() {
+    let (mut daemon, fake) = (Daemon::start(), Fake::with_busybox());
+    let project = Project::new(&fake.busybox(), LIST).file("a.txt", "").file("deep/b.txt", "");
+    let out = Project::empty();
+    let kept = |daemon: &Daemon| {
+        let places = fs::read_dir(daemon.root().join("snapshots/overlay")).expect("snapshots");
+        let known = places.flat_map(|place| {
+            let place = place.expect("a snapshot").path();
+            ["index", "digests", "links"].map(|name| place.join("fs").join(name))
+        });
+        let written = known.filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)));
+        written.collect::<BTreeSet<_>>()
+    };
+    daemon.build(&project).to(out.path()).succeed();
+    // Those of the Dockerfile, of what to ignore and of the context, when the build is done with them.
+    assert!(eventually(Duration::from_secs(10), || kept(&daemon).len() == 9), "{:?}", kept(&daemon));
+    let before = kept(&daemon);
+    daemon.build(&project).to(out.path()).succeed();
+    daemon.kill();
+    daemon.start_again();
+    daemon.build(&project).to(out.path()).succeed();
+    assert!(kept(&daemon).is_superset(&before), "{before:?}");
+
+    let project = project.file("deep/b.txt", "changed").file("c.txt", "");
+    daemon.build(&project).to(out.path()).succeed();
+    assert!(!kept(&daemon).is_superset(&before), "{before:?}");
+    assert_eq!(out.read("list"), "./Dockerfile\n./a.txt\n./c.txt\n./deep/b.txt\n");
 }
 
 #[test]

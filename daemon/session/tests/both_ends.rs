@@ -8,6 +8,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -181,7 +183,23 @@ async fn a_directory_arrives_whole_and_then_only_what_changed() {
     assert_eq!(inode("a-file"), inode("second-name"));
 
     let again = sync(&session, request("context"), into.path(), first.index.clone()).await;
-    assert_eq!((again.bytes, again.changed.len()), (0, 0));
+    assert_eq!((again.bytes, again.changed.len(), again.is_changed), (0, 0, false));
+    // A directory's own time is all that differs.
+    fs::File::open(from.path().join("a")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = told.clone();
+    let options = ReceiveOptions {
+        index: again.index.clone(),
+        before_change: Some(Box::new(move || {
+            count.fetch_add(1, Relaxed);
+            Ok(())
+        })),
+        ..ReceiveOptions::default()
+    };
+    let root = OwnedFd::from(fs::File::open(into.path()).unwrap());
+    let again = session.sync(request("context"), root, options).await.unwrap();
+    assert_eq!((again.changed.len(), again.is_changed, told.load(Relaxed)), (0, true, 1));
+    assert_eq!(fs::metadata(into.path().join("a")).unwrap().mtime(), 0);
 
     let (kept, replaced) = (inode("tool"), inode("empty"));
     // As another tree would; it also keeps the number from being given to a new file.

@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     println!("== building the binary that is killed");
     let mut build = command::cargo();
-    command::run(build.args(["build", "--workspace", "--bins"]))?;
+    command::run(build.args(["build", "--workspace", "--bins", "--tests"]))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     let seed = arguments.seed.unwrap_or(now);
     println!("== {} kills of daemons, seed {seed}", arguments.count);

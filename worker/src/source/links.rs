@@ -18,14 +18,15 @@ type Pair = (Vec<u8>, Vec<u8>);
 pub(super) struct Links(Mutex<Vec<Pair>>);
 
 impl Links {
-    /// Whether what is at `source` may be linked to `target`; if so, nowhere else from now on.
-    pub(super) fn claim(&self, source: &[u8], target: &[u8]) -> bool {
+    /// Whether what is at `source` may be linked to `target`; if so, nowhere else from now on. What was not known is
+    /// so only after `note`, if that says so.
+    pub(super) fn claim(&self, source: &[u8], target: &[u8], note: impl FnOnce() -> bool) -> bool {
         let mut pairs = self.0.lock();
         let overlapping =
             pairs.iter().find(|(known, _)| is_within(known, source) || is_within(source, known));
         match overlapping {
             Some((known, place)) => known == source && place == target,
-            None if pairs.len() >= MOST => false,
+            None if pairs.len() >= MOST || !note() => false,
             None => {
                 pairs.push((source.to_vec(), target.to_vec()));
                 true
@@ -61,25 +62,26 @@ mod tests {
 
     #[test]
     fn a_file_has_one_path() {
-        let links = Links::default();
-        assert!(links.claim(b"/src", b"/app/src"));
-        assert!(links.claim(b"/src2", b"/app/other"));
+        let (links, note) = (Links::default(), || true);
+        assert!(!links.claim(b"/src", b"/nowhere", || false));
+        assert!(links.claim(b"/src", b"/app/src", note));
+        assert!(links.claim(b"/src2", b"/app/other", note));
         let links = Links::from_bytes(&links.to_bytes()).unwrap();
-        assert!(links.claim(b"/src", b"/app/src"), "again");
-        assert!(!links.claim(b"/src", b"/elsewhere"));
-        assert!(!links.claim(b"/src/deep", b"/app/src/deep"));
-        assert!(!links.claim(b"/", b"/"));
+        assert!(links.claim(b"/src", b"/app/src", || false), "again");
+        assert!(!links.claim(b"/src", b"/elsewhere", note));
+        assert!(!links.claim(b"/src/deep", b"/app/src/deep", note));
+        assert!(!links.claim(b"/", b"/", note));
     }
 
     #[test]
     fn half_a_list_is_none() {
         let links = Links::default();
-        assert!(links.claim(b"/", b"/app"));
+        assert!(links.claim(b"/", b"/app", || true));
         let bytes = links.to_bytes();
         assert_eq!(bytes, b"/\0/app\0");
         for length in 1..bytes.len() {
             assert!(Links::from_bytes(&bytes[..length]).is_none(), "{length}");
         }
-        assert!(!Links::default().claim(b"/a", b"/b") || Links::from_bytes(b"").is_some());
+        assert!(Links::from_bytes(b"").is_some());
     }
 }

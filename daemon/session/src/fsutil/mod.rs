@@ -27,5 +27,5 @@ mod write;
 
 pub use batch::{BatchSender, channel};
 pub use filter::Filter;
-pub use receive::{ReceiveOptions, Received, StartHash, Wanting, receive};
+pub use receive::{BeforeChange, ReceiveOptions, Received, StartHash, Wanting, receive};
 pub use send::{Directory, Source, send};

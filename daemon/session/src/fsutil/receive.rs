@@ -42,6 +42,9 @@ pub type StartHash = Arc<dyn Fn(&Stat) -> Option<Hasher> + Send + Sync>;
 /// Whether the file of a path is wanted.
 pub type Wanting = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
+/// What must be done before anything changes.
+pub type BeforeChange = Box<dyn FnOnce() -> std::io::Result<()> + Send>;
+
 /// How a tree is received.
 #[derive(Default)]
 pub struct ReceiveOptions {
@@ -58,6 +61,8 @@ pub struct ReceiveOptions {
     /// For a file that is about to come: a hasher that has taken what counts before its bytes, if
     /// their digest is wanted.
     pub hasher: Option<StartHash>,
+    /// Done once, before the first change to the directory; not at all if nothing changes.
+    pub before_change: Option<BeforeChange>,
     /// Told the bytes received so far.
     pub progress: Option<Arc<dyn Fn(u64) + Send + Sync>>,
 }
@@ -69,6 +74,8 @@ pub struct Received {
     pub index: Vec<Stat>,
     /// Paths that were written or removed.
     pub changed: Vec<String>,
+    /// Whether anything in the directory changed, the times of directories included.
+    pub is_changed: bool,
     /// Of the files that came, as far as [`ReceiveOptions::hasher`] wanted them.
     pub digests: HashMap<String, Digest>,
     pub bytes: u64,
@@ -231,6 +238,7 @@ impl Receiver {
         }
         let unchanged = self.catch_up(&stat)?;
         if !unchanged {
+            self.about_to_change()?;
             self.received.changed.push(stat.path.clone());
             self.write(id, &stat)?;
         }
@@ -239,6 +247,12 @@ impl Receiver {
         }
         self.received.index.push(stat);
         Ok(())
+    }
+
+    fn about_to_change(&mut self) -> Result<()> {
+        self.received.is_changed = true;
+        let Some(before) = self.options.before_change.take() else { return Ok(()) };
+        before().map_err(|error| Error::file("change", ".", error))
     }
 
     /// Paths must be clean, sorted, and below a directory that was announced.
@@ -270,6 +284,10 @@ impl Receiver {
                     let Some(old) = self.old.next() else { return Ok(false) };
                     let asked = self.options.always && mode::has_data(stat.mode);
                     if is_unchanged(&old, stat) && !asked && !self.is_broken_link(stat) {
+                        // Times of directories are set in the end.
+                        if old.mod_time != stat.mod_time {
+                            self.about_to_change()?;
+                        }
                         return Ok(true);
                     }
                     if mode::is_directory(old.mode) && !mode::is_directory(stat.mode) {
@@ -291,6 +309,7 @@ impl Receiver {
 
     fn remove_next_old(&mut self) -> Result<()> {
         if let Some(old) = self.old.next() {
+            self.about_to_change()?;
             self.tree.remove(&old.path)?;
             if mode::is_directory(old.mode) {
                 self.skip_old_below(&old.path);
@@ -375,6 +394,7 @@ impl Receiver {
     /// Links, then the times of directories, which everything above has changed.
     fn finish(&mut self) -> Result<()> {
         if let Some(metadata) = self.metadata.take() {
+            self.about_to_change()?;
             let (stat, bytes) = metadata.finish();
             self.tree.append(self.next_id, &stat, &bytes)?;
             self.tree.complete(self.next_id, &stat)?;
@@ -385,6 +405,9 @@ impl Receiver {
         }
         for link in &self.links {
             self.tree.link(link)?;
+        }
+        if !self.received.is_changed {
+            return Ok(());
         }
         for directory in self.directories.iter().rev() {
             self.tree.set_directory_times(directory)?;
