@@ -4,7 +4,7 @@
 //! with it every answer, value and line of output it remembers, lives exactly as long as some job
 //! can reach it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -35,6 +35,8 @@ pub(crate) struct Node<V> {
     pub(crate) answers: Answers<V>,
     /// How its result came to be; only told, never asked by the engine.
     pub(crate) course: Mutex<Course>,
+    /// By which key the result of an output was known first, for outputs that lost it.
+    first_keys: Mutex<HashMap<usize, KeyId>>,
     jobs: Mutex<Vec<Weak<JobState<V>>>>,
     /// Graphs that the operation asked for outside of an execution.
     children: Mutex<Vec<Arc<Node<V>>>>,
@@ -95,6 +97,7 @@ impl<V: Value> Node<V> {
             journal: Arc::default(),
             answers: Answers::default(),
             course: Mutex::default(),
+            first_keys: Mutex::default(),
             jobs: Mutex::default(),
             children: Mutex::default(),
             loads: Mutex::default(),
@@ -119,6 +122,24 @@ impl<V: Value> Node<V> {
 
     pub(crate) fn add_child(&self, node: &Arc<Node<V>>) {
         self.children.lock().push(node.clone());
+    }
+
+    /// The result of `output` is lost: the next one goes by the same first key, see [`Self::as_first_known`].
+    pub(crate) fn remember_first_key(&self, output: usize, lost: &Outcome<V>) {
+        if let Some(key) = lost.keys.first() {
+            self.first_keys.lock().entry(output).or_insert(*key);
+        }
+    }
+
+    /// Executions of consumers are found by the first key of what they work on. Of two that want the same, one may
+    /// have asked before the result was lost and one after, so it must not change.
+    pub(crate) fn as_first_known(&self, output: usize, mut outcome: Outcome<V>) -> Outcome<V> {
+        if let Some(first) = self.first_keys.lock().get(&output)
+            && let Some(place) = outcome.keys.iter().position(|key| key == first)
+        {
+            outcome.keys[..=place].rotate_right(1);
+        }
+        outcome
     }
 
     pub(crate) fn hold_load(&self, load: Arc<Load<V>>) {

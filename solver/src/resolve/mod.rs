@@ -1,4 +1,4 @@
-//! How one edge is solved. The whole of it is [`Attempt::solve`]; read from there.
+//! How one edge is solved. The whole of it is [`Attempt::find_or_make`]; read from there.
 //!
 //! ```text
 //! search        push each input only until it leads to some key: its definition, then its own lookup,
@@ -125,9 +125,14 @@ impl<V: Value> Attempt<V> {
         Self { stop, ..self.clone() }
     }
 
+    async fn solve(self: Arc<Self>, output: usize) -> Result<Outcome<V>> {
+        let outcome = self.clone().find_or_make(output).await?;
+        Ok(self.node.as_first_known(output, outcome))
+    }
+
     /// Each part is boxed: in a deep graph a hundred thousand of these wait for their inputs at a
     /// time, and each would take the room of all its parts together.
-    async fn solve(self: Arc<Self>, output: usize) -> Result<Outcome<V>> {
+    async fn find_or_make(self: Arc<Self>, output: usize) -> Result<Outcome<V>> {
         let (found, probes) = Box::pin(self.search(output)).await?;
         if let Some(outcome) = Box::pin(self.load_newest(&found)).await? {
             return Ok(outcome);

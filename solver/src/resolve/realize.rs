@@ -76,14 +76,15 @@ impl<V: Value> Node<V> {
                 }
                 (Ok(()), _) => return Ok(outcome),
                 (Err(Error::Op { source, .. }), Some(loaded)) if is_lost(&source) => {
-                    self.lose(output, loaded, source);
+                    self.lose(output, &outcome, loaded, source);
                 }
                 (Err(error), _) => return Err(error),
             }
         }
     }
 
-    fn lose(&self, output: usize, loaded: &Loaded, cause: SharedFailure) {
+    fn lose(&self, output: usize, lost: &Outcome<V>, loaded: &Loaded, cause: SharedFailure) {
+        self.remember_first_key(output, lost);
         self.course.lock().refused(with_causes(&*cause));
         tracing::debug!(record = %loaded.record, vertex = %self.vertex.digest, %cause, "a cached result is lost");
         self.hold_load(self.board.break_load(&loaded.record, cause));

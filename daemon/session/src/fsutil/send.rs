@@ -151,8 +151,10 @@ fn serve(
     outgoing: &BatchSender,
 ) -> Result<()> {
     let mut files = Gathering::new(outgoing);
+    // Small files are many: a buffer for each would cost more than its bytes.
+    let mut buffer = vec![0; CHUNK];
     while let Some((id, path)) = next(&mut requests, &mut files)? {
-        if let Err(error) = send_file(source, id, &path, &mut files) {
+        if let Err(error) = send_file(source, id, &path, &mut buffer, &mut files) {
             let _ = files.push(failure(&error)).and_then(|()| files.flush());
             return Err(error);
         }
@@ -175,15 +177,18 @@ fn next(
 
 /// A file that vanished since it was named is sent as empty, as the reference does. One that may not be read
 /// is an error: an empty file in its place would be a lie.
-fn send_file(source: &impl Source, id: u32, path: &str, files: &mut Gathering<'_>) -> Result<()> {
+fn send_file(
+    source: &impl Source,
+    id: u32,
+    path: &str,
+    buffer: &mut [u8],
+    files: &mut Gathering<'_>,
+) -> Result<()> {
     let Some(file) = source.open(path)? else { return Ok(()) };
     loop {
-        let mut chunk = vec![0; CHUNK];
-        let length = rustix::io::read(&file, &mut chunk).map_err(|error| Error::file("read", path, error))?;
-        if length == 0 {
-            return Ok(());
-        }
-        chunk.truncate(length);
-        files.push(Packet { id, data: Bytes::from(chunk), ..packet(PacketType::PacketData) })?;
+        let read = rustix::io::read(&file, &mut *buffer).map_err(|error| Error::file("read", path, error))?;
+        let Some(bytes @ [_, ..]) = buffer.get(..read) else { return Ok(()) };
+        let data = Bytes::copy_from_slice(bytes);
+        files.push(Packet { id, data, ..packet(PacketType::PacketData) })?;
     }
 }
