@@ -194,8 +194,8 @@ impl Maker {
             Mode::Max => {
                 let decoded = llb::Definition::decode(reference.solved())?;
                 let secrets = question.as_deref().map(secret_arguments).unwrap_or_default();
-                let steps = Steps::of(reference.solved(), &decoded, &secrets);
-                build_config = Some(steps.build_config());
+                let mut steps = Steps::of(reference.solved(), &decoded, &secrets);
+                build_config = Some(steps.take_build_config());
                 source = steps.source(reference.solved());
                 layers_of_steps = layers(&self.engine, &self.pins, &steps, layers_of_image);
             }

@@ -51,19 +51,21 @@ pub(super) struct Predicate {
 }
 
 impl Predicate {
-    pub(super) fn json(&self, version: Version) -> Value {
+    /// Graphs are large: what is there already is moved, never written out as JSON once more.
+    pub(super) fn json(self, version: Version) -> Value {
         match version {
             Version::V1 => self.v1(),
             Version::V02 => self.v02(),
         }
     }
 
-    fn v1(&self) -> Value {
+    fn v1(mut self) -> Value {
+        let buildkit = self.metadata();
         let metadata = Members::default()
             .text("invocationId", &self.invocation)
             .maybe("startedOn", rfc3339(self.started))
             .maybe("finishedOn", rfc3339(self.finished))
-            .value("buildkit_metadata", self.metadata())
+            .value("buildkit_metadata", buildkit)
             .flag("buildkit_hermetic", self.hermetic)
             .value(
                 "buildkit_completeness",
@@ -73,11 +75,10 @@ impl Predicate {
                 }),
             )
             .flag("buildkit_reproducible", self.reproducible);
-        let mut internal = self.environment.clone();
-        internal.insert("builderPlatform".into(), self.platform.clone().into());
-        internal
-            .extend(self.dockerfile_version.clone().map(|it| ("dockerfileVersion".to_owned(), it.into())));
-        internal.extend(self.build_config.clone().map(|it| ("buildConfig".to_owned(), it)));
+        let mut internal = self.environment;
+        internal.insert("builderPlatform".into(), self.platform.into());
+        internal.extend(self.dockerfile_version.map(|it| ("dockerfileVersion".to_owned(), it.into())));
+        internal.extend(self.build_config.map(|it| ("buildConfig".to_owned(), it)));
         let definition = Members::default()
             .text("buildType", BUILD_TYPE_1)
             .list("resolvedDependencies", &self.materials, |material| json!(material))
@@ -85,14 +86,14 @@ impl Predicate {
                 "externalParameters",
                 json!({ "configSource": self.config_source, "request": self.request }),
             )
-            .value("internalParameters", json!(internal));
-        json!({
-            "buildDefinition": Value::from(definition),
-            "runDetails": { "builder": { "id": self.builder_id }, "metadata": Value::from(metadata) },
-        })
+            .value("internalParameters", Value::Object(internal.into_iter().collect()));
+        let run =
+            Members::default().value("builder", json!({ "id": self.builder_id })).value("metadata", metadata);
+        Members::default().value("buildDefinition", definition).value("runDetails", run).into()
     }
 
-    fn v02(&self) -> Value {
+    fn v02(mut self) -> Value {
+        let buildkit = self.metadata();
         let mut metadata = Members::default()
             .text("buildInvocationID", &self.invocation)
             .maybe("buildStartedOn", rfc3339(self.started))
@@ -106,12 +107,11 @@ impl Predicate {
                 }),
             )
             .value("reproducible", self.reproducible)
-            .value("https://mobyproject.org/buildkit@v1#metadata", self.metadata());
+            .value("https://mobyproject.org/buildkit@v1#metadata", buildkit);
         metadata = metadata.flag("https://mobyproject.org/buildkit@v1#hermetic", self.hermetic);
-        let mut environment = self.environment.clone();
-        environment.insert("platform".into(), self.platform.clone().into());
-        let version = self.dockerfile_version.clone();
-        environment.extend(version.map(|it| ("dockerfileVersion".to_owned(), it.into())));
+        let mut environment = self.environment;
+        environment.insert("platform".into(), self.platform.into());
+        environment.extend(self.dockerfile_version.map(|it| ("dockerfileVersion".to_owned(), it.into())));
         let source = Members::default()
             .text("uri", &self.config_source.uri)
             .map("digest", &self.config_source.digest, |hex| hex.as_str().into())
@@ -126,16 +126,16 @@ impl Predicate {
             .text("buildType", BUILD_TYPE_02)
             .list("materials", &self.materials, |material| json!(material))
             .value("invocation", invocation)
-            .maybe("buildConfig", self.build_config.clone())
+            .maybe("buildConfig", self.build_config)
             .value("metadata", metadata)
             .into()
     }
 
-    fn metadata(&self) -> Members {
+    fn metadata(&mut self) -> Members {
         Members::default()
             .map("vcs", &self.version_control, |value| value.as_str().into())
-            .maybe("source", self.source.clone())
-            .maybe("layers", self.layers.clone())
+            .maybe("source", self.source.take())
+            .maybe("layers", self.layers.take())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use slipway_model::Digest;
 use slipway_model::llb::json::{Form, Members, location, operation};
 use slipway_model::llb::pb::op::Op as Kind;
@@ -30,21 +30,21 @@ impl Steps {
             steps.numbers.insert(vertex.digest, number);
             let inputs = vertex.inputs.iter().map(|(input, output)| steps.name(input.digest, *output));
             let inputs = inputs.collect();
-            steps.add(number, &redacted(&vertex.op, secrets), inputs);
+            steps.add(number, redacted(&vertex.op, secrets), inputs);
         }
         let end = wire.def.last().and_then(|bytes| llb::marshal::unmarshal(bytes)).unwrap_or_default();
         steps.head = wire.def.last().map(Digest::of);
         let inputs = vec![steps.name(head.digest, *output)];
-        steps.add(steps.numbers.len(), &end, inputs);
+        steps.add(steps.numbers.len(), end, inputs);
         steps
     }
 
-    fn add(&mut self, number: usize, op: &pb::Op, inputs: Vec<Value>) {
-        let op = pb::Op { inputs: Vec::new(), ..op.clone() };
+    fn add(&mut self, number: usize, mut op: pb::Op, inputs: Vec<Value>) {
+        op.inputs.clear();
         let step = Members::default()
             .text("id", &format!("step{number}"))
             .value("op", operation(&op, Form::Go))
-            .list("inputs", &inputs, Value::clone);
+            .maybe("inputs", (!inputs.is_empty()).then_some(inputs));
         self.definition.push(step.into());
     }
 
@@ -62,11 +62,16 @@ impl Steps {
         Value::Object(members.collect::<Map<_, _>>())
     }
 
-    pub(super) fn build_config(&self) -> Value {
-        Members::default()
-            .list("llbDefinition", &self.definition, Value::clone)
+    /// The operations themselves; only their numbers stay.
+    pub(super) fn take_build_config(&mut self) -> Value {
+        self.put_into(Members::default()).into()
+    }
+
+    fn put_into(&mut self, members: Members) -> Members {
+        let definition = std::mem::take(&mut self.definition);
+        members
+            .maybe("llbDefinition", (!definition.is_empty()).then_some(definition))
             .value("digestMapping", self.mapping())
-            .into()
     }
 
     /// The files that the graph was made from, and where in them each step is; nothing without files.
@@ -78,8 +83,10 @@ impl Steps {
             let places = Members::default().list("locations", &places.locations, location);
             Some((format!("step{number}"), Value::from(places)))
         });
-        let places: std::collections::BTreeMap<String, Value> = places.collect();
-        Some(Members::default().value("locations", json!(places)).value("infos", infos).into())
+        let mut places: Vec<(String, Value)> = places.collect();
+        places.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let places: Map<String, Value> = places.into_iter().collect();
+        Some(Members::default().value("locations", places).value("infos", infos).into())
     }
 }
 
@@ -91,11 +98,7 @@ fn info(info: &pb::SourceInfo) -> Value {
     let Some(wire) = &info.definition else { return members.into() };
     // A graph that cannot be read was refused before; if not, its file is told without it.
     let Ok(decoded) = llb::Definition::decode(wire) else { return members.into() };
-    let steps = Steps::of(wire, &decoded, &[]);
-    members
-        .list("llbDefinition", &steps.definition, Value::clone)
-        .value("digestMapping", steps.mapping())
-        .into()
+    Steps::of(wire, &decoded, &[]).put_into(members).into()
 }
 
 /// The operation without what is nobody else's business.

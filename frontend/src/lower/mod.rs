@@ -225,17 +225,21 @@ impl<'a> Lowering<'a> {
         self.add_stages(dockerfile)?;
         let target = self.find_target()?;
         self.link_stages()?;
-        let needed = self.resolve(target).await?;
-        self.open_context().await?;
+        let request = self.request;
+        // Neither needs the other, and both ask somebody far away.
+        let ignored = request.entry.ignored(request.gateway, request.options);
+        let (needed, ignored) = futures::future::join(self.resolve(target), ignored).await;
+        let needed = needed?;
+        self.open_context(ignored?)?;
         self.dispatch_stages(&needed, target)?;
         self.finish(target)
     }
 
     /// Local contexts start as a node to be replaced.
-    async fn open_context(&mut self) -> Result<(), Failure> {
+    fn open_context(&mut self, ignored: Vec<String>) -> Result<(), Failure> {
         let entry = self.request.entry;
         if entry.context.is_local() {
-            self.ignored = entry.ignored(self.request.gateway, self.request.options).await?;
+            self.ignored = ignored;
             if !self.ignored.is_empty() {
                 self.ignore_matcher = Some(PatternMatcher::new(&self.ignored)?);
             }

@@ -75,8 +75,7 @@ impl Ingest {
         let folder = layout.join("ingest");
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let unfinished = folder.join(name);
-        let file = fs::create_dir_all(&folder).and_then(|()| File::create(&unfinished));
-        let file = file.map_err(|error| failed(&unfinished, &error))?;
+        let file = create(&folder, &unfinished).map_err(|error| failed(&unfinished, &error))?;
         Ok(Self { unfinished, file, hasher: Hasher::new(), written: 0 })
     }
 
@@ -122,6 +121,41 @@ impl Drop for Ingest {
     }
 }
 
+/// The folder goes with the last blob in it, which may be between the two steps: then both are taken again.
+fn create(folder: &Path, unfinished: &Path) -> io::Result<File> {
+    const MOST_TRIES: usize = 100;
+    let create = || fs::create_dir_all(folder).and_then(|()| File::create(unfinished));
+    // Also while the folder is made, which then says that there was one.
+    let was_taken = |made: &io::Result<File>| {
+        let gone = [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists];
+        made.as_ref().is_err_and(|error| gone.contains(&error.kind()))
+    };
+    let mut made = create();
+    for _ in 0..MOST_TRIES {
+        if !was_taken(&made) {
+            break;
+        }
+        made = create();
+    }
+    made
+}
+
 fn failed(path: &Path, error: &io::Error) -> Status {
     Status::unknown(format!("cannot write {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_that_come_and_go_do_not_take_the_folder_from_each_other() {
+        let layout = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..500).for_each(|_| drop(Ingest::begin(layout.path(), "").unwrap())));
+            }
+        });
+        assert!(!layout.path().join("ingest").exists());
+    }
 }
