@@ -4,10 +4,10 @@
 //! daemon with many short-lived threads more than it gains; the second is right during a build, and
 //! wasteful after it. Other allocators are left alone.
 //!
-//! What a waiting daemon has left is mostly code: the kernel maps 64 KiB around each function that was ever called,
-//! and most of those were called once, by start-up or by the last build. [`let_go_of_code`] takes them out of the
-//! process. They stay in the page cache for as long as nobody needs the memory more, and what runs again is mapped
-//! again, a microsecond for each 64 KiB.
+//! What a daemon that has just started holds is mostly code: the kernel maps 64 KiB around each function that was ever
+//! called, and those of start-up are called once. [`let_go_of_code`] takes them out of the process. They stay in the
+//! page cache for as long as nobody needs the memory more, and what runs again is mapped again, a microsecond for each
+//! 64 KiB. It is not done after builds: the next one needs the same code.
 
 /// To be called before there are threads.
 #[cfg(target_env = "gnu")]

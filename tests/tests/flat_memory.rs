@@ -20,9 +20,6 @@ struct Held {
 /// Memory is given back a few seconds after the last build; threads of the pool go after ten.
 const PATIENCE: Duration = Duration::from_secs(20);
 const BEFORE: usize = 20;
-/// What a small daemon may grow by: some kilobytes for each build's records, and the pages they share with what was
-/// freed.
-const ENOUGH: u64 = 4 << 20;
 const BUILDS: usize = 200;
 
 #[test]
@@ -55,9 +52,8 @@ fn two_hundred_builds_leave_nothing_behind_in_memory() {
 
 impl Held {
     fn fits(self, before: Self) -> bool {
-        let more = ENOUGH.max(before.memory / 10);
-        self.memory <= before.memory + more
-            && self.anonymous <= before.anonymous + more
+        self.memory * 10 <= before.memory * 11
+            && self.anonymous <= before.anonymous + (before.memory / 10)
             && self.descriptors <= before.descriptors + 2
             && self.threads <= before.threads + 2
     }

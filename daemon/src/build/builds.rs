@@ -151,5 +151,4 @@ fn rest(engine: &Engine) {
         );
     }
     memory::give_back();
-    memory::let_go_of_code();
 }

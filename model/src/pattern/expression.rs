@@ -5,6 +5,8 @@
 //! class like `[[^/]*]` means, and here the answer must be RE2's. The matcher follows all
 //! alternatives at once, so no pattern can make it slow.
 
+mod literals;
+
 use super::glob::first_character;
 
 /// A compiled expression, anchored at both ends.
@@ -58,7 +60,7 @@ impl Expression {
         let mut parser = Parser { rest: text, names_ahead: true, steps: Vec::new() };
         parser.sequence()?;
         let steps = parser.steps;
-        let (prefix, suffix) = (literal_prefix(&steps), literal_suffix(&steps));
+        let (prefix, suffix) = (literals::prefix(&steps), literals::suffix(&steps));
         parser.rest.is_empty().then_some(Self { steps, prefix, suffix })
     }
 
@@ -103,34 +105,6 @@ impl Expression {
                 Some(Step::One(_)) | None => states.list.push(state),
             }
         }
-    }
-}
-
-/// The text that must be taken first.
-fn literal_prefix(steps: &[Step]) -> String {
-    steps.iter().map_while(Step::literal).collect()
-}
-
-/// The text that must be taken last: behind everything that an alternative can lead to.
-fn literal_suffix(steps: &[Step]) -> String {
-    let led_to = steps.iter().map(|step| match step {
-        Step::Either(one, other) => *one.max(other),
-        Step::One(_) | Step::At(_) => 0,
-    });
-    let behind = steps.get(led_to.max().unwrap_or(0)..).unwrap_or_default();
-    let literals: Vec<char> = behind.iter().rev().map_while(Step::literal).collect();
-    literals.into_iter().rev().collect()
-}
-
-impl Step {
-    /// The one character that it takes. Bytes that are no characters are taken for the replacement character.
-    fn literal(&self) -> Option<char> {
-        let Self::One(Set { negated: false, ranges, complements }) = self else { return None };
-        match ranges[..] {
-            [(low, high)] if low == high && complements.is_empty() => Some(low),
-            _ => None,
-        }
-        .filter(|character| *character != char::REPLACEMENT_CHARACTER)
     }
 }
 
@@ -398,23 +372,6 @@ mod tests {
         assert!(check("[a-c]x", "bx") && check("[^a]", "/") && check("[[:alpha:]\\d]", "7"));
         assert!(check("[[^/]*]", "[^]") && check("\\d\\W", "5-"));
         assert!(check("[]]", "]") && check("[a-]", "-"));
-    }
-
-    #[test]
-    fn what_a_match_begins_and_ends_with() {
-        let ends = |text: &str| {
-            let Expression { prefix, suffix, .. } = Expression::parse(text).unwrap();
-            (prefix, suffix)
-        };
-        let of = |prefix: &str, suffix: &str| (prefix.to_owned(), suffix.to_owned());
-        assert_eq!(ends("ab[^/]*\\.go"), of("ab", ".go"));
-        assert_eq!(ends("(.*/)?x"), of("", "x"));
-        assert_eq!(ends("ab?"), of("a", ""));
-        assert_eq!(ends("ab*c?"), of("a", ""));
-        assert_eq!(ends("a^b"), of("a", "b"));
-        assert_eq!(ends("(ab)*"), of("", ""));
-        assert_eq!(ends("a\u{fffd}"), of("a", ""));
-        assert!(check("a\u{fffd}", "a\u{fffd}") && check("abc", "abc") && !check("abcb", "ab"));
     }
 
     #[test]

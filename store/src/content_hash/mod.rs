@@ -156,7 +156,8 @@ impl ContentCache {
 
     /// Whether both know the same: a clone of which nothing was asked that is new to it.
     pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.tree.lock(), &other.tree.lock())
+        let own = self.tree.lock().clone();
+        Arc::ptr_eq(&own, &other.tree.lock())
     }
 
     /// The digest by which an operation that reads these parts of its input is cached. No selectors

@@ -74,6 +74,8 @@ const MUTATIONS: &[Mutation] = &[
         "found.keys.push(key);", "if !found.records.is_empty() { found.keys.push(key); }"),
     mutation(14, "session-bound roots are kept", "resolve/search.rs",
         "if self.persistent { key } else { key.bound_to_session() }", "key"),
+    mutation(17, "what is lost comes back under another key", "node.rs",
+        "outcome.keys[..=place].rotate_right(1);", "let _ = place;"),
     mutation(17, "lazy inputs stay lazy", "resolve/realize.rs",
         "let Some(prepare) = map.inputs[input].prepare.clone() else { return Ok(()) };",
         "let Some(prepare) = map.inputs[input].prepare.clone().filter(|_| false) else { return Ok(()) };"),

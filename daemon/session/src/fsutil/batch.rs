@@ -5,8 +5,10 @@
 
 use futures::{Stream, StreamExt};
 use slipway_proto::fsutil::Packet;
+use slipway_proto::fsutil::packet::PacketType;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
 
 use crate::{Error, Result};
 
@@ -16,6 +18,7 @@ const QUEUE: usize = 8;
 const MOST_PACKETS: usize = 128;
 const MOST_BYTES: usize = 256 << 10;
 
+/// Takes packets together; [`channel`] makes one.
 pub type BatchSender = mpsc::Sender<Vec<Packet>>;
 
 /// Packets that are sent in batches come out one by one.
@@ -52,4 +55,27 @@ impl<'a> Gathering<'a> {
         }
         self.outgoing.blocking_send(batch).map_err(|_| Error::Connection("the receiver is gone".into()))
     }
+}
+
+/// The packets before the end, or before the failure that is told beside them. An error of the sender is the last.
+pub(super) fn until_last(ready: Vec<std::result::Result<Packet, Status>>) -> (Vec<Packet>, Option<Status>) {
+    let mut batch = Vec::with_capacity(ready.len());
+    for packet in ready {
+        match packet {
+            Ok(packet) if is(&packet, PacketType::PacketFin) => break,
+            Ok(packet) => {
+                let failed = is(&packet, PacketType::PacketErr);
+                batch.push(packet);
+                if failed {
+                    break;
+                }
+            }
+            Err(status) => return (batch, Some(status)),
+        }
+    }
+    (batch, None)
+}
+
+pub(super) fn is(packet: &Packet, kind: PacketType) -> bool {
+    packet.r#type == i32::from(kind)
 }

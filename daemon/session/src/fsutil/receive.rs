@@ -21,7 +21,7 @@ use slipway_proto::fsutil::{Packet, Stat};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::batch::BatchSender;
+use super::batch::{BatchSender, is, until_last};
 use super::index::{compare_paths, is_unchanged};
 use super::metadata::Metadata;
 use super::mode;
@@ -122,29 +122,6 @@ pub async fn receive(
         _ => {}
     }
     received
-}
-
-/// The packets before the end, or before the failure that is told beside them. An error of the sender is the last.
-fn until_last(ready: Vec<std::result::Result<Packet, Status>>) -> (Vec<Packet>, Option<Status>) {
-    let mut batch = Vec::with_capacity(ready.len());
-    for packet in ready {
-        match packet {
-            Ok(packet) if is(&packet, PacketType::PacketFin) => break,
-            Ok(packet) => {
-                let failed = is(&packet, PacketType::PacketErr);
-                batch.push(packet);
-                if failed {
-                    break;
-                }
-            }
-            Err(status) => return (batch, Some(status)),
-        }
-    }
-    (batch, None)
-}
-
-fn is(packet: &Packet, kind: PacketType) -> bool {
-    packet.r#type == i32::from(kind)
 }
 
 struct Receiver {

@@ -88,7 +88,7 @@ impl Kept {
     pub(super) fn into_context(self, received: &Received) -> Result<Context> {
         let Self { directory, digests, links, mut written, .. } = self;
         if received.is_changed || written.is_none() {
-            written = None;
+            written = None; // what it shares would be copied where it changes
             learn(&digests, received);
             let path = directory.directory().join(INDEX);
             std::fs::write(&path, write_index(&received.index))
