@@ -218,3 +218,14 @@ fn a_graph_of_the_client_may_be_a_context() {
     let result = futures::executor::block_on(build(&memory, &options, &inputs)).unwrap();
     assert_eq!(identifiers(&result), ["git://x.test/r"]);
 }
+
+#[test]
+fn a_number_counts_what_was_named_before() {
+    let file = |number| {
+        dockerfile(&format!(
+            "FROM scratch\nRUN --mount=type=tmpfs,target=/a --mount=type=tmpfs,target=/b x\nCOPY --from={number} /a /b\n"
+        ))
+    };
+    assert!(run(&file(2), &[]).is_ok());
+    assert!(message(&file(3), &[]).contains("invalid stage index 3"));
+}

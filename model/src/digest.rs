@@ -50,12 +50,23 @@ impl Digest {
 
     /// The hash as lower-case hex, without the algorithm.
     pub fn hex(&self) -> String {
-        let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
-        let mut hex = Vec::with_capacity(self.as_bytes().len() * 2);
+        self.hex_after("")
+    }
+
+    /// What [`fmt::Display`] writes, without its detour.
+    pub fn text(&self) -> String {
+        self.hex_after(if matches!(self, Self::Sha256(_)) { "sha256:" } else { "sha512:" })
+    }
+
+    fn hex_after(&self, start: &str) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(start.len() + 2 * self.as_bytes().len());
+        text.push_str(start);
         for byte in self.as_bytes() {
-            hex.extend([digit(byte >> 4), digit(byte & 15)]);
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
-        String::from_utf8(hex).unwrap_or_default()
+        text
     }
 
     /// The first twelve hex digits, for people.
@@ -100,9 +111,7 @@ fn decode_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.algorithm())?;
-        f.write_str(":")?;
-        f.write_str(&self.hex())
+        f.write_str(&self.text())
     }
 }
 

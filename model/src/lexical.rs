@@ -6,34 +6,54 @@
 
 /// The shortest path equal to `path` by text alone: no doubled slashes, no `.`, no inner `..`.
 pub fn clean(path: &[u8]) -> Vec<u8> {
-    let rooted = path.first() == Some(&b'/');
-    let mut parts: Vec<&[u8]> = Vec::new();
+    clean_below(path.first() == Some(&b'/'), path)
+}
+
+fn clean_below(rooted: bool, path: &[u8]) -> Vec<u8> {
+    let root = usize::from(rooted);
+    let mut cleaned = Vec::with_capacity(path.len() + 1);
+    cleaned.extend_from_slice(&b"/"[..root]);
+    // What no `..` takes away: the root, or those `..` that nothing stands before.
+    let mut kept = root;
     for part in path.split(|byte| *byte == b'/') {
         match part {
             b"" | b"." => {}
-            b".." if parts.last().is_some_and(|last| *last != b"..") => {
-                parts.pop();
+            b".." if cleaned.len() > kept => {
+                let slash = cleaned[kept..].iter().rposition(|byte| *byte == b'/');
+                cleaned.truncate(kept + slash.unwrap_or(0));
             }
             b".." if rooted => {}
-            _ => parts.push(part),
+            _ => {
+                if cleaned.len() > root {
+                    cleaned.push(b'/');
+                }
+                cleaned.extend_from_slice(part);
+                if part == b".." {
+                    kept = cleaned.len();
+                }
+            }
         }
     }
-    let joined = parts.join(&b'/');
-    match (rooted, joined.is_empty()) {
-        (true, _) => [b"/", joined.as_slice()].concat(),
-        (false, true) => b".".to_vec(),
-        (false, false) => joined,
+    if cleaned.is_empty() {
+        cleaned.push(b'.');
     }
+    cleaned
 }
 
 /// [`clean`] for a path that is text.
 pub fn clean_text(path: &str) -> String {
-    String::from_utf8_lossy(&clean(path.as_bytes())).into_owned()
+    // Text is cut at slashes only, so it stays text.
+    String::from_utf8(clean(path.as_bytes())).unwrap_or_default()
 }
 
 /// `path` below `/`, cleaned: `..` cannot climb above it.
 pub fn absolute(path: &[u8]) -> Vec<u8> {
-    clean(&[b"/", path].concat())
+    clean_below(true, path)
+}
+
+/// [`absolute`] for a path that is text.
+pub fn absolute_text(path: &str) -> String {
+    String::from_utf8(absolute(path.as_bytes())).unwrap_or_default()
 }
 
 /// The last element: `.` of an empty path, `/` of slashes only.

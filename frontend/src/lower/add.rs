@@ -1,6 +1,6 @@
 //! `ADD`: as `COPY`, and URLs, git repositories, archives.
 
-use slipway_model::lexical::clean_text;
+use slipway_model::lexical::absolute_text;
 use slipway_model::{Digest, DigestError};
 
 use super::Lowering;
@@ -33,7 +33,7 @@ impl Lowering<'_> {
         let sources = add.sources.expand_contents(&mut |body| self.expand_body(stage, instruction, body))?;
         let is_url = |path: &str| path.starts_with("http://") || path.starts_with("https://");
         let local = sources.paths.iter().filter(|path| !is_url(path));
-        let used: Vec<String> = local.map(|path| clean_text(&format!("/{path}"))).collect();
+        let used: Vec<String> = local.map(|path| absolute_text(path)).collect();
         self.transfer(
             stage,
             Transfer {

@@ -1,6 +1,6 @@
 //! `COPY`, and what it shares with `ADD`: one operation per instruction, one copy per source.
 
-use slipway_model::lexical::clean_text;
+use slipway_model::lexical::{absolute_text, clean_text};
 use slipway_model::llb::{Node, NodeOutput, pb};
 use slipway_model::pattern::glob;
 
@@ -66,7 +66,7 @@ impl Lowering<'_> {
             Some(source) => self.stages[source].state.output,
             None => self.context,
         };
-        let used: Vec<String> = sources.paths.iter().map(|path| clean_text(&format!("/{path}"))).collect();
+        let used: Vec<String> = sources.paths.iter().map(|path| absolute_text(path)).collect();
         self.transfer(
             stage,
             Transfer {
@@ -147,7 +147,7 @@ impl Lowering<'_> {
         }
         let unpack = transfer.remote.as_ref().is_some_and(|remote| remote.unpack.unwrap_or(true));
         let copy = pb::FileActionCopy {
-            src: clean_text(&format!("/{}", stage.plain_path(&source)?)),
+            src: absolute_text(&stage.plain_path(&source)?),
             follow_symlink: true,
             dir_copy_contents: true,
             attempt_unpack_docker_compatibility: unpack,
@@ -266,7 +266,7 @@ fn destination(folder: &str, written: &str) -> String {
     let path = if written.starts_with('/') {
         clean_text(written)
     } else {
-        clean_text(&format!("/{folder}/{written}"))
+        absolute_text(&[folder, "/", written].concat())
     };
     if written.ends_with('/') && path != "/" {
         format!("{path}/")
@@ -279,7 +279,7 @@ fn destination(folder: &str, written: &str) -> String {
 
 /// Absolute; an absolute path stays as written.
 fn rooted(path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { clean_text(&format!("/{path}")) }
+    if path.starts_with('/') { path.to_owned() } else { absolute_text(path) }
 }
 
 fn history_text(transfer: &Transfer<'_>) -> String {
@@ -289,16 +289,17 @@ fn history_text(transfer: &Transfer<'_>) -> String {
     }
     for (flag, value) in [("chown", &transfer.chown), ("chmod", &transfer.chmod)] {
         if !value.is_empty() {
-            text.push_str(&format!(" --{flag}={value}"));
+            text.extend([" --", flag, "=", value]);
         }
     }
     for path in &transfer.sources.paths {
-        text.push_str(&format!(" {path}"));
+        text.extend([" ", path]);
     }
     for content in &transfer.sources.contents {
-        text.push_str(&format!(" <<{}", content.path));
+        text.extend([" <<", &content.path]);
     }
-    format!("{text} {}", transfer.sources.destination)
+    text.extend([" ", &transfer.sources.destination]);
+    text
 }
 
 /// The repository that a source names; a path is none.

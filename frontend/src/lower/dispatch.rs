@@ -168,10 +168,11 @@ impl Lowering<'_> {
     pub(super) fn shown(&self, lexer: &Lexer, text: &str, variables: &dyn Variables) -> String {
         let text =
             lexer.process_word(text, variables).map_or_else(|_| text.to_owned(), |expansion| expansion.text);
-        match text.split_once(' ') {
-            Some((keyword, rest)) => format!("{} {rest}", keyword.to_uppercase()),
-            None => text.to_uppercase(),
+        let keyword = text.split(' ').next().unwrap_or_default();
+        if keyword.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return text;
         }
+        [&keyword.to_uppercase(), &text[keyword.len()..]].concat()
     }
 
     /// The next step's name.

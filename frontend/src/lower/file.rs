@@ -3,7 +3,7 @@
 //! The actions of one operation are chained: the first works on the base, each later one on the result
 //! of the one before. Inputs are numbered first, results of actions after them.
 
-use slipway_model::lexical::clean_text;
+use slipway_model::lexical::absolute_text;
 use slipway_model::llb::{Node, NodeOutput, pb};
 
 use super::capabilities::{FILE_BASE, MERGE};
@@ -68,7 +68,7 @@ pub(super) fn make_folder(
 
 /// A small file on scratch, written in the Dockerfile itself.
 pub(super) fn inline_file(name: &str, mode: i32, data: String) -> Node {
-    let path = clean_text(&format!("/{name}"));
+    let path = absolute_text(name);
     let file = pb::FileActionMkFile {
         path,
         mode,
@@ -81,8 +81,7 @@ pub(super) fn inline_file(name: &str, mode: i32, data: String) -> Node {
 
 /// What is in `folder` of `from`, as a tree of its own.
 pub(crate) fn copy_contents(from: Option<NodeOutput>, folder: &str) -> Node {
-    let copy =
-        pb::FileActionCopy { dir_copy_contents: true, ..plain_copy(clean_text(&format!("/{folder}")), "/") };
+    let copy = pb::FileActionCopy { dir_copy_contents: true, ..plain_copy(absolute_text(folder), "/") };
     copies(None, vec![CopyAction { from, copy }], "", Metadata::default())
 }
 

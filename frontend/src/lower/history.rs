@@ -29,7 +29,7 @@ pub(super) fn add_setting(image: &mut ImageConfig, text: String, epoch: Option<i
 
 /// An instruction that made a layer.
 pub(super) fn add_layer(image: &mut ImageConfig, text: &str, epoch: Option<i64>) {
-    add(image, format!("{text} # buildkit"), false, epoch);
+    add(image, [text, " # buildkit"].concat(), false, epoch);
 }
 
 pub(super) fn add(image: &mut ImageConfig, created_by: String, empty_layer: bool, epoch: Option<i64>) {

@@ -154,6 +154,10 @@ struct Lowering<'a> {
     /// Stages in the order of the file, then images and contexts that instructions name.
     stages: Vec<StageState>,
     by_name: HashMap<String, usize>,
+    /// What `--from=NUMBER` names: a place in `stages` for each stage and for each time that something else is named.
+    numbers: Vec<usize>,
+    /// The place of what mounts without a source name: nothing is to be kept of each.
+    scratch: Option<usize>,
     /// Paths used of a filesystem; stages that build on each other share a set.
     path_sets: Vec<BTreeSet<String>>,
     /// Named folders of the client, made when their used paths are known.
@@ -188,6 +192,8 @@ impl<'a> Lowering<'a> {
             epoch: None,
             stages: Vec::new(),
             by_name: HashMap::new(),
+            numbers: Vec::new(),
+            scratch: None,
             path_sets: Vec::new(),
             late_locals: Vec::new(),
             context_node: None,

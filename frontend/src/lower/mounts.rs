@@ -1,6 +1,6 @@
 //! `RUN --mount`.
 
-use slipway_model::lexical::clean_text;
+use slipway_model::lexical::{absolute_text, clean_text};
 use slipway_model::llb::{NodeOutput, pb};
 
 use super::exec::{Exec, Mounted, Secret};
@@ -79,7 +79,7 @@ impl Lowering<'_> {
             _ => {}
         }
         wire.dest = target(&stage.state.folder, &mount.target)?;
-        let folder = clean_text(&format!("/{}", mount.source));
+        let folder = absolute_text(&mount.source);
         if folder != "/" {
             wire.selector.clone_from(&folder);
         } else if mount.uid.is_some() || mount.gid.is_some() || mount.mode.is_some() {
@@ -128,7 +128,7 @@ fn target(folder: &str, written: &str) -> Result<String, Failure> {
     let target = if written.starts_with('/') {
         written.to_owned()
     } else {
-        clean_text(&format!("/{folder}/{written}"))
+        absolute_text(&[folder, "/", written].concat())
     };
     if target == "/" {
         return Err(Failure::new(format!("invalid mount target {}", quoted(target))));

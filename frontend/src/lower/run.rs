@@ -50,7 +50,7 @@ impl Lowering<'_> {
         if self.request.options.shm_size > 0 {
             exec.mounts.push(shared_memory(self.request.options.shm_size));
         }
-        let history = format!("RUN {}", with_arguments(stage, &exec.args));
+        let history = ["RUN ", &with_arguments(stage, &exec.args)].concat();
         let metadata = Metadata::named(name)
             .command(instruction.original.clone())
             .ignore_cache(stage.ignore_cache || run.cache.no_cache)

@@ -22,7 +22,7 @@ impl Lowering<'_> {
         line: &CommandLine,
     ) -> Result<(), Failure> {
         let args = self.image_command(stage, instruction, line);
-        add_setting(&mut stage.image, format!("CMD {}", quoted_list(&args)), self.epoch);
+        add_setting(&mut stage.image, ["CMD ", &quoted_list(&args)].concat(), self.epoch);
         let config = &mut stage.image.config;
         config.cmd = (!args.is_empty()).then_some(args);
         // Deprecated, but what reads Docker's configs expects it.
@@ -38,7 +38,7 @@ impl Lowering<'_> {
         line: &CommandLine,
     ) -> Result<(), Failure> {
         let args = self.image_command(stage, instruction, line);
-        add_setting(&mut stage.image, format!("ENTRYPOINT {}", quoted_list(&args)), self.epoch);
+        add_setting(&mut stage.image, ["ENTRYPOINT ", &quoted_list(&args)].concat(), self.epoch);
         let config = &mut stage.image.config;
         config.entrypoint = (!args.is_empty()).then_some(args);
         if !stage.has_cmd {
@@ -61,7 +61,7 @@ impl Lowering<'_> {
 
     pub(super) fn healthcheck(&mut self, stage: &mut StageState, check: &HealthCheck) -> Result<(), Failure> {
         let config = check.config.clone();
-        add_setting(&mut stage.image, format!("HEALTHCHECK {}", shown_check(&config)), self.epoch);
+        add_setting(&mut stage.image, ["HEALTHCHECK ", &shown_check(&config)].concat(), self.epoch);
         stage.image.config.healthcheck = Some(config);
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Lowering<'_> {
             lint::expose_invalid_format::check(instruction, word, &port, &mut self.linter);
             ports.extend(port.ports()?);
         }
-        add_setting(&mut stage.image, format!("EXPOSE [{}]", ports.join(" ")), self.epoch);
+        add_setting(&mut stage.image, ["EXPOSE [", &ports.join(" "), "]"].concat(), self.epoch);
         stage.image.config.exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Lowering<'_> {
 
     pub(super) fn shell(&mut self, stage: &mut StageState, shell: &Shell) -> Result<(), Failure> {
         stage.image.config.shell.clone_from(&shell.0);
-        add_setting(&mut stage.image, format!("SHELL [{}]", shell.0.join(" ")), self.epoch);
+        add_setting(&mut stage.image, ["SHELL [", &shell.0.join(" "), "]"].concat(), self.epoch);
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl Lowering<'_> {
         if paths.iter().any(String::is_empty) {
             return Err(Failure::new("VOLUME specified can not be an empty string"));
         }
-        add_setting(&mut stage.image, format!("VOLUME [{}]", paths.join(" ")), self.epoch);
+        add_setting(&mut stage.image, ["VOLUME [", &paths.join(" "), "]"].concat(), self.epoch);
         stage.image.config.volumes.extend(paths.into_iter().map(|path| (path, Empty {})));
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use slipway_model::lexical::clean_text;
+use slipway_model::lexical::absolute_text;
 use slipway_model::llb::{Node, pb};
 use slipway_model::{Platform, Reference};
 
@@ -137,7 +137,7 @@ pub(crate) fn git(reference: &GitReference, options: &GitOptions, metadata: Meta
 /// The same for all protocols that reach one repository.
 fn git_identifier(reference: &GitReference, url: Option<&GitUrl>, remote: &str) -> String {
     let Some(url) = url else { return remote.to_owned() };
-    let mut identifier = format!("{}{}", url.host, clean_text(&format!("/{}", url.path)));
+    let mut identifier = format!("{}{}", url.host, absolute_text(&url.path));
     if !reference.reference.is_empty() || !reference.folder.is_empty() {
         identifier.push('#');
         identifier.push_str(&reference.reference);

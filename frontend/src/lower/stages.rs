@@ -135,6 +135,7 @@ impl Lowering<'_> {
             self.by_name.insert(state.alias.to_lowercase(), index);
         }
         self.stages.push(state);
+        self.numbers.push(index);
         index
     }
 
@@ -246,8 +247,8 @@ impl Lowering<'_> {
             ));
         }
         match from.parse::<i64>() {
-            Ok(number) => match usize::try_from(number).ok().filter(|index| *index < self.stages.len()) {
-                Some(index) => Ok(index),
+            Ok(number) => match usize::try_from(number).ok().and_then(|number| self.numbers.get(number)) {
+                Some(index) => Ok(*index),
                 None => Err(Failure::new(format!("invalid stage index {number}"))),
             },
             Err(_) => Ok(self.stage_or_image(from, ranges)),
@@ -272,12 +273,22 @@ impl Lowering<'_> {
         if let Some(index) = self.by_name.get(&name.to_lowercase()) {
             return *index;
         }
-        self.register(StageState {
+        if name == SCRATCH
+            && let Some(index) = self.scratch
+        {
+            self.numbers.push(index);
+            return index;
+        }
+        let index = self.register(StageState {
             base_name: name.to_owned(),
             ranges: ranges.to_vec(),
             is_unregistered: true,
             ..StageState::default()
-        })
+        });
+        if name == SCRATCH {
+            self.scratch = Some(index);
+        }
+        index
     }
 
     fn check_circles(&self) -> Result<(), Failure> {

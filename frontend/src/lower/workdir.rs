@@ -1,6 +1,6 @@
 //! `WORKDIR`.
 
-use slipway_model::lexical::clean_text;
+use slipway_model::lexical::{absolute_text, clean_text};
 use slipway_model::llb::{Node, pb};
 
 use super::metadata::{Metadata, location};
@@ -39,7 +39,7 @@ impl Lowering<'_> {
             let node = self.graph.add(Node { locations: vec![location(&instruction.ranges)], ..node });
             stage.state.output = Some(node.output());
         }
-        history::add(&mut stage.image, format!("WORKDIR {folder}"), folder == "/", self.epoch);
+        history::add(&mut stage.image, ["WORKDIR ", &folder].concat(), folder == "/", self.epoch);
         Ok(())
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn enter(stage: &mut StageState, path: &str) -> Result<(), Failure> {
     let current = match plain(&stage.image.config.working_dir)? {
         current if current.is_empty() => "/".to_owned(),
         current if current.starts_with('/') => current,
-        current => clean_text(&format!("/{current}")),
+        current => absolute_text(&current),
     };
     let folder = match plain(path)? {
         path if path.is_empty() => current,

@@ -154,7 +154,8 @@ fn write(
     mut node: impl FnMut(NodeId) -> Node,
 ) -> pb::Definition {
     let Some(head) = head else { return pb::Definition::default() };
-    let mut writer = Writer { digests: vec![None; count], ..Writer::default() };
+    let mut writer = Writer { digests: vec![String::new(); count], ..Writer::default() };
+    writer.operations.reserve_exact(order.len() + 1);
     for id in order {
         writer.write(node(id), id);
     }
@@ -164,7 +165,7 @@ fn write(
 #[derive(Default)]
 struct Writer {
     /// By node; inputs are written before their users.
-    digests: Vec<Option<VertexDigest>>,
+    digests: Vec<String>,
     operations: Vec<Bytes>,
     metadata: BTreeMap<String, pb::OpMetadata>,
     locations: BTreeMap<String, pb::Locations>,
@@ -172,18 +173,23 @@ struct Writer {
 
 impl Writer {
     fn write(&mut self, node: Node, id: NodeId) {
-        let Node { op, inputs, variables, metadata, locations, visit: _ } = node;
-        let op = self.with_inputs(op, &inputs);
+        let Node { mut op, inputs, variables, metadata, locations, visit: _ } = node;
+        self.set_inputs(&mut op, &inputs);
         let (digest, bytes) = match variables {
             Some(variables) => marshal_with(op, &variables),
             None => marshal(&op),
         };
-        self.digests[id.0] = Some(digest);
-        let key = digest.to_string();
+        let digest = digest.0.text();
         if !locations.is_empty() {
-            self.locations.entry(key.clone()).or_default().locations.extend(locations);
+            match self.locations.entry(digest.clone()) {
+                Entry::Occupied(mut known) => known.get_mut().locations.extend(locations),
+                Entry::Vacant(place) => {
+                    place.insert(pb::Locations { locations });
+                }
+            }
         }
-        match self.metadata.entry(key) {
+        self.digests[id.0].clone_from(&digest);
+        match self.metadata.entry(digest) {
             Entry::Occupied(mut known) => merge(known.get_mut(), metadata),
             Entry::Vacant(place) => {
                 place.insert(metadata);
@@ -192,28 +198,27 @@ impl Writer {
         }
     }
 
-    fn with_inputs(&self, mut op: pb::Op, inputs: &[NodeOutput]) -> pb::Op {
-        if matches!(op.op, Some(Operation::Merge(_))) {
-            op.inputs = inputs.iter().map(|input| self.wire_input(*input)).collect();
-            return op;
+    fn set_inputs(&self, op: &mut pb::Op, inputs: &[NodeOutput]) {
+        let all = || inputs.iter().map(|input| self.wire_input(*input));
+        // One input has no equal.
+        if inputs.len() < 2 || matches!(op.op, Some(Operation::Merge(_))) {
+            op.inputs = all().collect();
+            return;
         }
         let mut written = HashMap::new();
-        op.inputs = Vec::with_capacity(inputs.len());
         let mut places = Vec::with_capacity(inputs.len());
         for input in inputs {
-            let place = *written.entry((self.digests[input.node.0], input.index)).or_insert_with(|| {
+            let place = *written.entry((&self.digests[input.node.0], input.index)).or_insert_with(|| {
                 op.inputs.push(self.wire_input(*input));
                 op.inputs.len() - 1
             });
             places.push(as_index(place));
         }
-        renumber(&mut op, &places);
-        op
+        renumber(op, &places);
     }
 
     fn wire_input(&self, output: NodeOutput) -> pb::Input {
-        let digest = self.digests[output.node.0].map(|digest| digest.to_string());
-        pb::Input { digest: digest.unwrap_or_default(), index: output.index }
+        pb::Input { digest: self.digests[output.node.0].clone(), index: output.index }
     }
 
     fn finish(mut self, head: NodeOutput, infos: &[pb::SourceInfo]) -> pb::Definition {
@@ -227,7 +232,7 @@ impl Writer {
         let last = pb::Op { inputs: vec![self.wire_input(head)], ..pb::Op::default() };
         let (digest, bytes) = marshal(&last);
         self.operations.push(bytes.into());
-        self.metadata.insert(digest.to_string(), pb::OpMetadata { caps, ..pb::OpMetadata::default() });
+        self.metadata.insert(digest.0.text(), pb::OpMetadata { caps, ..pb::OpMetadata::default() });
         let infos = if self.locations.is_empty() { Vec::new() } else { infos.to_vec() };
         pb::Definition {
             def: self.operations,

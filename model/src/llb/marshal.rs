@@ -24,8 +24,17 @@ const EXEC_META: u8 = 1;
 const META_ENV: u8 = 2;
 
 /// `KEY=value` texts of a process, in order, as `Meta.env` has them on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct WireVariables(Vec<u8>);
+
+impl Clone for WireVariables {
+    /// With room: a copy is made to be added to.
+    fn clone(&self) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.len() + self.0.len() / 8 + 64);
+        bytes.extend_from_slice(&self.0);
+        Self(bytes)
+    }
+}
 
 impl WireVariables {
     pub fn push(&mut self, key: &str, value: &str) {
