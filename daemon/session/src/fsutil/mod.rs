@@ -24,6 +24,7 @@ pub mod receive;
 pub mod send;
 pub mod walk;
 mod write;
+mod xattrs;
 
 pub use batch::{BatchSender, channel};
 pub use filter::Filter;

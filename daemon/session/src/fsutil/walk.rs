@@ -1,25 +1,24 @@
 //! Walking a tree in transfer order, through directory descriptors only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ffi::CString;
 
-use bytes::Bytes;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxFlags};
 use slipway_proto::fsutil::Stat;
 
 use super::filter::{Filter, Found, Verdict};
 use super::mode;
+use super::xattrs::Reader;
 use crate::{Error, Result};
-
-const LARGEST_XATTR: usize = 64 << 10;
 
 /// Calls `visit` for every file that passes `filter`; its directories always come before it.
 ///
 /// A second name of an inode that was already visited gets that first name as `linkname`.
 pub fn walk(root: BorrowedFd<'_>, filter: &Filter, visit: &mut dyn FnMut(Stat) -> Result<()>) -> Result<()> {
     let root = open_directory(root, c".", "")?;
-    let mut walker = Walker { filter, visit, pending: Vec::new(), inodes: HashMap::new() };
+    let mut walker =
+        Walker { filter, visit, pending: Vec::new(), inodes: HashMap::new(), xattrs: Reader::new() };
     walker.directory(&root, "", &Found::default())
 }
 
@@ -30,6 +29,7 @@ struct Walker<'a> {
     pending: Vec<Stat>,
     /// First names of files with several names.
     inodes: HashMap<(u64, u64), String>,
+    xattrs: Reader,
 }
 
 impl Walker<'_> {
@@ -108,7 +108,7 @@ impl Walker<'_> {
             uid: found.stx_uid,
             gid: found.stx_gid,
             mod_time: found.stx_mtime.tv_sec * 1_000_000_000 + i64::from(found.stx_mtime.tv_nsec),
-            xattrs: xattrs(parent, name),
+            xattrs: self.xattrs.read(parent, name),
             ..Stat::default()
         };
         match kind {
@@ -154,24 +154,4 @@ fn sorted_names(directory: &OwnedFd, path: &str) -> Result<Vec<CString>> {
     }
     names.sort_unstable();
     Ok(names)
-}
-
-/// Extended attributes are a courtesy: what cannot be read is not sent.
-fn xattrs(parent: &OwnedFd, name: &CString) -> BTreeMap<String, Bytes> {
-    let path = format!("/proc/self/fd/{}/{}", parent.as_raw_fd(), name.to_string_lossy());
-    let mut list = [0; 4096];
-    let Ok(length) = rustix::fs::llistxattr(&path, &mut list) else { return BTreeMap::new() };
-    let mut found = BTreeMap::new();
-    for key in list[..length].split(|byte| *byte == 0) {
-        let Ok(key) = std::str::from_utf8(key) else { continue };
-        if key.is_empty() || key.starts_with("trusted.overlay.") || key.starts_with("system.") {
-            continue;
-        }
-        let mut value = vec![0; LARGEST_XATTR];
-        if let Ok(length) = rustix::fs::lgetxattr(&path, key, &mut value) {
-            value.truncate(length);
-            found.insert(key.to_owned(), value.into());
-        }
-    }
-    found
 }
