@@ -6,12 +6,19 @@
 use async_trait::async_trait;
 use slipway_cache::{LoadError, ResultStore};
 use slipway_solver::{Failure, OpContext};
-use slipway_store::Store;
 use slipway_store::check::Inspection;
+use slipway_store::{Ref, Store};
 
 use crate::Value;
 
 pub struct SnapshotResults(pub Store);
+
+/// The tree that was kept as `name`, if it is packed as a layer. Most are not: that costs one look, where a tree costs
+/// one for each below it.
+pub fn packed(store: &Store, name: &str) -> Option<Ref> {
+    let id = name.parse().ok()?;
+    if store.is_packed(&id).ok()? { store.get(&id).ok().flatten() } else { None }
+}
 
 /// The value that was kept as `name`.
 pub fn named(store: &Store, name: &str) -> Result<Value, LoadError> {

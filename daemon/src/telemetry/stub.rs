@@ -112,7 +112,8 @@ fn stub<'a>(span: &'a Span, resource: &'a [KeyValue]) -> Stub<'a> {
 fn context(trace: &[u8], span: &[u8]) -> Context {
     let hex = |bytes: &[u8], length: usize| {
         let padded = bytes.iter().copied().chain(std::iter::repeat(0)).take(length);
-        padded.map(|byte| format!("{byte:02x}")).collect()
+        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+        padded.flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     };
     Context { trace: hex(trace, 16), span: hex(span, 8), trace_flags: "01", trace_state: "", remote: false }
 }

@@ -78,6 +78,15 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether the snapshot of this name is a layer of which some form is known.
+    pub fn is_packed(&self, id: &SnapshotId) -> Result<bool> {
+        let look =
+            |db: &Connection| db.prepare_cached("SELECT 1 FROM layer WHERE snapshot = ?1")?.exists([id]);
+        self.inner.metadata.with(look)
+    }
+}
+
 impl Ref {
     pub fn layer_facts(&self) -> Result<LayerFacts> {
         self.store().inner.metadata.with(|db| facts(db, &self.id()))

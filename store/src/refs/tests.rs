@@ -99,12 +99,15 @@ fn layers_are_found_by_chain_and_their_facts_kept() {
     };
     assert!(store.by_chain(&chain).unwrap().is_none());
     assert_eq!(snapshot.layer_facts().unwrap(), LayerFacts::default());
+    assert!(!store.is_packed(&snapshot.id()).unwrap());
     store.set_chain(&snapshot, &chain, &diff_id, Some(&blob("gzip"))).unwrap();
     snapshot.add_layer_blob(&blob("zstd")).unwrap();
     snapshot.add_layer_blob(&blob("zstd")).unwrap();
     let other = made(&store, None, "the same layer unpacked twice");
     store.set_chain(&other, &chain, &diff_id, None).unwrap();
     assert_eq!(store.by_chain(&chain).unwrap().unwrap(), snapshot);
+    assert!(store.is_packed(&snapshot.id()).unwrap());
+    assert!(!store.is_packed(&other.id()).unwrap(), "no form of its own is known");
     let facts = snapshot.layer_facts().unwrap();
     assert_eq!(facts.diff_id, Some(diff_id));
     assert_eq!(facts.blobs.len(), 2);
