@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cause::Cause;
+use crate::cause::{Cause, Kind};
 
 /// One finished build, or one under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +111,14 @@ impl Step {
     /// What the name says, taken apart.
     pub fn place(&self) -> Place<'_> {
         Place::of(&self.name)
+    }
+
+    /// Why it had to be worked for, if no earlier build needs to be looked at to say so.
+    pub fn own_reason(&self) -> Option<Kind> {
+        if self.forced {
+            return Some(Kind::Forced);
+        }
+        (self.session_bound && self.inputs.is_empty()).then_some(Kind::Session)
     }
 
     /// Steps that no instruction asked for, such as reading the Dockerfile.

@@ -40,11 +40,8 @@ impl<'a> Nearest<'a> {
             compared: None,
             causes: vec![Cause::new(kind, "").of(&step.vertex, &step.name)],
         };
-        if step.forced {
-            return alone(Kind::Forced);
-        }
-        if step.session_bound && step.inputs.is_empty() {
-            return alone(Kind::Session);
+        if let Some(kind) = step.own_reason() {
+            return alone(kind);
         }
         let Some((candidate, old, causes)) = self.nearest(index, files) else { return alone(Kind::First) };
         let before = self.earlier.get(candidate).and_then(|build| build.steps.get(old));

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use slipway_explain::inherit::inherit;
-use slipway_explain::{Build as Known, Step};
+use slipway_explain::{Build as Known, History, Step};
 use slipway_model::{Digest, llb};
 use slipway_solver::{Answer, Trace, VertexDigest, with_causes};
 use tokio::sync::{Notify, watch};
@@ -191,17 +191,24 @@ impl Work {
         }
         let _one = engine.explanations.one.lock();
         let history = &engine.explanations.history;
-        let earlier = self.earlier.get_or_insert_with(|| {
-            history.candidates(&self.lineage, tell::MOST_COMPARED).unwrap_or_else(|error| {
-                tracing::warn!(error = %with_causes(&error), "earlier builds cannot be read");
-                Vec::new()
-            })
-        });
+        // What a client sends comes with every build: where nothing else ran, nothing is compared.
+        let mut told = wanted.iter().filter_map(|index| self.graph.steps.get(*index));
+        if self.earlier.is_none() && told.any(|step| step.own_reason().is_none()) {
+            self.earlier = Some(self.candidates(history));
+        }
+        let earlier = self.earlier.as_deref().unwrap_or_default();
         let current = self.graph.build(&build.id, &self.lineage, build.course.began_at);
         tell::explain(&engine.worker, history, &mut self.graph, &current, earlier, &wanted);
         let told = wanted.iter().filter_map(|index| self.graph.steps.get(*index));
         let is_news = |step: &&Step| step.causes.iter().any(|cause| !cause.kind.is_ordinary());
         build.course.tell(told.filter(is_news).cloned());
+    }
+
+    fn candidates(&self, history: &History) -> Vec<Known> {
+        history.candidates(&self.lineage, tell::MOST_COMPARED).unwrap_or_else(|error| {
+            tracing::warn!(error = %with_causes(&error), "earlier builds cannot be read");
+            Vec::new()
+        })
     }
 
     fn keep(&mut self, engine: &Engine, build: &Build) {
