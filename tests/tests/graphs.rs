@@ -158,16 +158,46 @@ fn a_tree_may_be_merged_twice_and_onto_itself() {
 }
 
 #[test]
-fn a_folder_that_was_replaced_hides_what_it_is_merged_onto() {
+fn a_folder_that_was_replaced_hides_what_was_in_it_and_no_more() {
     on_each_snapshotter("replaced", async |guest| {
         let mut graph = Graph::new();
         let [lower, _, other] = trees(&mut graph);
+        let other = files(&mut graph, Some(other), vec![make("/d/mine", "m")]);
         let replaced = files(&mut graph, Some(lower), vec![remove("/d"), folder("/d"), make("/d/new", "n")]);
         let merged = merge(&mut graph, vec![other, replaced]);
-        assert_eq!(names(guest, &graph, merged, "/d").await?, ["new"]);
+        assert_eq!(names(guest, &graph, merged, "/d").await?, ["mine", "new"]);
         // And a step on top sees it so, too.
         let more = files(&mut graph, Some(merged), vec![make("/d/more", "m")]);
-        assert_eq!(names(guest, &graph, more, "/d").await?, ["more", "new"]);
+        assert_eq!(names(guest, &graph, more, "/d").await?, ["mine", "more", "new"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_new_folder_hides_nothing_of_what_it_is_merged_onto() {
+    on_each_snapshotter("folder", async |guest| {
+        let mut graph = Graph::new();
+        let other = files(&mut graph, None, vec![folder("/a"), folder("/a/b"), make("/a/b/mine", "m")]);
+        let base = files(&mut graph, None, vec![folder("/a")]);
+        let added = files(&mut graph, Some(base), vec![folder("/a/b"), make("/a/b/new", "n")]);
+        let merged = merge(&mut graph, vec![other, added]);
+        assert_eq!(names(guest, &graph, merged, "/a/b").await?, ["mine", "new"]);
+        Ok(())
+    });
+}
+
+/// What one step adds and the next removes is gone from what the difference is merged onto, too.
+#[test]
+fn a_difference_of_several_steps_is_all_of_them() {
+    on_each_snapshotter("steps", async |guest| {
+        let mut graph = Graph::new();
+        let [lower, _, other] = trees(&mut graph);
+        let added = files(&mut graph, Some(lower), vec![make("/mine", "m"), make("/new", "n")]);
+        let removed = files(&mut graph, Some(added), vec![remove("/mine")]);
+        let change = diff(&mut graph, lower, Some(removed));
+        assert_eq!(names(guest, &graph, change, "/").await?, ["new"]);
+        let merged = merge(&mut graph, vec![other, change]);
+        assert_eq!(names(guest, &graph, merged, "/").await?, ["d", "gone", "new"]);
         Ok(())
     });
 }

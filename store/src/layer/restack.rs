@@ -1,8 +1,9 @@
 //! What one snapshot changed, done again on top of another: how trees are merged.
 //!
 //! An overlay's upper directory is its changes, so on another overlay snapshot they are the same: its directories are
-//! made again, and its files get another name. Nothing is read, and times stay what they are to the nanosecond. Where
-//! snapshots are whole trees, the changes travel as a layer that is never stored: written by one thread, applied by
+//! made again, and its files get another name. Nothing is read, and times stay what they are to the nanosecond. What it
+//! deleted is deleted by name: a directory that was removed and made again hides what was in it then, and not what the
+//! other snapshot has there. Where snapshots are whole trees, the changes travel as a layer that is never stored: written by one thread, applied by
 //! the other.
 
 use std::io::{BufWriter, Read, Write};
@@ -27,7 +28,8 @@ pub fn restack(layer: &Ref, onto: &mut Active) -> Result<(), LayerError> {
             if onto.may_share(layer, None)? =>
         {
             onto.shares_files_with(layer, None)?;
-            Ok(link_tree(&upper, &target)?)
+            let below = layer.parent().map(Ref::mount).transpose()?;
+            Ok(link_tree(&upper, &target, below.as_ref().map(AsFd::as_fd))?)
         }
         _ => stream(layer, onto),
     }

@@ -251,6 +251,30 @@ fn a_directory_made_anew_hides_what_it_held() {
 }
 
 #[test]
+fn a_directory_made_anew_hides_elsewhere_only_what_it_held() {
+    on_both(|store| {
+        let base = step(store, None, |root| {
+            fs::create_dir_all(root.join("d/old/deep")).unwrap();
+            fs::create_dir_all(root.join("d/sub/old")).unwrap();
+        });
+        let top = step(store, Some(&base), |root| {
+            fs::remove_dir_all(root.join("d")).unwrap();
+            fs::create_dir_all(root.join("d/sub/new")).unwrap();
+        });
+        let other = step(store, None, |root| {
+            for path in ["d/old", "d/mine", "d/sub/old", "d/sub/mine"] {
+                fs::create_dir_all(root.join(path)).unwrap();
+            }
+        });
+        let mut active = store.prepare(Some(&other), PrepareOptions::default()).unwrap();
+        restack(&top, &mut active).unwrap();
+        let merged = active.commit().unwrap();
+        let names = ["d", "d/mine", "d/sub", "d/sub/mine", "d/sub/new"].map(str::as_bytes);
+        assert_eq!(seen(&merged).keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+    });
+}
+
+#[test]
 fn directories_that_a_layer_passes_through_keep_their_attributes() {
     on_both(|store| {
         let base = step(store, None, |root| {

@@ -15,11 +15,12 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, Result};
 
+use super::below::Below;
 use super::xattr;
 use crate::error::At as _;
 use crate::fault::{self, Point};
 
-const DIRECTORY: OFlags =
+pub(super) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Copies the directory `from` onto the existing, empty directory `to`.
@@ -32,15 +33,20 @@ pub fn copy_tree(from: &Path, to: &Path) -> crate::error::Result<()> {
 pub fn copy_tree_from(from: BorrowedFd<'_>, to: &Path) -> crate::error::Result<()> {
     let source = fs::openat(from, c".", DIRECTORY, Mode::empty()).at("open the source of", to)?;
     let target = fs::openat(CWD, to, DIRECTORY, Mode::empty()).at("open", to)?;
-    Copy { links: HashMap::new(), link: false }.run(source, target).at("copy to", to)
+    Copy { links: HashMap::new(), link: false }.run(source, target, None).at("copy to", to)
 }
 
-/// [`copy_tree`] of an overlay's upper directory, marks and all, in which everything but directories is another name of what it is in `from`, where the filesystem
-/// allows that. Neither may be written again: only replaced.
-pub(crate) fn link_tree(from: &Path, to: &Path) -> crate::error::Result<()> {
+/// [`copy_tree`] of an overlay's upper directory, whiteouts and all, in which everything but directories is another
+/// name of what it is in `from`, where the filesystem allows that. Neither may be written again: only replaced.
+///
+/// `below` is the tree that `from` changes. An opaque directory becomes one with a whiteout for each name that it hides
+/// there: the mark itself would hide what is in the tree that `to` changes, of which `from` knew nothing.
+pub(crate) fn link_tree(from: &Path, to: &Path, below: Option<BorrowedFd<'_>>) -> crate::error::Result<()> {
     let source = fs::openat(CWD, from, DIRECTORY, Mode::empty()).at("open", from)?;
     let target = fs::openat(CWD, to, DIRECTORY, Mode::empty()).at("open", to)?;
-    Copy { links: HashMap::new(), link: true }.run(source, target).at("link to", to)
+    let below = below.map(|below| fs::openat(below, c".", DIRECTORY, Mode::empty()));
+    let below = below.transpose().at("open what is below", from)?;
+    Copy { links: HashMap::new(), link: true }.run(source, target, below).at("link to", to)
 }
 
 /// Gives all directories of `to`, a copy of `from` that another program made, the attributes that they have in `from`:
@@ -104,16 +110,16 @@ struct Copy {
 struct Level {
     source: Dir,
     target: std::rc::Rc<OwnedFd>,
+    below: Below,
 }
 
 impl Copy {
-    fn run(&mut self, source: OwnedFd, target: OwnedFd) -> Result<()> {
-        let mut open = vec![Level { source: Dir::new(source)?, target: std::rc::Rc::new(target) }];
+    fn run(&mut self, source: OwnedFd, target: OwnedFd, below: Option<OwnedFd>) -> Result<()> {
+        let below = Below { directory: below, is_hidden: false };
+        let mut open = vec![Level { source: Dir::new(source)?, target: std::rc::Rc::new(target), below }];
         while let Some(level) = open.last_mut() {
             let Some(entry) = level.source.read() else {
-                if self.link {
-                    xattr::copy_opaque(level.source.fd()?, level.target.as_fd())?;
-                }
+                level.below.white_out(level.source.fd()?, level.target.as_fd())?;
                 finish_directory(level.source.fd()?, level.target.as_fd())?;
                 open.pop();
                 continue;
@@ -124,7 +130,7 @@ impl Copy {
                 continue;
             }
             let (source, target) = (level.source.fd()?, level.target.clone());
-            if let Some(child) = self.entry(source, &target, name)? {
+            if let Some(child) = self.entry(source, &target, &level.below, name)? {
                 open.push(child);
             }
         }
@@ -136,6 +142,7 @@ impl Copy {
         &mut self,
         from: BorrowedFd<'_>,
         to: &std::rc::Rc<OwnedFd>,
+        below: &Below,
         name: &CStr,
     ) -> Result<Option<Level>> {
         fault::pass(Point::TreeCopy)?;
@@ -145,7 +152,8 @@ impl Copy {
             fs::mkdirat(to, name, Mode::RWXU)?;
             let source = fs::openat(from, name, DIRECTORY, Mode::empty())?;
             let target = fs::openat(to, name, DIRECTORY, Mode::empty())?;
-            return Ok(Some(Level { source: Dir::new(source)?, target: std::rc::Rc::new(target) }));
+            let below = below.of(name, source.as_fd())?;
+            return Ok(Some(Level { source: Dir::new(source)?, target: std::rc::Rc::new(target), below }));
         }
         if self.link {
             match fs::linkat(from, name, to, name, AtFlags::empty()) {

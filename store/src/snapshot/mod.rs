@@ -16,6 +16,7 @@
 //!
 //! A third is what a store is given that rests on another program's snapshots ([`crate::Backend`]).
 
+mod below;
 mod copy;
 mod disk_usage;
 mod id;

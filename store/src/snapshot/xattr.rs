@@ -44,17 +44,17 @@ pub(super) fn copy(from: BorrowedFd<'_>, from_name: &CStr, to: BorrowedFd<'_>, t
     Ok(())
 }
 
-/// Copies the mark by which a directory of an overlay hides all that is below it.
-pub(super) fn copy_opaque(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+/// Whether the directory of an overlay carries the mark by which it hides all that is below it.
+pub(super) fn is_opaque(directory: BorrowedFd<'_>) -> Result<bool> {
     for name in ["trusted.overlay.opaque", "user.overlay.opaque"] {
         let mut value = [0; 16];
-        match fs::fgetxattr(from, name, value.as_mut_slice()) {
-            Ok(length) => fs::fsetxattr(to, name, &value[..length], XattrFlags::empty())?,
-            Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM) => {}
+        match fs::fgetxattr(directory, name, value.as_mut_slice()) {
+            Ok(length) if value[..length] == *b"y" => return Ok(true),
+            Ok(_) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 fn list(path: &[u8]) -> Result<Vec<u8>> {

@@ -6,12 +6,16 @@
 //! |---|---|---|
 //! | `upper` is | an overlay's upper directory: only what changed | the whole tree |
 //! | deleted | character device 0/0, if `lower` has the name | the name is in `lower` only |
-//! | replaced directory | opaque attribute, if `lower` has the directory | cannot be told from a changed one |
+//! | replaced directory | opaque attribute: what only `lower` has in it is deleted | cannot be told from a changed one |
 //! | unchanged | copied up without a change: the same metadata and content | the same metadata and content |
+//!
+//! A deletion is always told name by name. "Nothing below is seen" would be shorter for a directory that was made anew,
+//! but is true of one `lower` only: merged onto another tree, the layer would take away what it never knew of.
 //!
 //! Order is by name within a directory, a directory before its content, so that equal trees give equal
 //! bytes. Unchanged directories appear only in front of something changed inside them. Sockets are
-//! left out. "Same" and the headers are the reference's (containerd `archive`, continuity `fs`).
+//! left out. "Same" and the headers are the reference's (containerd `archive`, continuity `fs`), but for
+//! files of an upper directory that only differ in their content.
 
 mod header;
 mod same;

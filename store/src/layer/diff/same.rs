@@ -1,8 +1,11 @@
 //! Are two files the same as far as a layer can tell?
 //!
-//! Metadata first. Times are compared to the nanosecond; where both have none, one of them was
-//! unpacked from a layer, which keeps whole seconds only, so content decides. Directories' own times
-//! do not count: they change with every file inside.
+//! Metadata first. Times are compared to the nanosecond, and directories' own times do not count: they change with every
+//! file inside. Where all of that is equal, content decides if
+//!
+//! - the times have no nanoseconds: one of them was unpacked from a layer, which keeps whole seconds only, or
+//! - somebody wrote the file ([`Written`]): the kernel's clock ticks every few milliseconds, in which two files of equal
+//!   length are soon made. Elsewhere, where whole trees are compared, this would be to read all of both.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,7 +23,19 @@ pub(super) struct Side<'a> {
     pub(super) stat: &'a Stat,
 }
 
-pub(super) fn is_same(one: &Side<'_>, two: &Side<'_>, path: &[u8]) -> Result<bool, LayerError> {
+/// Whether it is known that the one was written after the other, if only to copy it up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    Surely,
+    Perhaps,
+}
+
+pub(super) fn is_same(
+    one: &Side<'_>,
+    two: &Side<'_>,
+    written: Written,
+    path: &[u8],
+) -> Result<bool, LayerError> {
     let (a, b) = (one.stat, two.stat);
     if a.st_dev == b.st_dev && a.st_ino == b.st_ino {
         return Ok(true);
@@ -33,10 +48,10 @@ pub(super) fn is_same(one: &Side<'_>, two: &Side<'_>, path: &[u8]) -> Result<boo
         _ if !same_times(a, b) || a.st_size != b.st_size => Ok(false),
         FileType::RegularFile => {
             let (one, two) = (one.open(path)?, two.open(path)?);
-            let content_decides = a.st_mtime_nsec == 0 && a.st_size > 0;
+            let content_decides = (written == Written::Surely || a.st_mtime_nsec == 0) && a.st_size > 0;
             Ok(same_attributes(&one, &two, path)? && (!content_decides || same_content(one, two, path)?))
         }
-        FileType::Symlink => Ok(a.st_mtime_nsec != 0 || one.target(path)? == two.target(path)?),
+        FileType::Symlink => Ok(one.target(path)? == two.target(path)?),
         _ => Ok(true),
     }
 }

@@ -155,7 +155,29 @@ fn marks_of_the_overlay_become_whiteouts_only_where_something_is_hidden() {
     special(&upper.join("gone"), FileType::CharacterDevice, 0);
     special(&upper.join("never-was"), FileType::CharacterDevice, 0);
     let layer = layer(&upper, Some(&lower), Form::Overlay);
-    assert_eq!(names(&layer), [".wh.gone", "kept/", "kept/file", "new/", "opaque/", "opaque/.wh..wh..opq"]);
+    assert_eq!(names(&layer), [".wh.gone", "kept/", "kept/file", "new/", "opaque/", "opaque/.wh.old"]);
+}
+
+#[test]
+fn a_directory_made_anew_hides_by_name_what_was_there_before() {
+    if !is_root() {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let [lower, upper] = ["lower", "upper"].map(|name| scratch.path().join(name));
+    for path in ["lower/a/sub", "lower/a/gone", "upper/a/sub"] {
+        fs::create_dir_all(scratch.path().join(path)).unwrap();
+    }
+    for file in ["a/kept", "a/sub/old", "a/sub/kept"] {
+        fs::write(lower.join(file), b"x").unwrap();
+    }
+    for file in ["a/kept", "a/sub/kept"] {
+        copy(&lower.join(file), &upper.join(file));
+    }
+    fs::write(upper.join("a/sub/new"), b"x").unwrap();
+    rustix::fs::setxattr(upper.join("a"), "trusted.overlay.opaque", b"y", XattrFlags::empty()).unwrap();
+    let layer = layer(&upper, Some(&lower), Form::Overlay);
+    assert_eq!(names(&layer), ["a/", "a/.wh.gone", "a/sub/", "a/sub/new", "a/sub/.wh.old"]);
 }
 
 #[test]
@@ -168,4 +190,19 @@ fn a_new_name_for_an_old_file_brings_the_old_name_along() {
     copy(&before, &after);
     fs::hard_link(after.join("a/one"), after.join("b")).unwrap();
     assert_eq!(names(&layer(&after, Some(&before), Form::Tree)), ["b", "a/", "a/one", "a/two"]);
+}
+
+#[test]
+fn a_file_written_in_the_same_tick_of_the_clock_is_another() {
+    let scratch = tempfile::tempdir().unwrap();
+    let [lower, upper] = ["lower", "upper"].map(|name| scratch.path().join(name));
+    let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::new(1_234_567_890, 4_000_000);
+    for (directory, content) in [(&lower, "A"), (&upper, "B")] {
+        fs::create_dir(directory).unwrap();
+        for (name, content) in [("changed", content), ("copied-up", "same")] {
+            fs::write(directory.join(name), content).unwrap();
+            fs::File::options().write(true).open(directory.join(name)).unwrap().set_modified(at).unwrap();
+        }
+    }
+    assert_eq!(names(&layer(&upper, Some(&lower), Form::Overlay)), ["changed"]);
 }

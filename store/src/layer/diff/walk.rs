@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::same::{Side, is_same};
+use super::same::{Side, Written, is_same};
 use super::{DiffOptions, Form, header};
 use crate::layer::tar::{Entry, Kind, Writer};
 use crate::layer::{LayerError, whiteout};
@@ -20,6 +20,8 @@ pub(super) struct Walk<W> {
     writer: Writer<W>,
     form: Form,
     options: DiffOptions,
+    /// Whether a name that is only below is gone: in whole trees, and inside of opaque directories.
+    hides: bool,
     path: Vec<u8>,
     /// The directories that lead here, outermost first; written once something inside is.
     parents: Vec<Entry>,
@@ -42,6 +44,7 @@ impl<W: Write> Walk<W> {
             writer: Writer::new(out),
             form,
             options,
+            hides: form == Form::Tree,
             path: Vec::new(),
             parents: Vec::new(),
             written_directories: HashSet::new(),
@@ -54,7 +57,7 @@ impl<W: Write> Walk<W> {
         self.writer.finish()
     }
 
-    /// `lower` is the same directory below, if it is one there and shows through.
+    /// `lower` is the same directory below, if it is one there.
     pub(super) fn directory(
         &mut self,
         upper: BorrowedFd<'_>,
@@ -68,7 +71,7 @@ impl<W: Write> Walk<W> {
         for name in list(upper, &self.path)? {
             names.insert(name, true);
         }
-        if let (Form::Tree, Some(lower)) = (self.form, lower) {
+        if let (true, Some(lower)) = (self.hides, lower) {
             for name in list(lower, &self.path)? {
                 names.entry(name).or_insert(false);
             }
@@ -110,7 +113,8 @@ impl<W: Write> Walk<W> {
         let same = match (lower, below) {
             (Some(directory), Some(below)) => {
                 let side = |directory, stat| Side { directory, name, stat };
-                is_same(&side(upper, &stat), &side(directory, below), &self.path)?
+                let written = if self.form == Form::Overlay { Written::Surely } else { Written::Perhaps };
+                is_same(&side(upper, &stat), &side(directory, below), written, &self.path)?
             }
             _ => false,
         };
@@ -138,21 +142,20 @@ impl<W: Write> Walk<W> {
         entry.xattrs = header::xattrs(&opened, &self.path)?;
         let is_below =
             below.is_some_and(|below| FileType::from_raw_mode(below.st_mode) == FileType::Directory);
-        let opaque = is_below && self.is_opaque(&opened)?;
+        let opaque = self.is_opaque(&opened)?;
         let lower = match lower {
-            Some(lower) if is_below && !opaque => Some(open_directory(lower, name, &self.path)?),
+            Some(lower) if is_below => Some(open_directory(lower, name, &self.path)?),
             _ => None,
         };
-        if !same || opaque {
+        if !same {
             self.write_parents()?;
             self.write_directory(&entry)?;
         }
-        if opaque {
-            let marker = [&entry.name[..], whiteout::OPAQUE].concat();
-            self.writer.header(&Entry::new(Kind::File, marker))?;
-        }
         self.parents.push(entry);
+        let hides = self.hides;
+        self.hides = hides || opaque;
         self.directory(opened.as_fd(), lower.as_ref().map(AsFd::as_fd))?;
+        self.hides = hides;
         self.parents.pop();
         Ok(())
     }
