@@ -143,7 +143,7 @@ impl Engine {
             provenance_environment: config.provenance_environment.clone(),
             worker_id: worker_id(root),
             frontends: config.frontends.clone(),
-            entitlements: config.entitlements.clone(),
+            entitlements: entitlements(config),
             worker_labels: worker_labels(containerd, &store),
             labels: config.labels.clone(),
             networks: network.networks,
@@ -252,6 +252,13 @@ fn worker(
 }
 
 /// Beside the start, so that who asks first need not wait.
+/// What the configuration allows builds to ask for. Devices are among it unless the daemon has none: a build still gets
+/// only those that its client names.
+fn entitlements(config: &Config) -> Vec<String> {
+    let devices = (!config.devices.disabled).then(|| "device".to_owned());
+    config.entitlements.iter().cloned().chain(devices).collect()
+}
+
 fn find_platforms(worker: &Arc<Worker>) {
     let worker = worker.clone();
     // Without a thread it is done when somebody asks.
