@@ -9,7 +9,7 @@ use slipway_model::llb::pb::{MountType, NetMode};
 use slipway_model::llb::{self, VertexDigest, pb};
 use slipway_model::{Digest, PackageUrl, Platform, Reference};
 use slipway_solver::{KeyId, Trace};
-use slipway_worker::ops::{self, Material};
+use slipway_worker::ops::{self, Bundle, Material};
 
 use super::inquiry::ImageSource;
 use super::request::{Asked, ConfigSource};
@@ -56,9 +56,17 @@ impl Pins {
 pub(super) struct Sources {
     images: Vec<Image>,
     blobs: Vec<(String, Digest, bool)>,
-    git: Vec<(String, String)>,
+    git: Vec<Git>,
     http: Vec<(String, Digest)>,
     pub local: Vec<String>,
+}
+
+/// The same address by another bundle is another source.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Git {
+    url: String,
+    bundle: Option<Bundle>,
+    commit: String,
 }
 
 #[derive(Clone, Debug)]
@@ -128,8 +136,9 @@ impl Capture {
             Material::Blob { reference, digest, local } => {
                 once(&mut self.sources.blobs, (reference, digest, local), |a, b| a.0 == b.0 && a.2 == b.2);
             }
-            Material::Git { url, commit, secrets, ssh } => {
-                once(&mut self.sources.git, (url, commit), |a, b| a.0 == b.0);
+            Material::Git { url, commit, bundle, secrets, ssh } => {
+                let is_same = |a: &Git, b: &Git| a.url == b.url && a.bundle == b.bundle;
+                once(&mut self.sources.git, Git { url, bundle, commit }, is_same);
                 secrets.iter().for_each(|id| ask(&mut self.secrets, id, true));
                 ssh.iter().for_each(|id| ask(&mut self.ssh, ssh_id(id), true));
             }
@@ -211,10 +220,15 @@ impl Sources {
             let purl = PackageUrl::image(kind(*local), &reference.parse().ok()?, None);
             Some(descriptor(purl.with("ref_type", "blob").to_string(), digest))
         });
-        let git = self
-            .git
-            .iter()
-            .map(|(url, commit)| ResourceDescriptor { uri: url.clone(), digest: commit_digest(commit) });
+        let git = self.git.iter().flat_map(|git| {
+            let commit = ResourceDescriptor { uri: git.url.clone(), digest: commit_digest(&git.commit) };
+            let bundle = git.bundle.as_ref().and_then(|bundle| {
+                let purl = PackageUrl::image(kind(bundle.local), &bundle.reference.parse().ok()?, None);
+                let purl = purl.with("ref_type", "bundle").with("vcs_url", &git.url);
+                Some(descriptor(purl.to_string(), &bundle.digest))
+            });
+            [commit].into_iter().chain(bundle)
+        });
         let http = self.http.iter().map(|(url, digest)| descriptor(url.clone(), digest));
         images.chain(blobs).chain(git).chain(http).collect()
     }
@@ -225,8 +239,8 @@ impl Sources {
         let git = GitReference::parse(address).ok();
         let whole = git.as_ref().map_or_else(|| address.to_owned(), |git| git.with_fragment(true));
         let repository = git.as_ref().map_or_else(|| address.to_owned(), |git| git.with_fragment(false));
-        if let Some((_, commit)) = self.git.iter().find(|(url, _)| *url == repository) {
-            return source(&whole, commit_digest(commit));
+        if let Some(git) = self.git.iter().find(|git| git.url == repository) {
+            return source(&whole, commit_digest(&git.commit));
         }
         match self.http.iter().find(|(url, _)| url == address) {
             Some((url, digest)) => source(url, descriptor(String::new(), digest).digest),
@@ -242,4 +256,23 @@ fn descriptor(uri: String, digest: &Digest) -> ResourceDescriptor {
 fn commit_digest(commit: &str) -> BTreeMap<String, String> {
     let algorithm = if commit.len() == 64 { "sha256" } else { "sha1" };
     [(algorithm.to_owned(), commit.to_owned())].into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both what was asked for and what it was read from can be looked up.
+    #[test]
+    fn a_bundle_is_named_beside_the_repository_that_it_stands_for() {
+        let digest = Digest::of("x");
+        let bundle = Bundle { reference: "host/bundles".into(), digest, local: false };
+        let git = |bundle| Git { url: "https://host/r.git#main".into(), bundle, commit: "a".repeat(40) };
+        let sources = Sources { git: vec![git(None), git(Some(bundle))], ..Sources::default() };
+        let found = sources.descriptors();
+        let uris = found.iter().map(|found| found.uri.as_str()).collect::<Vec<_>>();
+        let bundle = "pkg:docker/host/bundles@latest?ref_type=bundle&vcs_url=https:%2F%2Fhost%2Fr.git%23main";
+        assert_eq!(uris, ["https://host/r.git#main", "https://host/r.git#main", bundle]);
+        assert_eq!(found[2].digest["sha256"], digest.hex());
+    }
 }

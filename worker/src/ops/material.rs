@@ -26,6 +26,8 @@ pub enum Material {
         /// With the reference behind `#`.
         url: String,
         commit: String,
+        /// The blob that the commits were read from instead, if it was one.
+        bundle: Option<Bundle>,
         /// Secrets that may have been asked for.
         secrets: Vec<String>,
         /// An SSH agent that may have been asked for.
@@ -38,6 +40,26 @@ pub enum Material {
     Local {
         name: String,
     },
+}
+
+/// A git bundle that is a blob.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bundle {
+    /// Without the digest.
+    pub reference: String,
+    pub digest: Digest,
+    /// Of a client's OCI layout.
+    pub local: bool,
+}
+
+impl Bundle {
+    /// `locator` is `SCHEME://REFERENCE@DIGEST`, as the operation says it.
+    fn of(locator: &str) -> Option<Self> {
+        let (scheme, name) = locator.split_once("://")?;
+        let (reference, digest) = name.rsplit_once('@')?;
+        let digest = digest.parse().ok()?;
+        Some(Self { reference: reference.to_owned(), digest, local: scheme == "oci-layout+blob" })
+    }
 }
 
 impl Material {
@@ -80,6 +102,7 @@ fn git(name: &str, source: &pb::SourceOp, commit: &str) -> Option<Material> {
     Some(Material::Git {
         url,
         commit: commit.to_owned(),
+        bundle: Bundle::of(&identifier.bundle),
         secrets: secrets.into_iter().filter_map(named).collect(),
         ssh: named(&identifier.ssh_socket),
     })
@@ -110,10 +133,29 @@ mod tests {
         let expected = Material::Git {
             url: "https://xxxxx@host/r.git#main".into(),
             commit: "abc".into(),
+            bundle: None,
             secrets: vec!["GIT_AUTH_TOKEN".into()],
             ssh: None,
         };
         assert_eq!(found, Some(expected));
+    }
+
+    #[test]
+    fn a_bundle_is_part_of_what_git_is_made_of() {
+        let digest = Digest::of("x");
+        let commit = "a".repeat(40);
+        let bundle = |locator: String| {
+            let attributes = [("git.bundle", locator.as_str()), ("git.checksum", &commit)];
+            match material("git://host/r.git#main", &attributes, &commit) {
+                Some(Material::Git { bundle, .. }) => bundle,
+                other => panic!("{other:?}"),
+            }
+        };
+        let expected = Bundle { reference: "host/bundles".into(), digest, local: false };
+        assert_eq!(bundle(format!("docker-image+blob://host/bundles@{digest}")), Some(expected.clone()));
+        let of_a_layout = bundle(format!("oci-layout+blob://host/bundles@{digest}"));
+        assert_eq!(of_a_layout, Some(Bundle { local: true, ..expected }));
+        assert_eq!(bundle(String::new()), None);
     }
 
     #[test]

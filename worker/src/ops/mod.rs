@@ -23,4 +23,4 @@ pub(crate) use image::Transfers;
 pub(crate) use room::is_for_want_of_space;
 
 pub use graph::{Scope, TravellingMounts, cache_key_of, load, name_of, post_order, renewed_caches};
-pub use material::Material;
+pub use material::{Bundle, Material};
