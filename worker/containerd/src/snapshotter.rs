@@ -150,9 +150,10 @@ impl ContainerdSnapshotter {
         })
     }
 
+    /// With the lease, which else would go on naming what is gone.
     fn remove_from(&self, key: &str) -> Result<()> {
         let message = RemoveSnapshotRequest { snapshotter: self.snapshotter.clone(), key: key.to_owned() };
-        let (mut service, request) = (self.service(), self.client.request(message, Leased::No));
+        let (mut service, request) = (self.service(), self.client.request(message, Leased::Yes));
         self.client.call(format!("remove snapshot {key}"), async move { service.remove(request).await })
     }
 
@@ -349,4 +350,28 @@ fn id_of(name: &str) -> Option<SnapshotId> {
 fn known_of(info: &Info) -> Option<Known> {
     let directory = info.labels.get(DIRECTORY).filter(|directory| !directory.is_empty())?;
     Some(Known { directory: directory.into(), work: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_tests::Containerd;
+
+    use super::*;
+
+    #[test]
+    fn finding_out_how_a_snapshotter_works_leaves_nothing_on_the_lease() {
+        let Some(containerd) = Containerd::start() else { return };
+        let root = tempfile::tempdir().unwrap();
+        let client = Client::new(&containerd.address(), "laws", "slipway-laws").unwrap();
+        let server = client.server().unwrap();
+        let opened = ContainerdSnapshotter::open(client.clone(), &server, "overlayfs", root.path()).unwrap();
+        let kept = || lease::kept(&client, &lease::snapshots_of("overlayfs")).unwrap();
+        assert!(kept().is_empty(), "{:?}", kept());
+        let id = SnapshotId::random().unwrap();
+        opened.prepare(&id, &[]).unwrap();
+        opened.commit(&id).unwrap();
+        assert_eq!(kept().into_iter().collect::<Vec<_>>(), [committed(&id)]);
+        opened.remove(&id).unwrap();
+        assert!(kept().is_empty(), "{:?}", kept());
+    }
 }
