@@ -80,7 +80,9 @@ impl Push<'_> {
         for image in &image.images {
             let from = image.base_names.iter().filter(|base| base.domain() == target.domain());
             let from: Vec<String> = from.map(|base| base.path().to_owned()).collect();
-            for layer in image.layers.iter().filter(|layer| seen.insert(layer.digest)) {
+            // What is to be had elsewhere is not for this registry to keep.
+            let own = image.layers.iter().filter(|layer| layer.urls.is_empty());
+            for layer in own.filter(|layer| seen.insert(layer.digest)) {
                 let source = StoreBlob { store: self.store.clone(), digest: layer.digest };
                 jobs.push((layer.clone(), Arc::new(source), from.clone()));
             }

@@ -21,6 +21,13 @@ pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json"
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
+/// Layers that registries may not hand on: of the manifest's `urls` alone.
+pub const OCI_FOREIGN_LAYER: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+pub const OCI_FOREIGN_LAYER_GZIP: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+pub const OCI_FOREIGN_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd";
+pub const DOCKER_FOREIGN_LAYER: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar";
+pub const DOCKER_FOREIGN_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+pub const DOCKER_FOREIGN_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.zstd";
 pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
 /// What a registry client says it can read.
@@ -46,11 +53,14 @@ pub enum Compression {
 impl Compression {
     /// The compression a layer's media type names; `None` for what is not a layer.
     pub fn of_layer(media_type: &str) -> Option<Self> {
-        let plain = media_type.replace(".nondistributable", "").replace(".foreign", "");
-        match plain.as_str() {
-            OCI_LAYER | DOCKER_LAYER => Some(Self::Uncompressed),
-            OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => Some(Self::Gzip),
-            OCI_LAYER_ZSTD | DOCKER_LAYER_ZSTD => Some(Self::Zstd),
+        match media_type {
+            OCI_LAYER | DOCKER_LAYER | OCI_FOREIGN_LAYER | DOCKER_FOREIGN_LAYER => Some(Self::Uncompressed),
+            OCI_LAYER_GZIP | DOCKER_LAYER_GZIP | OCI_FOREIGN_LAYER_GZIP | DOCKER_FOREIGN_LAYER_GZIP => {
+                Some(Self::Gzip)
+            }
+            OCI_LAYER_ZSTD | DOCKER_LAYER_ZSTD | OCI_FOREIGN_LAYER_ZSTD | DOCKER_FOREIGN_LAYER_ZSTD => {
+                Some(Self::Zstd)
+            }
             _ => None,
         }
     }
@@ -68,6 +78,22 @@ impl Compression {
             Self::Uncompressed => DOCKER_LAYER,
             Self::Gzip => DOCKER_LAYER_GZIP,
             Self::Zstd => DOCKER_LAYER_ZSTD,
+        }
+    }
+
+    pub fn oci_foreign_layer(self) -> &'static str {
+        match self {
+            Self::Uncompressed => OCI_FOREIGN_LAYER,
+            Self::Gzip => OCI_FOREIGN_LAYER_GZIP,
+            Self::Zstd => OCI_FOREIGN_LAYER_ZSTD,
+        }
+    }
+
+    pub fn docker_foreign_layer(self) -> &'static str {
+        match self {
+            Self::Uncompressed => DOCKER_FOREIGN_LAYER,
+            Self::Gzip => DOCKER_FOREIGN_LAYER_GZIP,
+            Self::Zstd => DOCKER_FOREIGN_LAYER_ZSTD,
         }
     }
 }

@@ -281,16 +281,21 @@ fn layers(
     Ok(reference.layers(&wanted)?)
 }
 
-/// Of the image's family of media types, without notes that are the store's own.
+/// Of the image's family of media types, without notes that are the store's own. A layer that is to be had elsewhere
+/// stays one if that is wanted; else it is one of the image's own.
 fn layer_descriptor(layer: &Layer, options: &ImageOptions, oci: bool) -> Descriptor {
     let mut descriptor = layer.descriptor.clone();
-    let nondistributable =
-        descriptor.media_type.contains("nondistributable") || descriptor.media_type.contains("foreign");
-    if let Some(compression) = Compression::of_layer(&descriptor.media_type)
-        && !(nondistributable && options.keep_nondistributable)
-    {
-        let name = if oci { compression.oci_layer() } else { compression.docker_layer() };
+    let is_foreign = options.keep_nondistributable && !descriptor.urls.is_empty();
+    if let Some(compression) = Compression::of_layer(&descriptor.media_type) {
+        let name = match (is_foreign, oci) {
+            (true, true) => compression.oci_foreign_layer(),
+            (true, false) => compression.docker_foreign_layer(),
+            (false, true) => compression.oci_layer(),
+            (false, false) => compression.docker_layer(),
+        };
         descriptor.media_type = name.into();
+    }
+    if !is_foreign {
         descriptor.urls.clear();
     }
     let keep = |key: &str| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use slipway_exporter::Context;
 use slipway_exporter::images::Images;
 use slipway_fakes::FakeRegistry;
-use slipway_model::Reference;
+use slipway_model::{Reference, media_type};
 use slipway_registry::{Anonymous, Client, ClientOptions};
 use slipway_store::SnapshotterChoice;
 
@@ -48,6 +48,43 @@ async fn a_pushed_image_is_complete_and_is_not_sent_twice() {
     let response = arena.export_in(&context, "image", &options, &source).await.unwrap();
     assert!(registry.manifest("team/nameless", &response.metadata["containerimage.digest"]).is_some());
     assert!(registry.manifest("team/nameless", "latest").is_none());
+}
+
+#[tokio::test]
+async fn a_layer_that_is_to_be_had_elsewhere_is_pushed_only_as_the_images_own() {
+    let Some(arena) = arena(SnapshotterChoice::Auto) else { return };
+    let registry = FakeRegistry::start(Default::default()).await.unwrap();
+    let (context, source) = (context(&arena), arena.source());
+    let tree = source.images[0].reference.as_ref().unwrap();
+    tree.layers(&Default::default()).unwrap();
+    let base = tree.chain().remove(0);
+    let elsewhere = vec!["https://elsewhere/layer".to_owned()];
+    for blob in base.layer_facts().unwrap().blobs {
+        base.add_layer_blob(&slipway_store::LayerBlob { urls: elsewhere.clone(), ..blob }).unwrap();
+    }
+    for (prefer, oci, expected) in [
+        ("true", "false", media_type::DOCKER_FOREIGN_LAYER_GZIP),
+        ("true", "true", media_type::OCI_FOREIGN_LAYER_GZIP),
+        ("false", "true", media_type::OCI_LAYER_GZIP),
+    ] {
+        let repository = format!("team/{prefer}-{oci}");
+        let name = format!("{}/{repository}", registry.host());
+        let options = [
+            ("name", name.as_str()),
+            ("push", "true"),
+            ("prefer-nondist-layers", prefer),
+            ("oci-mediatypes", oci),
+        ];
+        arena.export_in(&context, "image", &options, &source).await.unwrap();
+        let (_, bytes) = registry.manifest(&repository, "latest").unwrap();
+        let manifest: slipway_model::Manifest = serde_json::from_slice(&bytes).unwrap();
+        let layer = &manifest.layers[0];
+        assert_eq!(layer.media_type, expected);
+        let is_own = prefer == "false";
+        assert_eq!(layer.urls, if is_own { Vec::new() } else { elsewhere.clone() });
+        assert_eq!(registry.blob(&repository, &layer.digest.0).is_some(), is_own, "{repository}");
+        assert!(registry.blob(&repository, &manifest.layers[1].digest.0).is_some());
+    }
 }
 
 #[tokio::test]

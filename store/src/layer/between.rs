@@ -104,6 +104,7 @@ fn by_layer(
         media_type: Compression::Uncompressed.oci_layer().into(),
         size: packed.size,
         annotations: Default::default(),
+        urls: Vec::new(),
     })?;
     made.set_fact(FACT, &packed.blob.to_string().into_bytes())?;
     drop(stored);

@@ -20,12 +20,15 @@ pub struct LayerBlob {
     /// Bytes, as stored.
     pub size: u64,
     pub annotations: BTreeMap<String, String>,
+    /// Where it is to be had, if registries may not hand it on.
+    pub urls: Vec<String>,
 }
 
 impl LayerBlob {
     pub fn descriptor(&self) -> Descriptor {
         let mut descriptor = Descriptor::new(self.media_type.clone(), self.digest, self.size);
         descriptor.annotations = self.annotations.clone();
+        descriptor.urls = self.urls.clone();
         descriptor
     }
 }
@@ -37,6 +40,7 @@ impl From<&Descriptor> for LayerBlob {
             media_type: descriptor.media_type.clone(),
             size: descriptor.size,
             annotations: descriptor.annotations.clone(),
+            urls: descriptor.urls.clone(),
         }
     }
 }
@@ -136,11 +140,16 @@ fn set_diff_id(db: &Connection, id: &SnapshotId, diff_id: &DiffId) -> rusqlite::
 
 fn add_blob(db: &Connection, id: &SnapshotId, blob: &LayerBlob) -> rusqlite::Result<()> {
     let annotations = serde_json::to_string(&blob.annotations).map_err(invalid)?;
+    let urls = serde_json::to_string(&blob.urls).map_err(invalid)?;
+    // An image that has the layer as its own knows of no place; another one still does.
     db.prepare_cached(
-        "INSERT OR REPLACE INTO layer (snapshot, digest, media_type, size, annotations)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO layer (snapshot, digest, media_type, size, annotations, urls)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (snapshot, digest) DO UPDATE SET
+             media_type = excluded.media_type, size = excluded.size, annotations = excluded.annotations,
+             urls = CASE excluded.urls WHEN '[]' THEN urls ELSE excluded.urls END",
     )?
-    .execute(params![id, blob.digest.to_string(), blob.media_type, blob.size, annotations])?;
+    .execute(params![id, blob.digest.to_string(), blob.media_type, blob.size, annotations, urls])?;
     Ok(())
 }
 
@@ -158,7 +167,8 @@ fn facts(db: &Connection, id: &SnapshotId) -> rusqlite::Result<LayerFacts> {
         .optional()?;
     let blobs = db
         .prepare_cached(
-            "SELECT digest, media_type, size, annotations FROM layer WHERE snapshot = ?1 ORDER BY digest",
+            "SELECT digest, media_type, size, annotations, urls FROM layer WHERE snapshot = ?1
+             ORDER BY digest",
         )?
         .query_map([id], |row| Ok(layer_blob(row)))?
         // A damaged row is none: what it told is found out again.
@@ -175,6 +185,7 @@ fn layer_blob(row: &rusqlite::Row<'_>) -> rusqlite::Result<LayerBlob> {
         media_type: row.get(1)?,
         size: row.get(2)?,
         annotations: serde_json::from_str(&row.get::<_, String>(3)?).map_err(invalid)?,
+        urls: serde_json::from_str(&row.get::<_, String>(4)?).map_err(invalid)?,
     })
 }
 

@@ -81,6 +81,8 @@ pub(super) const STEPS: &[&str] = &[
      CREATE TRIGGER origin_removed AFTER DELETE ON snapshot BEGIN
          DELETE FROM origin WHERE snapshot = old.id;
      END;",
+    // Where layers that no registry may hand on are to be had.
+    "ALTER TABLE layer ADD COLUMN urls TEXT NOT NULL DEFAULT '[]';",
 ];
 
 /// Tables whose rows go with a snapshot, and the column that names it.

@@ -87,6 +87,7 @@ fn usage_is_what_du_says() {
         media_type: "x".into(),
         size: named.size,
         annotations: Default::default(),
+        urls: Vec::new(),
     };
     for snapshot in [&lower, &upper] {
         snapshot.add_layer_blob(&blob).unwrap();
@@ -165,6 +166,7 @@ fn pruning_all_leaves_no_blob_that_nobody_holds() {
         media_type: "x".into(),
         size: stored.size,
         annotations: Default::default(),
+        urls: Vec::new(),
     };
     layer.add_layer_blob(&blob).unwrap();
     let digest = stored.digest;
@@ -414,6 +416,7 @@ fn layer(stored: &crate::blob::StoredBlob) -> LayerBlob {
         media_type: "x".into(),
         size: stored.size,
         annotations: Default::default(),
+        urls: Vec::new(),
     }
 }
 
@@ -462,7 +465,7 @@ fn fill(fixture: &Fixture, records: usize) {
                 )?;
                 let digest = format!("sha256:{number:064x}");
                 db.execute("INSERT INTO blob VALUES (?1, 10, 1, 1, 0)", [&digest])?;
-                db.execute("INSERT INTO layer VALUES (?1, ?2, 'x', 10, '{}')", (&id, &digest))?;
+                db.execute("INSERT INTO layer VALUES (?1, ?2, 'x', 10, '{}', '[]')", (&id, &digest))?;
                 db.execute("INSERT INTO fact VALUES (?1, 'kind', 'value')", [&id])?;
                 db.execute("INSERT INTO name VALUES (?1, ?1)", [&id])?;
                 if let Some(below) = below.filter(|_| number % 2 == 1) {

@@ -31,7 +31,7 @@ fn get(asked: &Asked, state: &State, repository: &str, name: &str) -> Reply {
     with_headers(StatusCode::OK, &headers, body)
 }
 
-/// What a manifest points to has to be there first, as in the specification.
+/// What a manifest points to has to be there first, as in the specification, unless it says where else it is.
 fn put(asked: &Asked, state: &State, repository: &str, name: &str) -> Reply {
     let Ok(manifest) = serde_json::from_slice::<Value>(&asked.body) else {
         return error(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "manifest invalid");
@@ -42,7 +42,8 @@ fn put(asked: &Asked, state: &State, repository: &str, name: &str) -> Reply {
             Value::Null => Vec::new(),
             one => vec![one.clone()],
         };
-        list.iter().filter_map(|d| d["digest"].as_str().map(str::to_owned)).collect()
+        let own = list.iter().filter(|d| d["urls"].as_array().is_none_or(Vec::is_empty));
+        own.filter_map(|d| d["digest"].as_str().map(str::to_owned)).collect()
     };
     let blobs = [digests("config"), digests("layers")].concat();
     if blobs.iter().any(|d| !d.parse().is_ok_and(|d: Digest| state.holds(repository, &d))) {
