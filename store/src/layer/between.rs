@@ -3,12 +3,18 @@
 //! Such a snapshot stands on nothing, or on others of its kind, so it cannot show what was deleted. Its *layer* can: it
 //! is kept as a blob, with the deletions in it, and is what is exported and what [`super::restack`] applies. The snapshot
 //! is marked, because of any other one the layer can be told from its directory.
+//!
+//! | the layer | is kept as |
+//! |---|---|
+//! | of a snapshot that has a blob here | that blob, so that an image of the difference has the digests of the images it is from |
+//! | anything else | a blob made here, uncompressed; an export packs it anew |
 
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 
 use slipway_model::media_type::Compression;
+use slipway_model::{BlobDigest, DiffId};
 
 use super::apply::{ApplyOptions, Limits, apply};
 use super::compress::{CompressOptions, compress};
@@ -35,11 +41,11 @@ pub fn between(
 ) -> Result<Ref, LayerError> {
     let layers = lower.zip(upper).and_then(|(lower, upper)| layers_above(lower, upper));
     let Some((first, further)) = layers.as_deref().and_then(<[Ref]>::split_first) else {
-        return by_layer(store, None, options, |out| difference(store, lower, upper, out));
+        return by_writing(store, None, options, |out| difference(store, lower, upper, out));
     };
-    let mut made = by_layer(store, None, options.clone(), |out| layer(first, out))?;
+    let mut made = by_layer(store, None, options.clone(), first)?;
     for further in further {
-        made = by_layer(store, Some(&made), options.clone(), |out| layer(further, out))?;
+        made = by_layer(store, Some(&made), options.clone(), further)?;
     }
     Ok(made)
 }
@@ -51,10 +57,27 @@ fn layers_above(lower: &Ref, upper: &Ref) -> Option<Vec<Ref>> {
     Some(chain.split_off(at + 1))
 }
 
-fn layer(snapshot: &Ref, out: &mut dyn Write) -> Result<(), LayerError> {
-    match layer_of(snapshot)? {
-        Some(mut blob) => std::io::copy(&mut blob, out).map(drop).map_err(LayerError::Output),
-        None => diff(snapshot, DiffOptions::default(), out),
+/// A snapshot on `onto` that changes what `layer` changed.
+fn by_layer(
+    store: &Store,
+    onto: Option<&Ref>,
+    options: PrepareOptions,
+    layer: &Ref,
+) -> Result<Ref, LayerError> {
+    let facts = layer.layer_facts()?;
+    let only_form = only_form(layer)?;
+    let is_it = |blob: &&LayerBlob| only_form.is_none_or(|only| only == blob.digest);
+    for blob in facts.blobs.iter().filter(is_it) {
+        let lease = store.blobs().hold(&blob.digest);
+        if let (Some(diff_id), Some(_)) = (facts.diff_id, store.blobs().open_whole(&blob.digest)?) {
+            let made = by_blob(store, onto, options, diff_id, blob)?;
+            drop(lease);
+            return Ok(made);
+        }
+    }
+    match only_form {
+        Some(digest) => Err(gone(&digest)),
+        None => by_writing(store, onto, options, |out| diff(layer, DiffOptions::default(), out)),
     }
 }
 
@@ -75,8 +98,8 @@ fn difference(
     write_diff(difference, DiffOptions::default(), out).map(drop)
 }
 
-/// A snapshot on `onto` that is what the layer that `write` writes makes of it, and keeps that layer.
-fn by_layer(
+/// A snapshot on `onto` that is what the layer that `write` writes makes of it.
+fn by_writing(
     store: &Store,
     onto: Option<&Ref>,
     options: PrepareOptions,
@@ -87,39 +110,56 @@ fn by_layer(
     let packed = compress(packing, cores(), &mut ingest, Box::new(write))?;
     // Held until the snapshot names it.
     let stored = ingest.commit()?;
-    let active = store.prepare(onto, options)?;
-    let root = open(&active.upper_dir())?;
-    let how = ApplyOptions {
-        target: target_of(&active, onto.is_none()),
-        limits: Limits::default(),
-        expected: Expected::default(),
-    };
-    let mut blob = store.blobs().open(&packed.blob)?.ok_or_else(|| gone(&packed.blob))?;
-    apply(&mut blob, root.as_fd(), how)?;
-    drop(root);
-    let made = active.commit()?;
-    made.set_diff_id(&packed.diff_id)?;
-    made.add_layer_blob(&LayerBlob {
+    let blob = LayerBlob {
         digest: packed.blob,
         media_type: Compression::Uncompressed.oci_layer().into(),
         size: packed.size,
         annotations: Default::default(),
         urls: Vec::new(),
-    })?;
-    made.set_fact(FACT, &packed.blob.to_string().into_bytes())?;
+    };
+    let made = by_blob(store, onto, options, packed.diff_id, &blob)?;
     drop(stored);
+    Ok(made)
+}
+
+/// A snapshot on `onto` that is what the layer `blob` makes of it, and keeps that.
+fn by_blob(
+    store: &Store,
+    onto: Option<&Ref>,
+    options: PrepareOptions,
+    diff_id: DiffId,
+    blob: &LayerBlob,
+) -> Result<Ref, LayerError> {
+    let active = store.prepare(onto, options)?;
+    let root = open(&active.upper_dir())?;
+    let how = ApplyOptions {
+        target: target_of(&active, onto.is_none()),
+        limits: Limits::default(),
+        expected: Expected { blob: Some(blob.digest), diff_id: Some(diff_id) },
+    };
+    let mut file = store.blobs().open(&blob.digest)?.ok_or_else(|| gone(&blob.digest))?;
+    apply(&mut file, root.as_fd(), how)?;
+    drop(root);
+    let made = active.commit()?;
+    made.set_diff_id(&diff_id)?;
+    made.add_layer_blob(blob)?;
+    made.set_fact(FACT, &blob.digest.to_string().into_bytes())?;
     Ok(made)
 }
 
 /// The layer of `snapshot`, if only a blob holds all of it.
 pub(super) fn layer_of(snapshot: &Ref) -> Result<Option<File>, LayerError> {
-    let Some(fact) = snapshot.fact(FACT)? else { return Ok(None) };
-    let digest = std::str::from_utf8(&fact).ok().and_then(|text| text.parse().ok());
-    let Some(digest) = digest else { return Ok(None) };
+    let Some(digest) = only_form(snapshot)? else { return Ok(None) };
     snapshot.store().blobs().open(&digest)?.ok_or_else(|| gone(&digest)).map(Some)
 }
 
-fn gone(digest: &slipway_model::BlobDigest) -> LayerError {
+/// The blob that holds what the directory of `snapshot` does not show.
+pub(super) fn only_form(snapshot: &Ref) -> Result<Option<BlobDigest>, LayerError> {
+    let Some(fact) = snapshot.fact(FACT)? else { return Ok(None) };
+    Ok(std::str::from_utf8(&fact).ok().and_then(|text| text.parse().ok()))
+}
+
+fn gone(digest: &BlobDigest) -> LayerError {
     LayerError::Output(std::io::Error::new(
         std::io::ErrorKind::NotFound,
         format!("the layer {digest} is gone"),

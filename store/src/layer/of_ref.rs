@@ -4,6 +4,7 @@
 //! |---|---|
 //! | has a blob here | that blob, whatever its compression, so that base layers keep their digests |
 //! | the same, and the compression is forced | that of the right compression; else one is packed anew from it, the diff id staying |
+//! | is a difference, with an uncompressed blob of our own making | packed from that as asked |
 //! | has none, or times are to be rewritten | the diff of the snapshot, packed as asked |
 //!
 //! An eStargz layer is another one than the snapshot's: the table of its files counts to it.
@@ -21,6 +22,7 @@ use parking_lot::{Condvar, Mutex};
 use slipway_model::media_type::Compression;
 use slipway_model::{Descriptor, DiffId};
 
+use super::between::only_form;
 use super::compress::{CompressOptions, Compressed, TOC_DIGEST, UNCOMPRESSED_SIZE, compress};
 use super::diff::{DiffOptions, Difference, Form, write_diff};
 use super::{LayerError, apply};
@@ -126,10 +128,15 @@ fn available(
     };
     let (fitting, others): (Vec<_>, Vec<_>) = blobs.iter().partition(wanted);
     let fits = fitting.len();
+    let only_form = only_form(snapshot)?;
+    let is_raw = |blob: &LayerBlob| {
+        only_form == Some(blob.digest)
+            && Compression::of_layer(&blob.media_type) == Some(Compression::Uncompressed)
+    };
     for (index, blob) in fitting.into_iter().chain(others).enumerate() {
         let lease = store.hold(&blob.digest);
         let Some(file) = store.open_whole(&blob.digest)? else { continue };
-        if index < fits || !options.force {
+        if index < fits || !(options.force || is_raw(blob)) {
             let layer = Layer { descriptor: blob.descriptor(), diff_id, lease };
             return Ok(Available::AsWanted(Box::new(layer)));
         }

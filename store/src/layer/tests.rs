@@ -275,6 +275,34 @@ fn a_directory_made_anew_hides_elsewhere_only_what_it_held() {
 }
 
 #[test]
+fn a_difference_has_the_layers_that_it_is_from() {
+    on_both(|store| {
+        let base = step(store, None, |root| fs::write(root.join("old"), "x").unwrap());
+        let middle = step(store, Some(&base), |root| fs::write(root.join("new"), "y").unwrap());
+        let top = step(store, Some(&middle), |root| fs::remove_file(root.join("old")).unwrap());
+        let digests = |snapshot: &Ref| {
+            let layers = snapshot.layers(&LayerOptions::default()).unwrap();
+            layers.into_iter().map(|layer| layer.descriptor).collect::<Vec<_>>()
+        };
+        // Before anything is exported there are none, and those of the difference are packed as others are.
+        let made = between(store, Some(&base), Some(&top), PrepareOptions::default()).unwrap();
+        let packed = digests(&made);
+        assert!(packed.iter().all(|layer| layer.media_type == Compression::Gzip.oci_layer()), "{packed:?}");
+        let exported = digests(&top);
+        assert_eq!(packed, exported[1..]);
+        let again = between(store, Some(&base), Some(&top), PrepareOptions::default()).unwrap();
+        assert_eq!(digests(&again), exported[1..]);
+        // What was deleted still is, where the difference is merged.
+        let mut active = store.prepare(Some(&base), PrepareOptions::default()).unwrap();
+        for layer in again.chain() {
+            restack(&layer, &mut active).unwrap();
+            active = store.prepare(Some(&active.commit().unwrap()), PrepareOptions::default()).unwrap();
+        }
+        assert_eq!(seen(active.parent().unwrap()).keys().collect::<Vec<_>>(), [&b"new"[..]]);
+    });
+}
+
+#[test]
 fn directories_that_a_layer_passes_through_keep_their_attributes() {
     on_both(|store| {
         let base = step(store, None, |root| {
