@@ -66,15 +66,18 @@ fn an_image_is_seen_and_run_by_other_clients_and_theirs_is_built_on() {
     assert_eq!(ctr(&["run", "--rm", "example.test/app:1", "of-others"]), ["built"]);
     assert!(ctr(&["images", "check"]).iter().any(|line| line.contains("complete")));
 
-    // Theirs: another name, which no registry knows.
-    ctr(&["images", "tag", "example.test/app:1", "example.test/theirs:1"]);
-    let on_theirs =
-        Project::new("", "FROM example.test/theirs:1\nRUN grep built /file && echo again > /second\n");
-    let pulled = daemon.build(&on_theirs).output("type=image,name=example.test/app:2").run();
-    pulled.succeeded();
+    // Theirs: other names, of a registry that is not there and of one that does not have them.
+    let unknown = fake.image("theirs:1");
+    for theirs in ["example.test/theirs:1", &unknown] {
+        ctr(&["images", "tag", "example.test/app:1", theirs]);
+        let text = format!("FROM {theirs}\nRUN grep built /file && echo again > /second\n");
+        let output = "type=image,name=example.test/app:2";
+        daemon.build(&Project::new("", &text)).output(output).run().succeeded();
+        ctr(&["images", "rm", "--sync", theirs]);
+    }
 
     // A name that they take away is only that; what is needed is there or made again.
-    ctr(&["images", "rm", "--sync", "example.test/app:1", "example.test/theirs:1"]);
+    ctr(&["images", "rm", "--sync", "example.test/app:1"]);
     build(&built, "example.test/app:1", "");
     assert_eq!(ctr(&["run", "--rm", "example.test/app:1", "again"]), ["built"]);
     daemon.assert_idle();

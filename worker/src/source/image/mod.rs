@@ -21,8 +21,9 @@
 //! A digest is answered from here only if it was once pulled from the same repository: who knows the
 //! digest of somebody's private image has not thereby the right to it. A tag in mode `default` whose
 //! registry does not answer within [`PATIENCE`](super::answers::PATIENCE) is what it was when it was last asked for,
-//! with a warning. Where another program keeps images by name ([`KnownImages`]), what it knows counts as known before;
-//! its blobs are those of the store.
+//! with a warning. Where another program keeps images by name ([`KnownImages`]), what it knows counts as known before,
+//! and does also if the registry does not have the tag or does not give it out: the image may never have been pushed.
+//! The other program's blobs are those of the store.
 
 mod attestations;
 mod error;
@@ -71,7 +72,7 @@ impl ImageRequest {
 /// `image.resolvemode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ResolveMode {
-    /// Ask; what was known before will do if nobody answers.
+    /// Ask; what was known before will do if nobody answers, and what is kept elsewhere if there is nothing to be had.
     #[default]
     Default,
     /// Ask.

@@ -50,6 +50,13 @@ impl Pinned {
     }
 }
 
+/// What a name meant before.
+struct Known {
+    root: Descriptor,
+    /// Somebody has an image by that name, whatever a registry says of it.
+    is_kept_elsewhere: bool,
+}
+
 impl ImageSource {
     /// Finds out which image is meant, and keeps its manifests and config in the store.
     pub async fn pin(&self, origin: &dyn Origin, request: &ImageRequest) -> Result<Pinned, Error> {
@@ -95,36 +102,41 @@ impl ImageSource {
     ) -> Result<(Descriptor, Option<Arc<str>>), Error> {
         let known = self.known(origin).await?;
         let (known, reason) = match (known, origin.digest(), mode) {
-            (Some(known), Some(_), _) | (Some(known), None, ResolveMode::Local) => return Ok((known, None)),
+            (Some(known), Some(_), _) | (Some(known), None, ResolveMode::Local) => {
+                return Ok((known.root, None));
+            }
             (Some(known), None, ResolveMode::Default) => {
                 match tokio::time::timeout(PATIENCE, origin.resolve()).await {
-                    Ok(Err(error)) if error.is_unreachable() => (known, with_causes(&error)),
+                    Ok(Err(error)) if known.is_kept_elsewhere || error.is_unreachable() => {
+                        (known, with_causes(&error))
+                    }
                     Ok(answer) => return Ok((answer?, None)),
                     Err(_) => (known, format!("no answer within {} seconds", PATIENCE.as_secs())),
                 }
             }
             _ => return Ok((origin.resolve().await?, None)),
         };
-        let warning = format!("{} is used as it was pulled last, {}: {reason}", origin.name(), known.digest);
-        Ok((known, Some(warning.into())))
+        let how = if known.is_kept_elsewhere { "it is kept here" } else { "it was pulled last" };
+        let warning = format!("{} is used as {how}, {}: {reason}", origin.name(), known.root.digest);
+        Ok((known.root, Some(warning.into())))
     }
 
     /// What it meant before, if its bytes are still here.
-    async fn known(&self, origin: &dyn Origin) -> Result<Option<Descriptor>, Error> {
+    async fn known(&self, origin: &dyn Origin) -> Result<Option<Known>, Error> {
         let Some(repository) = origin.repository() else { return Ok(None) };
         let (name, digest, others) = (origin.name(), origin.digest(), self.known.clone());
         self.blocking(move |store| {
             let elsewhere =
                 others.and_then(|others| others.named(&name)).filter(|known| is_image(&known.media_type));
-            let known = match digest {
-                Some(digest) => match elsewhere.filter(|known| known.digest == digest) {
-                    Some(known) => Some(known),
-                    None => records::had(store, &repository, &digest)?,
-                },
-                None => elsewhere.map_or_else(|| records::named(store, &name), |known| Ok(Some(known)))?,
+            let elsewhere = elsewhere.filter(|known| digest.is_none_or(|digest| known.digest == digest));
+            let is_kept_elsewhere = elsewhere.is_some();
+            let known = match (elsewhere, digest) {
+                (Some(known), _) => Some(known),
+                (None, Some(digest)) => records::had(store, &repository, &digest)?,
+                (None, None) => records::named(store, &name)?,
             };
             match known {
-                Some(known) if store.blobs().has(&known.digest)? => Ok(Some(known)),
+                Some(root) if store.blobs().has(&root.digest)? => Ok(Some(Known { root, is_kept_elsewhere })),
                 _ => Ok::<_, Error>(None),
             }
         })
