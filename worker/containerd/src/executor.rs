@@ -27,7 +27,7 @@ use slipway_proto::containerd::containers::{
 use slipway_proto::containerd::runc;
 use slipway_proto::containerd::tasks::tasks_client::TasksClient;
 use slipway_proto::containerd::tasks::{
-    CreateTaskRequest, DeleteTaskRequest, KillRequest, StartRequest, WaitRequest,
+    CloseIoRequest, CreateTaskRequest, DeleteTaskRequest, KillRequest, StartRequest, WaitRequest,
 };
 use slipway_run::{Bundle, Container, Error as RunError, NotStarted, Outside, Stdio};
 use tonic::transport::Channel;
@@ -155,6 +155,19 @@ impl Inner {
         within("start a task".into(), async { self.tasks().start(request).await }).await.map(drop)
     }
 
+    /// The shim opens the writing end of what the process reads as well, lest it end before a client has come. Ours is
+    /// open from the beginning, and the process is to see its end.
+    async fn let_input_end(&self, id: &str) -> Result<()> {
+        let message = CloseIoRequest { container_id: id.to_owned(), stdin: true, ..Default::default() };
+        let request = self.request(message);
+        let closed = within("close a task's input".into(), async { self.tasks().close_io(request).await });
+        match closed.await {
+            // It has ended.
+            Err(error) if error.is_not_found() => Ok(()),
+            closed => closed.map(drop),
+        }
+    }
+
     /// Fine if it does not run.
     async fn kill(&self, id: &str) {
         let message =
@@ -202,6 +215,9 @@ impl Inner {
         self.create(bundle).await?;
         let pid = self.create_task(&bundle.id, &io).await?;
         self.start_task(&bundle.id).await?;
+        if io.stdin.is_some() {
+            self.let_input_end(&bundle.id).await?;
+        }
         // The shim has opened them by now; whoever reads is to see their end.
         drop(io);
         Ok(pid)

@@ -19,6 +19,15 @@ fn exit_codes_and_signals() {
 }
 
 #[test]
+fn what_a_process_reads_ends() {
+    on_each(|case| {
+        let outcome = case.run_with_input(case.spec(&["cat"]), "some text");
+        assert_eq!(outcome.stdout, "some text", "{}", case.name);
+        assert_eq!(outcome.result.unwrap().code(), 0, "{}", case.name);
+    });
+}
+
+#[test]
 fn a_missing_command_is_named() {
     on_each(|case| {
         let cases = [

@@ -1,7 +1,8 @@
 //! A tree of busybox, a fresh upper per run, and the executors to try.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use slipway_run::{
 use slipway_tests::Containerd;
 use tokio_util::sync::CancellationToken;
 
+/// For what ends at once, or never.
+const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) const PATH: &str = "PATH=/usr/local/bin:/usr/bin:/bin:/sbin";
 
 /// Calls the test with a fresh [`Case`] for each executor; root and busybox are needed.
@@ -167,9 +170,23 @@ impl Case {
     /// The same, stopped after some time.
     #[track_caller]
     pub(super) fn run_until(&self, spec: ProcessSpec, stop_after: Option<Duration>) -> Outcome {
+        self.run_with(spec, None, stop_after)
+    }
+
+    /// The same, with something to read, which then ends.
+    #[track_caller]
+    pub(super) fn run_with_input(&self, spec: ProcessSpec, input: &str) -> Outcome {
+        let (stdin, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(input.as_bytes()).unwrap();
+        drop(writer);
+        self.run_with(spec, Some(stdin.into()), Some(PATIENCE))
+    }
+
+    #[track_caller]
+    fn run_with(&self, spec: ProcessSpec, stdin: Option<OwnedFd>, stop_after: Option<Duration>) -> Outcome {
         let (mut stdout, stdout_writer) = std::io::pipe().unwrap();
         let (mut stderr, stderr_writer) = std::io::pipe().unwrap();
-        let io = Stdio { stdin: None, stdout: stdout_writer.into(), stderr: stderr_writer.into() };
+        let io = Stdio { stdin, stdout: stdout_writer.into(), stderr: stderr_writer.into() };
         let read = |pipe: &mut std::io::PipeReader| {
             let mut bytes = Vec::new();
             pipe.read_to_end(&mut bytes).unwrap();
