@@ -4,7 +4,8 @@
 //! told as shared. When pruning takes one of them, or its manifest, the name goes with it: the image is cache like
 //! all the rest, and would else keep the bytes that were to be freed.
 //!
-//! Where blobs are another program's, that program may have names, too ([`Register`]): ours are given there as well.
+//! Where blobs are another program's, that program may have names, too ([`Register`]): ours are given there as well, and
+//! stay there when our cache is pruned. The image is then in that program's keeping, as if it had been pulled by it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -84,7 +85,6 @@ impl Held {
 pub struct WeakImages {
     metadata: slipway_store::metadata::Metadata,
     held: Weak<Mutex<HashMap<String, Held>>>,
-    register: Option<Arc<dyn Register>>,
 }
 
 impl Images {
@@ -179,11 +179,7 @@ impl Images {
 
     /// Does not keep the store open.
     pub fn downgrade(&self) -> WeakImages {
-        WeakImages {
-            metadata: self.store.metadata().clone(),
-            held: Arc::downgrade(&self.held),
-            register: self.register.clone(),
-        }
+        WeakImages { metadata: self.store.metadata().clone(), held: Arc::downgrade(&self.held) }
     }
 }
 
@@ -212,13 +208,6 @@ impl WeakImages {
         let names: Vec<_> =
             held.iter().filter(|(_, held)| lose(held)).map(|(name, _)| name.clone()).collect();
         for name in names {
-            if let Some(Err(error)) = self.register.as_ref().map(|register| register.remove(&name)) {
-                tracing::warn!(
-                    error = &*error as &dyn std::error::Error,
-                    name,
-                    "the name of a pruned image stays"
-                );
-            }
             match remove_rows(&self.metadata, &name) {
                 Ok(()) => drop(held.remove(&name)),
                 Err(error) => tracing::warn!(%error, name, "the image keeps its name though it was pruned"),
