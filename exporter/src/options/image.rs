@@ -112,6 +112,8 @@ impl ImageOptions {
             dangling_empty_only: options.take_bool("danging-name-empty-only")?.unwrap_or(false)
                 | options.take_bool("dangling-name-empty-only")?.unwrap_or(false),
         };
+        // What is stored here is complete, whoever would put up with less.
+        options.take_bool("unsafe-internal-store-allow-incomplete")?;
         options.finish()?;
         if image.rewrite_timestamp && store.unpack {
             return Err(Error::RewriteAndUnpack);

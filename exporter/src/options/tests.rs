@@ -32,6 +32,7 @@ fn what_buildx_sends_is_understood() {
         ("dangling-name-prefix", "d"),
         ("unpack", "false"),
         ("prefer-nondist-layers", "false"),
+        ("unsafe-internal-store-allow-incomplete", "true"),
     ]))
     .unwrap();
     assert_eq!(image.compress.compression, Compression::Zstd);
