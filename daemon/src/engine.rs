@@ -251,7 +251,6 @@ fn worker(
     }))
 }
 
-/// Beside the start, so that who asks first need not wait.
 /// What the configuration allows builds to ask for. Devices are among it unless the daemon has none: a build still gets
 /// only those that its client names.
 fn entitlements(config: &Config) -> Vec<String> {
@@ -259,6 +258,7 @@ fn entitlements(config: &Config) -> Vec<String> {
     config.entitlements.iter().cloned().chain(devices).collect()
 }
 
+/// Beside the start, so that who asks first need not wait.
 fn find_platforms(worker: &Arc<Worker>) {
     let worker = worker.clone();
     // Without a thread it is done when somebody asks.

@@ -3,8 +3,8 @@
 //! An overlay's upper directory is its changes, so on another overlay snapshot they are the same: its directories are
 //! made again, and its files get another name. Nothing is read, and times stay what they are to the nanosecond. What it
 //! deleted is deleted by name: a directory that was removed and made again hides what was in it then, and not what the
-//! other snapshot has there. Where snapshots are whole trees, the changes travel as a layer that is never stored: written by one thread, applied by
-//! the other.
+//! other snapshot has there. Where snapshots are whole trees, the changes travel as a layer that is never stored: written
+//! by one thread, applied by the other.
 
 use std::io::{BufWriter, Read, Write};
 use std::os::fd::AsFd;
