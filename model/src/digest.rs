@@ -50,23 +50,12 @@ impl Digest {
 
     /// The hash as lower-case hex, without the algorithm.
     pub fn hex(&self) -> String {
-        self.hex_after("")
+        hex(self.as_bytes())
     }
 
     /// What [`fmt::Display`] writes, without its detour.
     pub fn text(&self) -> String {
-        self.hex_after(if matches!(self, Self::Sha256(_)) { "sha256:" } else { "sha512:" })
-    }
-
-    fn hex_after(&self, start: &str) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(start.len() + 2 * self.as_bytes().len());
-        text.push_str(start);
-        for byte in self.as_bytes() {
-            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            text.push(char::from(DIGITS[usize::from(byte & 15)]));
-        }
-        text
+        hex_after(if matches!(self, Self::Sha256(_)) { "sha256:" } else { "sha512:" }, self.as_bytes())
     }
 
     /// The first twelve hex digits, for people.
@@ -90,6 +79,22 @@ impl FromStr for Digest {
             other => Err(DigestError::Algorithm(other.to_owned())),
         }
     }
+}
+
+/// Bytes as lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    hex_after("", bytes)
+}
+
+fn hex_after(start: &str, bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(start.len() + 2 * bytes.len());
+    text.push_str(start);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }
 
 fn decode_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {

@@ -20,7 +20,7 @@ pub mod redacted;
 pub mod reference;
 
 pub use descriptor::Descriptor;
-pub use digest::{BlobDigest, ChainId, DiffId, Digest, DigestError, Hasher};
+pub use digest::{BlobDigest, ChainId, DiffId, Digest, DigestError, Hasher, hex};
 pub use image_config::ImageConfig;
 pub use manifest::{Index, Manifest};
 pub use platform::Platform;

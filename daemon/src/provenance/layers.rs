@@ -50,6 +50,7 @@ fn snapshot(
 struct Layers {
     preferred: BTreeSet<BlobDigest>,
     told: HashMap<SnapshotId, Option<Value>>,
+    /// As long as a snapshot is held, those that stand on it find it without reading what is below once more.
     held: Vec<Ref>,
 }
 

@@ -111,9 +111,8 @@ fn stub<'a>(span: &'a Span, resource: &'a [KeyValue]) -> Stub<'a> {
 /// A span without a parent has one of zeros.
 fn context(trace: &[u8], span: &[u8]) -> Context {
     let hex = |bytes: &[u8], length: usize| {
-        let padded = bytes.iter().copied().chain(std::iter::repeat(0)).take(length);
-        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-        padded.flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        let padded: Vec<u8> = bytes.iter().copied().chain(std::iter::repeat(0)).take(length).collect();
+        slipway_model::hex(&padded)
     };
     Context { trace: hex(trace, 16), span: hex(span, 8), trace_flags: "01", trace_state: "", remote: false }
 }

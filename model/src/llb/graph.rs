@@ -199,12 +199,12 @@ impl Writer {
     }
 
     fn set_inputs(&self, op: &mut pb::Op, inputs: &[NodeOutput]) {
-        let all = || inputs.iter().map(|input| self.wire_input(*input));
         // One input has no equal.
         if inputs.len() < 2 || matches!(op.op, Some(Operation::Merge(_))) {
-            op.inputs = all().collect();
+            op.inputs = inputs.iter().map(|input| self.wire_input(*input)).collect();
             return;
         }
+        op.inputs.clear();
         let mut written = HashMap::new();
         let mut places = Vec::with_capacity(inputs.len());
         for input in inputs {
@@ -331,6 +331,20 @@ mod tests {
         let definition = graph.definition(Some(head), &[]);
         assert_eq!(definition.def.len(), 4);
         assert_eq!(mounts(&definition), [0, 1, 0]);
+    }
+
+    #[test]
+    fn inputs_in_the_operation_itself_are_not_looked_at() {
+        let mut graph = Graph::new();
+        let ids = ["a", "b"].map(|name| graph.add(source(name)).output());
+        for inputs in [&ids[..0], &ids[..1], &ids[..]] {
+            let node = exec(inputs);
+            let mut stale = node.clone();
+            stale.op.inputs = vec![pb::Input { digest: "sha256:x".to_owned(), index: 0 }; 3];
+            let heads = [node, stale].map(|node| graph.add(node).output());
+            let [plain, with_stale] = heads.map(|head| graph.definition(Some(head), &[]));
+            assert_eq!(plain, with_stale);
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Extended attributes of a file that is named by its directory.
 //!
 //! Nearly no file has any, but each must be asked. Linux 6.13 has a call that takes a directory and a name, as `statx`
-//! does (`listxattrat`, number 465 everywhere). Older kernels are asked by the name that `/proc` has for the directory,
-//! which takes more than three times as long.
+//! does (`listxattrat`, number 465 on all that Slipway is built for). Older kernels are asked by the name that `/proc`
+//! has for the directory, which takes more than three times as long.
 //!
 //! They are a courtesy: what cannot be read is not sent.
 
